@@ -1,0 +1,1 @@
+"""A hands-on course on autoscaling LLM inference with Kubernetes: the library under its notebooks."""

@@ -1,0 +1,1 @@
+"""What the course checks: pure functions from observed state to a Verdict."""

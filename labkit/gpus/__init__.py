@@ -1,0 +1,1 @@
+"""The simulated accelerator: inventory, VRAM, utilisation, metrics under the names of DCGM."""

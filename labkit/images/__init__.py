@@ -1,0 +1,1 @@
+"""OCI images: build, push, pull, inspect; no Docker needed."""

@@ -1,0 +1,1 @@
+"""Kubernetes in a cell: nouns and verbs as kubectl says them."""

@@ -1,0 +1,64 @@
+"""What the node agent is told: which cluster, which nodes, which registries. Written by the provider.
+
+Paths are absolute. The file holds no secrets, only the paths of files that do.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from labkit._proc import write_atomically
+
+
+@dataclass(frozen=True)
+class NodeSpec:
+    """One simulated machine: what it has and what it is called."""
+
+    name: str
+    index: int  # pod IPs are 10.244.<index>.x
+    gpus: int = 0
+    gpu_product: str = "NVIDIA-L4"
+    gpu_memory_mib: int = 23034
+    cpu: int = 64
+    memory: str = "256Gi"
+    labels: dict[str, str] = field(default_factory=dict)
+    taints: list[dict[str, str]] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Registry:
+    """Where images under a stable name really come from, as containerd's hosts.toml says it."""
+
+    host: str  # "registry.lab:5000"
+    url: str  # "https://127.0.0.1:41234"
+    ca: str  # path of the PEM that signs its certificate
+
+
+@dataclass(frozen=True)
+class AgentConfig:
+    """Everything that `python -m labkit.node` needs.
+
+    Identities lie at fixed places: `<lab_dir>/kubeconfigs/node-<name>`, `<lab_dir>/kubeconfigs/kube-proxy`,
+    serving certificates at `<lab_dir>/pki/kubelet-<name>.crt` and `.key`, client CA `<lab_dir>/pki/ca.crt`.
+    """
+
+    lab_dir: str
+    clock: float
+    nodes: tuple[NodeSpec, ...]
+    registries: tuple[Registry, ...]
+    cache_dir: str  # unpacked images, shared by all labs of the user
+    isolation: str = "bubblewrap"  # or "none": the stated fallback without isolation
+
+    def save(self, path: Path) -> None:
+        """Write as JSON, atomically."""
+        write_atomically(path, json.dumps(asdict(self), indent=1))
+
+    @classmethod
+    def load(cls, path: Path) -> AgentConfig:
+        """Read what `save` wrote."""
+        data = json.loads(path.read_text())
+        data["nodes"] = tuple(NodeSpec(**n) for n in data["nodes"])
+        data["registries"] = tuple(Registry(**r) for r in data["registries"])
+        return cls(**data)

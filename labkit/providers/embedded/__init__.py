@@ -1,0 +1,1 @@
+"""A Kubernetes control plane as plain processes of this user, on the loopback."""

@@ -1,0 +1,1 @@
+"""Finds, downloads or builds the pinned programs of the control plane."""
