@@ -1,0 +1,99 @@
+"""What runs on the nodes right now: the one view that workers write and the kubelet endpoints read.
+
+Everything lives in one event loop, so there are no locks. It keeps no history and asks nobody: the pod's
+folder on disk is the record that survives the agent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+Json = dict[str, Any]
+
+
+@dataclass
+class RunningContainer:
+    """The latest run of one container, init containers too; `pid` is None unless it runs.
+
+    `pid` is the host's pid of the container's pid 1: its children are the container's processes.
+    `env` is what the container was given; `exec` must run with it. `ports` maps containerPort to
+    "127.0.0.1:<port>". `usage_files` are what a simulated GPU's holder writes, one for each device.
+    """
+
+    name: str
+    container_id: str  # "labkit://<hex>", as in the pod's status
+    image: str
+    image_id: str
+    folder: Path
+    log_path: Path
+    previous_log_path: Path | None = None
+    pid: int | None = None
+    started_at: float = 0.0  # seconds since the epoch
+    restart_count: int = 0
+    ports: dict[int, str] = field(default_factory=dict)
+    gpus: tuple[str, ...] = ()
+    usage_files: tuple[Path, ...] = ()
+    env: dict[str, str] = field(default_factory=dict)
+    isolated: bool = True  # False: the stated fallback, the process sees the host's files
+
+    @property
+    def running(self) -> bool:
+        """Whether its process is alive as far as the agent knows."""
+        return self.pid is not None
+
+
+@dataclass
+class RunningPod:
+    """One pod of one of our nodes, from the moment it is seen until its object is gone."""
+
+    uid: str
+    namespace: str
+    name: str
+    node: str
+    folder: Path
+    spec: Json = field(default_factory=dict)
+    status: Json = field(default_factory=dict)  # as last written to the API server
+    containers: dict[str, RunningContainer] = field(default_factory=dict)
+
+
+class PodTable:
+    """The pods of all nodes, by uid."""
+
+    def __init__(self) -> None:
+        self._pods: dict[str, RunningPod] = {}
+
+    def put(self, pod: RunningPod) -> None:
+        """Add or replace."""
+        self._pods[pod.uid] = pod
+
+    def remove(self, uid: str) -> None:
+        """Forget; fine where it is not known."""
+        self._pods.pop(uid, None)
+
+    def get(self, namespace: str, name: str) -> RunningPod | None:
+        """The pod of that name; the newest where an old one of the same name is still ending."""
+        found = [p for p in self._pods.values() if (p.namespace, p.name) == (namespace, name)]
+        return found[-1] if found else None
+
+    def list(self, node: str) -> list[RunningPod]:
+        """The pods of one node."""
+        return [p for p in self._pods.values() if p.node == node]
+
+    def __iter__(self) -> Iterator[RunningPod]:
+        return iter(list(self._pods.values()))
+
+
+async def exec_argv(container: RunningContainer, command: Sequence[str]) -> list[str]:
+    """The argv that runs `command` inside the container; start it with `env=container.env`.
+
+    Raises `ProcessLookupError` where the container does not run.
+    """
+    if container.pid is None:
+        raise ProcessLookupError(f"container {container.name} is not running")
+    if not container.isolated:
+        return list(command)
+    enter = ["/usr/bin/nsenter", "-t", str(container.pid), "-U", "-m", "-p", "-i", "-u"]
+    return [*enter, "--preserve-credentials", "--", *command]
