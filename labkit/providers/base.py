@@ -1,0 +1,82 @@
+"""The seam between the lab and wherever its cluster comes from. As narrow as it can be.
+
+Refuses to know what a pod, a notebook or a check is: a provider makes a cluster reachable, no more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+Report = Callable[[str], None]
+"""Takes one line about what goes on; a provider calls it whenever a step began or ended."""
+
+
+def silent(_line: str) -> None:
+    """A `Report` for callers that want none."""
+
+
+@dataclass(frozen=True)
+class Spec:
+    """What the learner asked for. Times are compressed by `clock`; memory is in MiB."""
+
+    name: str = "lab"
+    clock: float = 15.0
+    gpu_nodes: int = 3
+    gpus_per_node: int = 4
+    gpu_product: str = "NVIDIA-L4"
+    gpu_memory_mib: int = 23034
+    cpu_nodes: int = 1
+    isolation: str = "bubblewrap"
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """An HTTPS server of the lab and the files that a client needs to talk to it (None: plain HTTP)."""
+
+    url: str
+    ca: Path | None = None
+    cert: Path | None = None
+    key: Path | None = None
+
+
+class Provider(Protocol):
+    """A place that clusters come from."""
+
+    name: str
+    owns_cluster: bool
+    """False: `down` deletes nothing that labkit did not create."""
+
+    def missing(self) -> str | None:
+        """Why it can't run on this machine, with the fix; None where it can."""
+        ...
+
+    def up(self, spec: Spec, report: Report = silent) -> Path:
+        """Make the cluster usable and return its kubeconfig. Idempotent; rolls back where it fails."""
+        ...
+
+    def down(self, report: Report = silent) -> None:
+        """Take away everything that `up` made, and nothing else. Idempotent."""
+        ...
+
+    def logs(self, into: Path) -> list[Path]:
+        """Copy the logs of the cluster's own parts into a folder; the paths written."""
+        ...
+
+    def kubeconfig(self) -> Path:
+        """The kubeconfig of the cluster that runs; raises `ProviderError` where none does."""
+        ...
+
+    def spec(self) -> Spec:
+        """What the running cluster was made from; raises `ProviderError` where none runs."""
+        ...
+
+    def prometheus(self) -> Endpoint:
+        """Where PromQL is answered."""
+        ...
+
+    def address(self, namespace: str, service: str, port: int) -> str:
+        """Base URL under which a port of a Service answers on this machine."""
+        ...

@@ -1,0 +1,42 @@
+"""A process of the lab as a record: pure functions build it, the supervisor runs it."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Ready:
+    """How one sees that a component works: its URL answers 200, or a file exists."""
+
+    url: str = ""
+    file: Path | None = None
+    certs: tuple[Path, Path, Path] | None = None
+    """Authority, client certificate and key for `url`."""
+
+
+@dataclass(frozen=True)
+class Component:
+    """One process: what it runs, what must be ready before it starts, and when it counts as ready."""
+
+    name: str
+    argv: tuple[str, ...]
+    needs: tuple[str, ...] = ()
+    ready: Ready | None = None
+    env: Mapping[str, str] = field(default_factory=dict)
+    cwd: Path | None = None
+    why: str = ""
+    """One line for the learner: what this part does in a cluster."""
+
+    def transcript(self) -> str:
+        """The component as a person would type it, with its purpose above it."""
+        lines = [f"# {self.name}: {self.why}"]
+        if self.needs:
+            lines.append(f"#   starts when these are ready: {', '.join(self.needs)}")
+        lines += [f"export {key}={shlex.quote(value)}" for key, value in sorted(self.env.items())]
+        head, *rest = (shlex.quote(word) for word in self.argv)
+        lines.append(" \\\n    ".join([head, *rest]))
+        return "\n".join(lines)

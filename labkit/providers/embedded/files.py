@@ -1,0 +1,113 @@
+"""Everything that must lie in a lab's folder before its first process starts."""
+
+from __future__ import annotations
+
+import base64
+import secrets
+from collections.abc import Iterable
+from pathlib import Path
+from string import Template
+
+import labkit
+from labkit._proc import write_atomically
+from labkit.gpus.inventory import PRODUCTS
+from labkit.images.distribution import config as registry_config
+from labkit.images.distribution import htpasswd_line
+from labkit.kube.clock import Flags
+from labkit.node.config import AgentConfig, NodeSpec, Registry
+from labkit.providers.base import Spec
+from labkit.providers.embedded import kubeconfigs, pki
+from labkit.providers.embedded.layout import Layout, Ports
+from labkit.toolchain import cache_dir
+
+CLUSTER = Path(labkit.__file__).resolve().parents[1] / "cluster"
+REGISTRY_HOST = "registry.lab:5000"
+REGISTRY_USER = "learner"
+
+
+def nodes(spec: Spec) -> tuple[NodeSpec, ...]:
+    """The simulated machines that a spec asks for: GPU nodes first, then CPU-only ones."""
+    gpu = [
+        NodeSpec(
+            name=f"gpu-node-{i}",
+            index=i,
+            gpus=spec.gpus_per_node,
+            gpu_product=spec.gpu_product,
+            gpu_memory_mib=spec.gpu_memory_mib,
+        )
+        for i in range(1, spec.gpu_nodes + 1)
+    ]
+    cpu = [
+        NodeSpec(name=f"cpu-node-{i}", index=spec.gpu_nodes + i, cpu=32, memory="128Gi")
+        for i in range(1, spec.cpu_nodes + 1)
+    ]
+    return (*gpu, *cpu)
+
+
+def write_all(layout: Layout, spec: Spec, ports: Ports, flags: Flags) -> None:
+    """Certificates, kubeconfigs and configurations; what exists and still fits is kept."""
+    names = [n.name for n in nodes(spec)]
+    for folder in ("run", "logs", "pki", "kubeconfigs"):
+        (layout.dir / folder).mkdir(exist_ok=True, mode=0o700)
+    pki.ensure(layout.dir / "pki", pki.identities(names))
+    kubeconfigs.write(layout, ports, names)
+    _registry(layout, ports)
+    _monitoring(layout, flags)
+    _agent(layout, spec, ports)
+    layout.save(spec, ports)
+
+
+def bootstrap_documents(layout: Layout, ports: Ports) -> Iterable[str]:
+    """The YAML of cluster/bootstrap with this lab's ports and authority filled in, in order."""
+    bundle = base64.b64encode(layout.pki("ca.crt").read_bytes()).decode()
+    for path in sorted((CLUSTER / "bootstrap").glob("*.yaml")):
+        yield Template(path.read_text()).substitute(ADAPTER_PORT=ports.adapter, CA_BUNDLE=bundle)
+
+
+def _registry(layout: Layout, ports: Ports) -> None:
+    folder = layout.dir / "registry"
+    (folder / "data").mkdir(parents=True, exist_ok=True, mode=0o700)
+    if not (folder / "htpasswd").exists():
+        password = secrets.token_urlsafe(12)
+        write_atomically(folder / "password", password)
+        write_atomically(folder / "htpasswd", htpasswd_line(REGISTRY_USER, password))
+    text = registry_config(
+        root=folder / "data",
+        port=ports.registry,
+        cert=layout.pki("registry.crt"),
+        key=layout.pki("registry.key"),
+        htpasswd=folder / "htpasswd",
+    )
+    write_atomically(folder / "config.yml", text)
+
+
+def _monitoring(layout: Layout, flags: Flags) -> None:
+    values = {
+        "SCRAPE": flags.scrape,
+        "WINDOW": flags.window,
+        "KUBECONFIG": str(layout.kubeconfig_of("prometheus")),
+        "CA_FILE": str(layout.pki("ca.crt")),
+        "CERT_FILE": str(layout.pki("prometheus.crt")),
+        "KEY_FILE": str(layout.pki("prometheus.key")),
+    }
+    for template, target in (
+        ("prometheus.yml", "prometheus.yml"),
+        ("prometheus-web.yml", "web.yml"),
+        ("adapter-rules.yaml", "adapter-rules.yaml"),
+    ):
+        text = Template((CLUSTER / template).read_text()).substitute(values)
+        write_atomically(layout.dir / "prometheus" / target, text)
+
+
+def _agent(layout: Layout, spec: Spec, ports: Ports) -> None:
+    registry = Registry(
+        REGISTRY_HOST, f"https://127.0.0.1:{ports.registry}", str(layout.pki("ca.crt"))
+    )
+    AgentConfig(
+        lab_dir=str(layout.dir),
+        clock=spec.clock,
+        nodes=nodes(spec),
+        registries=(registry,),
+        cache_dir=str(cache_dir()),
+        isolation=spec.isolation,
+    ).save(layout.dir / "node.json")

@@ -1,0 +1,42 @@
+"""Free loopback ports, below the range from which systems hand out ports of their own accord."""
+
+from __future__ import annotations
+
+import random
+import socket
+from dataclasses import fields
+
+from labkit.errors import ProviderError
+from labkit.providers.embedded.layout import Ports
+
+RANGE = range(20_000, 32_000)
+
+
+def is_free(port: int) -> bool:
+    """Whether a server could listen on 127.0.0.1:`port` right now."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+        return True
+
+
+def choose() -> Ports:
+    """A free port for each server; raises `ProviderError` where the range is exhausted."""
+    dice = random.SystemRandom()
+    names = [f.name for f in fields(Ports)]
+    free = (p for p in dice.sample(RANGE, len(RANGE)) if is_free(p))
+    try:
+        return Ports(**{name: next(free) for name in names})
+    except StopIteration as error:
+        raise ProviderError(
+            f"No {len(names)} free ports in {RANGE.start} to {RANGE.stop} on 127.0.0.1.",
+            fix="`labkit ls` shows labs that still run; take down what you don't need.",
+        ) from error
+
+
+def still_free(ports: Ports) -> bool:
+    """Whether all ports of an earlier start are still to be had."""
+    return all(is_free(getattr(ports, f.name)) for f in fields(Ports))

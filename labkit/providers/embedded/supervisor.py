@@ -1,0 +1,224 @@
+"""Keeps the processes of a lab running: `python -m labkit.providers.embedded.supervisor LAB_DIR`.
+
+It starts each component once what it needs is ready, adopts those that run already, and starts again what dies.
+While a lab comes up it holds two pipes to `labkit up`: progress goes out by one; when the other closes before
+the word `keep` came, `up` was killed, and everything that was started here is ended. So nothing is left over.
+
+Refuses to decide what runs: that stands in `components.json`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import os
+import select
+import signal
+import socket
+import ssl
+import sys
+import time
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from subprocess import Popen  # noqa: TID251 - a type; processes are started by _proc
+from types import FrameType
+from typing import Any
+from urllib.parse import urlsplit
+
+import psutil
+
+from labkit import _proc, _wait
+from labkit.providers.embedded.component import Component, Ready
+from labkit.providers.embedded.layout import Layout
+
+TICK = 0.05
+RESTING_TICK = 0.25
+LONGEST_BACK_OFF = 5.0
+
+
+def save_components(layout: Layout, components: list[Component]) -> None:
+    """Write what the supervisor is to run."""
+    text = json.dumps([asdict(c) for c in components], default=str, indent=1)
+    _proc.write_atomically(layout.dir / "components.json", text)
+
+
+def load_components(layout: Layout) -> list[Component]:
+    """Read what `save_components` wrote."""
+    return [_component(data) for data in json.loads((layout.dir / "components.json").read_text())]
+
+
+def _component(data: dict[str, Any]) -> Component:
+    ready = data.pop("ready")
+    if ready:
+        certs = tuple(Path(p) for p in ready["certs"]) if ready["certs"] else None
+        file = Path(ready["file"]) if ready["file"] else None
+        ready = Ready(url=ready["url"], file=file, certs=certs)  # type: ignore[arg-type]
+    cwd = Path(data.pop("cwd")) if data.get("cwd") else data.pop("cwd")
+    argv, needs = tuple(data.pop("argv")), tuple(data.pop("needs"))
+    return Component(argv=argv, needs=needs, ready=ready, cwd=cwd, **data)
+
+
+def is_ready(ready: Ready | None, *, seconds: float = 1.0) -> bool:
+    """Ask once: whether the file exists, or the URL answers 200."""
+    if ready is None:
+        return True
+    if ready.file is not None:
+        return ready.file.exists()
+    url = urlsplit(ready.url)
+    assert url.hostname and url.port
+    try:
+        context = None
+        if ready.certs:
+            context = ssl.create_default_context(cafile=str(ready.certs[0]))
+            context.load_cert_chain(ready.certs[1], ready.certs[2])
+            connection: http.client.HTTPConnection = http.client.HTTPSConnection(
+                url.hostname, url.port, timeout=seconds, context=context
+            )
+        else:
+            connection = http.client.HTTPConnection(url.hostname, url.port, timeout=seconds)
+        with contextlib.closing(connection):
+            connection.request("GET", url.path)
+            return connection.getresponse().status == http.HTTPStatus.OK
+    except (OSError, http.client.HTTPException):
+        return False
+
+
+@dataclass
+class Child:
+    """A component and the process that it is at the moment."""
+
+    component: Component
+    proc: _proc.Proc | None = None
+    popen: Popen[bytes] | None = None
+    adopted: bool = False
+    ready: bool = False
+    restarts: int = 0
+    started: float = 0.0
+    not_before: float = 0.0
+
+    def gone(self) -> bool:
+        """Whether the process ended (and take its exit status, so that no zombie stays)."""
+        if self.popen is not None:
+            return self.popen.poll() is not None
+        return self.proc is None or not self.proc.alive()
+
+
+@dataclass
+class Supervisor:
+    """Runs the loop; `control` and `reports` are the pipes to `labkit up`, -1 where there are none."""
+
+    layout: Layout
+    control: int = -1
+    reports: int = -1
+    children: dict[str, Child] = field(default_factory=dict)
+    stopping: bool = False
+
+    def run(self) -> int:
+        """Supervise until SIGTERM; the exit status."""
+        signal.signal(signal.SIGTERM, self._stop)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        for component in load_components(self.layout):
+            child = Child(component, proc=_proc.Proc.load(self.layout.record(component.name)))
+            if child.proc and child.proc.alive() and child.proc.argv == component.argv:
+                child.adopted = True
+                self._say(component.name, "adopted")
+            else:
+                child.proc = None
+            self.children[component.name] = child
+        while not self.stopping:
+            if self.control >= 0 and not self._still_wanted():
+                self._abort()
+                return 1
+            self._round()
+            settled = self.control < 0 and all(c.ready for c in self.children.values())
+            _wait.pause(RESTING_TICK if settled else TICK)
+        return 0
+
+    def _round(self) -> None:
+        for name, child in self.children.items():
+            if child.gone():
+                if child.proc is not None:
+                    self._note_death(name, child)
+                if time.monotonic() >= child.not_before and self._needs_met(child.component):
+                    self._start(name, child)
+            elif not child.ready and is_ready(child.component.ready):
+                child.ready = True
+                self._say(name, "ready", seconds=time.monotonic() - child.started if child.started else 0.0)
+
+    def _needs_met(self, component: Component) -> bool:
+        return all(self.children[need].ready for need in component.needs)
+
+    def _start(self, name: str, child: Child) -> None:
+        component = child.component
+        if component.cwd:
+            component.cwd.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if component.ready and component.ready.file:
+            component.ready.file.unlink(missing_ok=True)  # left by a process that was killed
+        env = {**os.environ, **component.env, _proc.MARKER: str(self.layout.dir)}
+        log = self.layout.log(name)
+        child.popen = _proc.popen(component.argv, log=log, cwd=component.cwd, env=env)
+        child.started = time.monotonic()
+        child.adopted, child.ready = False, False
+        with contextlib.suppress(psutil.NoSuchProcess):
+            child.proc = _proc.Proc.of(child.popen.pid, component.argv)
+            child.proc.save(self.layout.record(name))
+        self._say(name, "started")
+
+    def _note_death(self, name: str, child: Child) -> None:
+        status = child.popen.returncode if child.popen else None
+        lived = time.monotonic() - child.started if child.started else LONGEST_BACK_OFF
+        child.restarts += 1
+        back_off = 0.1 if lived >= LONGEST_BACK_OFF else min(LONGEST_BACK_OFF, 0.1 * 2**child.restarts)
+        child.not_before = time.monotonic() + back_off
+        child.proc, child.popen, child.ready = None, None, False
+        print(time.strftime("%H:%M:%S"), name, f"ended (status {status}); starting it again", flush=True)  # noqa: T201 - goes to the supervisor's log
+        self._say(name, "died", status=status)
+
+    def _still_wanted(self) -> bool:
+        """Read the control pipe; False where `up` went away without saying `keep`."""
+        readable, _, _ = select.select([self.control], [], [], 0)
+        if not readable:
+            return True
+        word = os.read(self.control, 16)
+        if word.startswith(b"keep"):
+            for pipe in (self.control, self.reports):
+                os.close(pipe)
+            self.control = self.reports = -1
+            return True
+        return False
+
+    def _abort(self) -> None:
+        self.layout.stopping.touch()  # tells the node agent to end its containers, too
+        own = [c.proc for c in self.children.values() if c.proc and not c.adopted]
+        _proc.end(own, grace=2.0)
+        if not any(c.adopted for c in self.children.values()):
+            _proc.end(_proc.marked(self.layout.dir), grace=0.5)
+        self.layout.record("supervisor").unlink(missing_ok=True)
+
+    def _say(self, name: str, event: str, **more: object) -> None:
+        if self.reports >= 0:
+            line = json.dumps({"name": name, "event": event, **more}) + "\n"
+            with contextlib.suppress(BrokenPipeError):
+                os.write(self.reports, line.encode())
+
+    def _stop(self, _number: int, _frame: FrameType | None) -> None:
+        self.stopping = True
+
+
+def main() -> int:
+    """Entry point; `LABKIT_PIPES=CONTROL,REPORTS` names the two pipes."""
+    layout = Layout(Path(sys.argv[1]))
+    _proc.Proc.of(os.getpid()).save(layout.record("supervisor"))
+    pipes = os.environ.pop("LABKIT_PIPES", "")
+    control, reports = (int(n) for n in pipes.split(",")) if pipes else (-1, -1)
+    for pipe in (control, reports):
+        if pipe >= 0:
+            os.set_inheritable(pipe, False)  # noqa: FBT003
+    with contextlib.suppress(OSError):
+        socket.setdefaulttimeout(1.0)
+    return Supervisor(layout, control, reports).run()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
