@@ -1,0 +1,83 @@
+"""What a holder says it does with a simulated GPU: the small files in a device's `usage/` folder.
+
+The model server writes one file for each device it holds, about twice a second. A file that has not been
+written for a while belongs to a process that is gone: its memory is free again, as a driver frees the memory
+of a dead process. Refuses to guess: a half-written or strange file counts as none.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+FRESH_SECONDS = 3.0  # real time; six of the writer's rounds
+
+
+@dataclass(frozen=True)
+class Usage:
+    """One holder's share of one device; memory in MiB, utilization 0 to 1, power in watts."""
+
+    holder: str  # the file's name without its ending: a pod uid or a container id
+    pod_uid: str
+    memory_used_mib: float
+    gpu_utilization: float
+    sm_seconds_total: float
+    host_cpu_seconds_total: float
+    power_watts: float
+    updated: float  # seconds since the epoch
+
+    @classmethod
+    def load(cls, path: Path) -> Usage | None:
+        """Read one file; None where it is missing or makes no sense."""
+        try:
+            data = json.loads(path.read_bytes())
+            return cls(
+                holder=path.stem,
+                pod_uid=str(data.get("pod_uid", path.stem)),
+                memory_used_mib=_number(data, "memory_used_mib"),
+                gpu_utilization=min(1.0, _number(data, "gpu_utilization")),
+                sm_seconds_total=_number(data, "sm_seconds_total"),
+                host_cpu_seconds_total=_number(data, "host_cpu_seconds_total"),
+                power_watts=_number(data, "power_watts"),
+                updated=_number(data, "updated"),
+            )
+        except (OSError, ValueError, TypeError, AttributeError):
+            return None
+
+    def fresh(self, now: float | None = None) -> bool:
+        """Whether its writer was alive a moment ago."""
+        return (time.time() if now is None else now) - self.updated < FRESH_SECONDS
+
+
+@dataclass(frozen=True)
+class Load:
+    """All holders of one device together."""
+
+    memory_used_mib: float
+    gpu_utilization: float
+    sm_seconds_total: float
+    power_watts: float
+
+
+def total(usages: list[Usage]) -> Load | None:
+    """The sum over a device's fresh usages (utilization at most 1); None where nobody uses it."""
+    if not usages:
+        return None
+    return Load(
+        memory_used_mib=sum(u.memory_used_mib for u in usages),
+        gpu_utilization=min(1.0, sum(u.gpu_utilization for u in usages)),
+        sm_seconds_total=sum(u.sm_seconds_total for u in usages),
+        power_watts=sum(u.power_watts for u in usages),
+    )
+
+
+def _number(data: dict[str, object], key: str) -> float:
+    value = data.get(key, 0.0)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError(f"{key} is not a number")
+    if not math.isfinite(value) or value < 0:
+        raise ValueError(f"{key} is {value}")
+    return float(value)

@@ -1,0 +1,126 @@
+"""The inventory of simulated GPUs: identity, who holds what, health, and what the holders report."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+
+import pytest
+
+from labkit.gpus.inventory import Device, Inventory, NoFreeGpu, devices_of
+from labkit.gpus.usage import Usage, total
+
+
+def four(node: str = "gpu-node-1") -> tuple[Device, ...]:
+    return devices_of(lab="lab", node=node, count=4, product="NVIDIA-L4", memory_mib=23034)
+
+
+@pytest.fixture
+def inventory(tmp_path: Path) -> Inventory:
+    made = Inventory(tmp_path / "gpus")
+    made.add(four())
+    return made
+
+
+def report(
+    inventory: Inventory, device: str, *, pod: str = "pod-a", age: float = 0.0, **values: float
+) -> Path:
+    file = inventory.path(device) / "usage" / f"{pod}.json"
+    file.write_text(json.dumps({"pod_uid": pod, "updated": time.time() - age, **values}))
+    return file
+
+
+def test_devices_keep_their_identity_and_differ_from_each_other() -> None:
+    assert four() == four()
+    assert len({d.uuid for d in (*four(), *four("gpu-node-2"))}) == 8
+
+
+def test_each_device_has_a_record_on_disk(inventory: Inventory) -> None:
+    device = inventory.devices()[2]
+    record = json.loads((inventory.path(device.uuid) / "device.json").read_text())
+    assert record == {
+        "uuid": device.uuid,
+        "product": "NVIDIA-L4",
+        "memory_mib": 23034,
+        "index": 2,
+        "node": "gpu-node-1",
+    }
+
+
+def test_a_device_is_never_given_twice(inventory: Inventory) -> None:
+    first = inventory.allocate("pod-a/server", node="gpu-node-1", count=3)
+    second = inventory.allocate("pod-b/server", node="gpu-node-1", count=1)
+    assert not set(first) & set(second)
+    with pytest.raises(NoFreeGpu, match="0 are free"):
+        inventory.allocate("pod-c/server", node="gpu-node-1", count=1)
+
+
+def test_asking_again_gives_the_same_devices(inventory: Inventory) -> None:
+    first = inventory.allocate("pod-a/server", node="gpu-node-1", count=2)
+    assert inventory.allocate("pod-a/server", node="gpu-node-1", count=2) == first
+
+
+def test_too_few_gives_none(inventory: Inventory) -> None:
+    with pytest.raises(NoFreeGpu):
+        inventory.allocate("pod-a/server", node="gpu-node-1", count=5)
+    assert inventory.held("pod-a/server") == ()
+
+
+def test_released_devices_are_free_and_wiped(inventory: Inventory) -> None:
+    (device,) = inventory.allocate("pod-a/server", node="gpu-node-1", count=1)
+    file = report(inventory, device, memory_used_mib=100)
+    inventory.release("pod-a/server")
+    assert inventory.holder(device) is None
+    assert not file.exists()
+    assert inventory.allocate("pod-b/server", node="gpu-node-1", count=1) == (device,)
+
+
+def test_holders_survive_a_restart(inventory: Inventory) -> None:
+    held = inventory.allocate("pod-a/server", node="gpu-node-1", count=2)
+    again = Inventory(inventory.folder)
+    again.add(four())
+    again.restore({"pod-a/server": held, "pod-b/server": ["GPU-gone"]})
+    assert again.held("pod-a/server") == held
+    assert len(again.free("gpu-node-1")) == 2
+
+
+def test_an_unhealthy_device_is_not_given_out(inventory: Inventory) -> None:
+    sick = inventory.devices()[0].uuid
+    inventory.fail(sick, "Xid 79: GPU has fallen off the bus")
+    assert inventory.healthy("gpu-node-1") == 3
+    assert sick not in inventory.allocate("pod-a/server", node="gpu-node-1", count=3)
+    inventory.heal(sick)
+    assert [d.uuid for d in inventory.free("gpu-node-1")] == [sick]
+
+
+def test_a_removed_node_takes_its_devices_along(inventory: Inventory) -> None:
+    inventory.add(four("gpu-node-2"))
+    gone = inventory.devices("gpu-node-2")[0].uuid
+    inventory.remove("gpu-node-2")
+    assert {d.node for d in inventory.devices()} == {"gpu-node-1"}
+    assert not inventory.path(gone).exists()
+
+
+def test_usage_of_living_holders_adds_up(inventory: Inventory) -> None:
+    device = inventory.devices()[0].uuid
+    report(inventory, device, pod="a", memory_used_mib=4000, gpu_utilization=0.7, power_watts=50)
+    report(inventory, device, pod="b", memory_used_mib=2000, gpu_utilization=0.6, power_watts=20)
+    load = total(inventory.usage(device))
+    assert load is not None
+    assert (load.memory_used_mib, load.gpu_utilization, load.power_watts) == (6000, 1.0, 70)
+
+
+def test_the_memory_of_a_dead_holder_is_free(inventory: Inventory) -> None:
+    device = inventory.devices()[0].uuid
+    report(inventory, device, memory_used_mib=4000, age=10)
+    assert inventory.usage(device) == []
+    assert total([]) is None
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", "7", '{"memory_used_mib": "all"}', '{"updated": NaN}', '{"power_watts": -1}']
+)
+def test_strange_usage_files_count_as_none(tmp_path: Path, text: str) -> None:
+    (tmp_path / "x.json").write_text(text)
+    assert Usage.load(tmp_path / "x.json") is None
