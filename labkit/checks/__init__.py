@@ -1,1 +1,21 @@
-"""What the course checks: pure functions from observed state to a Verdict."""
+"""The checks of the course: pure functions from what was observed to a `Verdict`."""
+
+from labkit.checks import hpa_queue
+from labkit.checks.check import Check, Finding
+from labkit.errors import BadInput
+from labkit.evidence import Verdict
+
+CHECKS: dict[str, Check] = {check.id: check for check in (*hpa_queue.CHECKS,)}
+
+
+def get(check: str) -> Check:
+    """The check of that name; raises `BadInput` with the names of its notebook where there is none."""
+    if check not in CHECKS:
+        near = [name for name in CHECKS if name[:2] == check[:2]] or sorted(CHECKS)
+        raise BadInput(
+            f"There is no check called {check!r}.", fix=f"Checks of this notebook: {', '.join(near)}."
+        )
+    return CHECKS[check]
+
+
+__all__ = ["CHECKS", "Check", "Finding", "Verdict", "get"]

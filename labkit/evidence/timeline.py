@@ -1,0 +1,98 @@
+"""Series over lab time: what plots draw and checks judge.
+
+Times are lab seconds since the recording began (real seconds times the clock); values carry their unit.
+Refuses to fetch anything: it is handed what was seen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+
+Point = tuple[float, float]
+"""(lab seconds since the recording began, value)"""
+
+
+@dataclass(frozen=True)
+class Series:
+    """One quantity over time; between two points it keeps the earlier value (a step)."""
+
+    name: str
+    unit: str
+    points: tuple[Point, ...] = ()
+    label: str = ""
+    """What tells it from others of its name: a pod, a percentile."""
+
+    def at(self, time: float) -> float | None:
+        """The value that stood at `time`; None before the first point."""
+        value = None
+        for when, what in self.points:
+            if when > time:
+                break
+            value = what
+        return value
+
+    def peak(self) -> float | None:
+        """The highest value; None where there is none."""
+        return max((v for _, v in self.points), default=None)
+
+    def last(self) -> float | None:
+        """The newest value; None where there is none."""
+        return self.points[-1][1] if self.points else None
+
+    def first(self, test: Callable[[float], bool], *, after: float = 0.0) -> float | None:
+        """The first moment, not before `after`, at which `test` holds for the value."""
+        return next((t for t, v in self.points if t >= after and test(v)), None)
+
+    def steps(self) -> tuple[Point, ...]:
+        """Only the points at which the value changed, the first one included."""
+        kept: list[Point] = []
+        for point in self.points:
+            if not kept or kept[-1][1] != point[1]:
+                kept.append(point)
+        return tuple(kept)
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something that happened at one moment."""
+
+    at: float
+    text: str
+
+
+@dataclass(frozen=True)
+class Timeline:
+    """All series of one recording, with its events, its clock and the rung that it was made on."""
+
+    clock: float
+    stamp: str
+    series: tuple[Series, ...] = ()
+    events: tuple[Event, ...] = ()
+
+    def of(self, name: str) -> tuple[Series, ...]:
+        """Every series called `name`, one for each label."""
+        return tuple(s for s in self.series if s.name == name)
+
+    def one(self, name: str) -> Series:
+        """The series called `name`; an empty one where nothing of that name was recorded."""
+        return next(iter(self.of(name)), Series(name, ""))
+
+    def total(self, name: str) -> Series:
+        """All series called `name` added up, at each moment at which one of them has a point."""
+        parts = self.of(name)
+        times = sorted({t for s in parts for t, _ in s.points})
+        points = tuple((t, sum(s.at(t) or 0.0 for s in parts)) for t in times)
+        return Series(name, parts[0].unit if parts else "", points, label="total")
+
+    def end(self) -> float:
+        """Lab seconds of the newest point."""
+        return max((s.points[-1][0] for s in self.series if s.points), default=0.0)
+
+    def with_series(self, more: Iterable[Series]) -> Timeline:
+        """The same recording with further series, such as those of a load run."""
+        return replace(self, series=(*self.series, *more))
+
+    def with_event(self, at: float, text: str) -> Timeline:
+        """The same recording with one more event."""
+        return replace(self, events=(*self.events, Event(at, text)))

@@ -1,0 +1,59 @@
+"""What a check finds: a value, never an exception.
+
+"Could not run" is never "wrong answer": it is `inconclusive`, and asks to run again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+MIME = "application/vnd.labkit.check+json"
+"""Type of the notebook output that carries a verdict; papermill keeps it, so a run can be read back."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether a step of the course holds: what was expected, what was seen, and how to find out more."""
+
+    id: str
+    passed: bool
+    expected: str
+    observed: str
+    hint: str = ""
+    inconclusive: bool = False
+
+    def __post_init__(self) -> None:
+        if self.passed and self.inconclusive:
+            raise ValueError("a verdict can't be both passed and inconclusive")
+
+    @property
+    def state(self) -> str:
+        """`passed`, `failed` or `inconclusive`."""
+        if self.inconclusive:
+            return "inconclusive"
+        return "passed" if self.passed else "failed"
+
+    def to_json(self) -> dict[str, Any]:
+        """As it stands in a notebook's output under `MIME`."""
+        return {**asdict(self), "state": self.state}
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Verdict:
+        """Read what `to_json` gave; raises `KeyError` or `ValueError` for anything else."""
+        return cls(
+            id=str(data["id"]),
+            passed=data["passed"] is True,
+            expected=str(data["expected"]),
+            observed=str(data["observed"]),
+            hint=str(data.get("hint", "")),
+            inconclusive=data.get("inconclusive") is True,
+        )
+
+
+RUN_AGAIN = "Run the cells above again, then this one."
+
+
+def could_not_run(check: str, why: str, *, hint: str = RUN_AGAIN) -> Verdict:
+    """The verdict of a check that never got to judge."""
+    return Verdict(check, passed=False, expected="", observed=why, hint=hint, inconclusive=True)

@@ -1,0 +1,69 @@
+"""How a verdict, an expected refusal and a prediction look in a cell.
+
+Refuses to judge: it shows what it is handed. The MIME type makes an executed notebook readable by machine.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from html import escape
+from typing import Any
+
+from labkit.evidence import MIME, Verdict
+
+# Okabe and Ito's colours: told apart by people with any kind of colour vision; the sign says it again.
+_LOOK = {"passed": ("#009E73", "✔"), "failed": ("#D55E00", "✘"), "inconclusive": ("#E69F00", "?")}
+_WORDS = {"passed": "passed", "failed": "not yet", "inconclusive": "could not judge, run again"}
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A verdict with its looks: text, HTML, and JSON under `MIME`."""
+
+    verdict: Verdict
+
+    def __str__(self) -> str:
+        v = self.verdict
+        _, sign = _LOOK[v.state]
+        return "\n".join(
+            [f"{sign} {v.id}: {_WORDS[v.state]}", *(f"  {name}: {text}" for name, text in self._parts())]
+        )
+
+    def _parts(self) -> list[tuple[str, str]]:
+        v = self.verdict
+        every = [("expected", v.expected), ("observed", v.observed), ("hint", v.hint)]
+        return [(name, text) for name, text in every if text]
+
+    def _repr_html_(self) -> str:
+        v = self.verdict
+        colour, sign = _LOOK[v.state]
+        rows = "".join(
+            f"<tr><td style='color:#767676;padding:0 12px 0 0;text-align:left;vertical-align:top'>{name}</td>"
+            f"<td style='text-align:left'>{escape(text)}</td></tr>"
+            for name, text in self._parts()
+        )
+        head = f"<b style='color:{colour}'>{sign} {_WORDS[v.state]}</b> <code>{escape(v.id)}</code>"
+        style = f"border-left:4px solid {colour};padding:4px 12px;margin:4px 0"
+        return f"<div style='{style}'>{head}<table style='margin:2px 0'>{rows}</table></div>"
+
+    def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
+        return {
+            "text/plain": str(self),
+            "text/html": self._repr_html_(),
+            MIME: self.verdict.to_json(),
+        }
+
+
+@dataclass(frozen=True)
+class Note:
+    """A short message that is neither a table nor a verdict; `colour` is that of its left edge."""
+
+    text: str
+    colour: str = "#0072B2"
+
+    def __str__(self) -> str:
+        return self.text
+
+    def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
+        style = f"border-left:4px solid {self.colour};padding:2px 12px;margin:4px 0;white-space:pre-wrap"
+        return {"text/plain": self.text, "text/html": f"<div style='{style}'>{escape(self.text)}</div>"}

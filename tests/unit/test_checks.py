@@ -1,0 +1,75 @@
+"""What holds for every check, and what a verdict is."""
+
+import re
+from typing import Any
+
+import pytest
+
+from labkit import checks
+from labkit.checks.check import Check, Finding, dig, number, numbers
+from labkit.errors import BadInput
+from labkit.evidence import Series, Timeline, Verdict
+
+
+@pytest.mark.parametrize("check", checks.CHECKS.values(), ids=lambda c: c.id)
+def test_check_is_named_for_its_notebook_and_explains_itself(check: Check) -> None:
+    assert re.fullmatch(r"\d\d\.[a-z0-9-]+", check.id)
+    assert check.expected
+    assert check.hint
+
+
+@pytest.mark.parametrize("check", checks.CHECKS.values(), ids=lambda c: c.id)
+@pytest.mark.parametrize("answer", [..., None, "", "five", -1, [], {}, object()])
+def test_no_answer_raises_or_passes(check: Check, answer: Any) -> None:
+    names = check.judge.__annotations__.keys() - {"return"}
+    evidence = {name: answer for name in names if name not in check.reads and name != "timeline"}
+    if not evidence:
+        return
+    if "timeline" in names:
+        evidence["timeline"] = checks_timeline()
+    evidence |= dict.fromkeys(check.reads)
+    verdict = check.run(evidence)
+    assert not verdict.passed, verdict
+
+
+def checks_timeline() -> Timeline:
+    return Timeline(15, "test", (Series("desired", "", ((0, 2), (20, 6))),))
+
+
+def test_unknown_check_names_its_neighbours() -> None:
+    with pytest.raises(BadInput, match=r"05\.scale-out"):
+        checks.get("05.scaleout")
+
+
+def test_wrong_call_is_inconclusive_and_says_how_to_call() -> None:
+    verdict = checks.get("05.steps").run({"anwser": [2]})
+    assert verdict.state == "inconclusive"
+    assert "answer=…" in verdict.hint
+
+
+def test_an_unanswered_question_is_not_judged() -> None:
+    verdict = Check("00.x", "5", "think", lambda answer: Finding(passed=True, observed=str(answer))).run(
+        {"answer": ...}
+    )
+    assert verdict.state == "failed"
+    assert "nothing yet" in verdict.observed
+
+
+def test_a_verdict_survives_json() -> None:
+    verdict = Verdict("00.x", passed=False, expected="a", observed="b", hint="c")
+    assert Verdict.from_json(verdict.to_json()) == verdict
+
+
+def test_a_verdict_is_never_both_passed_and_inconclusive() -> None:
+    with pytest.raises(ValueError, match="both"):
+        Verdict("00.x", passed=True, expected="", observed="", inconclusive=True)
+
+
+def test_reading_answers() -> None:
+    assert number("5") == 5
+    assert number(True) is None
+    assert number("five") is None
+    assert numbers([1, "2"]) == [1, 2]
+    assert numbers("12") is None
+    assert dig({"a": [{"b": 1}]}, "a.0.b") == 1
+    assert dig({"a": []}, "a.0.b") is None
