@@ -1,1 +1,37 @@
-"""The command line."""
+"""The command line: `labkit --help` tells what there is to do, in the order in which one does it."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from labkit.cli import cluster
+from labkit.cli.console import err, fail
+from labkit.errors import LabError
+
+app = typer.Typer(
+    name="labkit",
+    help=(
+        "A lab for autoscaling LLM inference with Kubernetes, on this machine.\n\n"
+        "First: labkit up. Then: labkit kubectl get nodes. At the end: labkit down."
+    ),
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+)
+for group in (cluster,):
+    app.registered_commands += group.app.registered_commands
+
+
+def main() -> None:
+    """Entry point: errors in one shape, Ctrl-C without a traceback."""
+    try:
+        app(standalone_mode=False)
+    except LabError as error:
+        sys.exit(fail(error))
+    except typer.Exit as leave:
+        sys.exit(leave.exit_code)
+    except (KeyboardInterrupt, typer.Abort):
+        err.print("interrupted")
+        sys.exit(130)

@@ -8,9 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from string import Template
 
-import labkit
 from labkit._proc import write_atomically
-from labkit.gpus.inventory import PRODUCTS
 from labkit.images.distribution import config as registry_config
 from labkit.images.distribution import htpasswd_line
 from labkit.kube.clock import Flags
@@ -20,7 +18,7 @@ from labkit.providers.embedded import kubeconfigs, pki
 from labkit.providers.embedded.layout import Layout, Ports
 from labkit.toolchain import cache_dir
 
-CLUSTER = Path(labkit.__file__).resolve().parents[1] / "cluster"
+CLUSTER = Path(__file__).resolve().parents[3] / "cluster"
 REGISTRY_HOST = "registry.lab:5000"
 REGISTRY_USER = "learner"
 
@@ -100,9 +98,7 @@ def _monitoring(layout: Layout, flags: Flags) -> None:
 
 
 def _agent(layout: Layout, spec: Spec, ports: Ports) -> None:
-    registry = Registry(
-        REGISTRY_HOST, f"https://127.0.0.1:{ports.registry}", str(layout.pki("ca.crt"))
-    )
+    registry = Registry(REGISTRY_HOST, f"https://127.0.0.1:{ports.registry}", str(layout.pki("ca.crt")))
     AgentConfig(
         lab_dir=str(layout.dir),
         clock=spec.clock,

@@ -1,4 +1,4 @@
-"""What stands beside the control plane: registry, node agent, service balancer, Prometheus and its adapter."""
+"""What stands beside the control plane: registry, node agent, balancer, Prometheus and its adapter."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def node_agent(layout: Layout) -> Component:
         name="node-agent",
         argv=(*PYTHON, "labkit.node", str(layout.dir)),
         needs=("kube-apiserver",),
-        why="the kubelet of every simulated node: pods become processes (simulated: the nodes and their GPUs)",
+        why="the kubelet of every node: pods become processes (simulated: the nodes and their GPUs)",
     )
 
 
@@ -94,4 +94,3 @@ def adapter(layout: Layout, ports: Ports, binaries: Binaries, flags: Flags) -> C
         ready=answers(layout, ports.adapter, "/healthz"),
         why="turns series into Kubernetes metrics: here vllm_request_queue_size gets its name",
     )
-

@@ -11,6 +11,16 @@ from labkit.providers.embedded.layout import Ports
 
 RANGE = range(20_000, 32_000)
 
+COMPONENT = {
+    "api": "kube-apiserver",
+    "controller_manager": "kube-controller-manager",
+    "scheduler": "kube-scheduler",
+    "registry": "registry",
+    "prometheus": "prometheus",
+    "adapter": "prometheus-adapter",
+}
+"""Which component listens on which of the ports."""
+
 
 def is_free(port: int) -> bool:
     """Whether a server could listen on 127.0.0.1:`port` right now."""
@@ -37,6 +47,6 @@ def choose() -> Ports:
         ) from error
 
 
-def still_free(ports: Ports) -> bool:
-    """Whether all ports of an earlier start are still to be had."""
-    return all(is_free(getattr(ports, f.name)) for f in fields(Ports))
+def taken(ports: Ports) -> list[str]:
+    """Names of those ports that somebody listens on."""
+    return [f.name for f in fields(Ports) if not is_free(getattr(ports, f.name))]

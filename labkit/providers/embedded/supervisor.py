@@ -1,8 +1,9 @@
 """Keeps the processes of a lab running: `python -m labkit.providers.embedded.supervisor LAB_DIR`.
 
-It starts each component once what it needs is ready, adopts those that run already, and starts again what dies.
-While a lab comes up it holds two pipes to `labkit up`: progress goes out by one; when the other closes before
-the word `keep` came, `up` was killed, and everything that was started here is ended. So nothing is left over.
+It starts each component once what it needs is ready, adopts those that run already, and starts again what
+dies. While a lab comes up it holds two pipes to `labkit up`: progress goes out by one; when the other closes
+before the word `keep` came, `up` was killed, and everything that was started here is ended: nothing is left
+over.
 
 Refuses to decide what runs: that stands in `components.json`.
 """
@@ -15,7 +16,6 @@ import json
 import os
 import select
 import signal
-import socket
 import ssl
 import sys
 import time
@@ -66,7 +66,8 @@ def is_ready(ready: Ready | None, *, seconds: float = 1.0) -> bool:
     if ready.file is not None:
         return ready.file.exists()
     url = urlsplit(ready.url)
-    assert url.hostname and url.port
+    assert url.hostname
+    assert url.port
     try:
         context = None
         if ready.certs:
@@ -214,9 +215,7 @@ def main() -> int:
     control, reports = (int(n) for n in pipes.split(",")) if pipes else (-1, -1)
     for pipe in (control, reports):
         if pipe >= 0:
-            os.set_inheritable(pipe, False)  # noqa: FBT003
-    with contextlib.suppress(OSError):
-        socket.setdefaulttimeout(1.0)
+            os.set_inheritable(pipe, False)
     return Supervisor(layout, control, reports).run()
 
 

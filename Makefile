@@ -1,0 +1,55 @@
+# Two commands on a fresh machine with Python 3.11+ and make:
+#   make lab     sets everything up, runs the notebooks on the embedded cluster, leaves the results under out/
+#   make test    all gates and all tests, as CI runs them
+# The gates are scripts, one each, the same for people and CI: see scripts/.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+.PHONY: help setup toolchain lab jupyter test gates unit embedded notebooks bench lock clean
+
+help:  ## what there is to do
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
+
+$(VENV)/.installed: requirements.lock pyproject.toml
+	@scripts/setup $(PYTHON) $(VENV)
+	@touch $@
+
+setup: $(VENV)/.installed  ## a virtual environment with everything that Python needs
+
+toolchain: setup  ## the control plane's binaries: found, downloaded or built (once per machine)
+	@labkit toolchain fetch
+
+lab: toolchain  ## run notebooks 00 to 05 on the embedded cluster; results in out/
+	@scripts/lab
+
+jupyter: toolchain  ## open the notebooks in JupyterLab, on a running lab
+	@labkit up && jupyter lab --notebook-dir=notebooks
+
+test: gates unit embedded notebooks  ## all gates and all tests
+
+gates: setup  ## ruff, mypy, import-linter, notebooks without outputs
+	@scripts/lint
+	@scripts/types
+	@scripts/layers
+	@scripts/strip-notebooks --check
+
+unit: toolchain  ## tests that need no cluster
+	@pytest tests/unit
+
+embedded: toolchain  ## tests on a running embedded cluster
+	@pytest tests/embedded
+
+notebooks: toolchain  ## every notebook through papermill
+	@pytest tests/notebooks
+
+bench: toolchain  ## the figures that we hold ourselves to; table on screen, JSON in out/
+	@scripts/bench
+
+lock: setup  ## renew requirements.lock
+	@scripts/lock
+
+clean:  ## what was made in this checkout (not the cache of binaries)
+	rm -rf $(VENV) out build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

@@ -1,0 +1,187 @@
+"""The provider `embedded`: a real control plane on this machine's loopback, pods as processes.
+
+Needs no Docker, no root and no GPU. Refuses to be two labs in one folder: a second `up` finds the first.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from labkit import _proc, toolchain
+from labkit.errors import LabError, ProviderError
+from labkit.kube import clock
+from labkit.providers.base import Endpoint, Report, Spec, silent
+from labkit.providers.embedded import control_plane, files, platform, ports
+from labkit.providers.embedded.component import Component
+from labkit.providers.embedded.layout import Layout, Ports, default_name, prepare
+from labkit.providers.embedded.startup import Startup
+from labkit.providers.embedded.supervisor import is_ready, load_components
+from labkit.providers.embedded.teardown import take_down
+
+
+class Embedded:
+    """One lab of this user, by its name."""
+
+    name = "embedded"
+    owns_cluster = True
+
+    def __init__(self, lab: str | None = None) -> None:
+        self.layout = Layout.of(lab or default_name())
+
+    def missing(self) -> str | None:
+        """Nothing is needed beforehand: what is not here, the toolchain fetches or builds."""
+        if os.name != "posix":
+            return "The embedded cluster needs Linux or macOS. On Windows, use it inside WSL 2."
+        return None
+
+    def up(self, spec: Spec, report: Report = silent) -> Path:
+        """Start what does not run yet; returns the kubeconfig once everything answers."""
+        prepare(self.layout)
+        with self._alone(report):
+            if self.running():
+                self._same(spec)
+                report(f"lab {self.layout.dir.name!r} is already up")
+                return self.layout.kubeconfig
+            self._start(replace(spec, name=self.layout.dir.name), report)
+        return self.layout.kubeconfig
+
+    def down(self, report: Report = silent) -> None:
+        """End every process of the lab and delete its files but the logs."""
+        if not self.layout.dir.exists():
+            report(f"there is no lab called {self.layout.dir.name!r}; nothing to do")
+            return
+        # Not under the lock: `down` is also the way out of an `up` that hangs.
+        take_down(self.layout, report)
+
+    def logs(self, into: Path) -> list[Path]:
+        """Copy all logs of the lab into a folder."""
+        into.mkdir(parents=True, exist_ok=True)
+        return [Path(shutil.copy(path, into)) for path in sorted(self.layout.logs.glob("*.log"))]
+
+    def kubeconfig(self) -> Path:
+        """The kubeconfig for people."""
+        self.layout.load()
+        return self.layout.kubeconfig
+
+    def spec(self) -> Spec:
+        """What the lab was started with."""
+        return self.layout.load()[0]
+
+    def prometheus(self) -> Endpoint:
+        """Prometheus, which lets only clients with a certificate of the lab in."""
+        pki = self.layout.pki
+        url = f"https://127.0.0.1:{self._ports().prometheus}"
+        return Endpoint(url, ca=pki("ca.crt"), cert=pki("admin.crt"), key=pki("admin.key"))
+
+    def address(self, namespace: str, service: str, port: int) -> str:
+        """Where the balancer listens for a Service."""
+        key = f"{namespace}/{service}:{port}"
+        try:
+            known = json.loads((self.layout.dir / "services.json").read_text())
+        except FileNotFoundError:
+            known = {}
+        if key not in known:
+            raise ProviderError(
+                f"No address is known for {key}.",
+                cause="There is no such Service, or it was created a moment ago.",
+                fix=f"Known: {', '.join(sorted(known)) or 'none'}. Wait for it, or mend name and port.",
+            )
+        return f"http://{known[key]}"
+
+    def running(self) -> bool:
+        """Whether the supervisor and every component run and answer."""
+        supervisor = _proc.Proc.load(self.layout.record("supervisor"))
+        if not (self.layout.config.exists() and supervisor and supervisor.alive()):
+            return False
+        return all(state == "ready" for _, _, state in self.states())
+
+    def states(self) -> Iterator[tuple[Component, _proc.Proc | None, str]]:
+        """Each component with its process and `ready`, `starting` or `dead`."""
+        for component in load_components(self.layout):
+            proc = _proc.Proc.load(self.layout.record(component.name))
+            if not (proc and proc.alive()):
+                yield component, None, "dead"
+            else:
+                yield component, proc, "ready" if is_ready(component.ready) else "starting"
+
+    def components(self, spec: Spec, chosen: Ports, binaries: control_plane.Binaries) -> list[Component]:
+        """Everything that `up` starts, in the order in which a reader should meet it."""
+        flags, at = clock.flags(spec.clock), self.layout
+        return [
+            control_plane.etcd(at, binaries),
+            control_plane.apiserver(at, chosen, binaries, flags),
+            control_plane.controller_manager(at, chosen, binaries, flags),
+            control_plane.scheduler(at, chosen, binaries),
+            platform.registry(at, chosen, binaries),
+            platform.node_agent(at),
+            platform.balancer(at),
+            platform.prometheus(at, chosen, binaries, flags),
+            platform.adapter(at, chosen, binaries, flags),
+        ]
+
+    def _start(self, spec: Spec, report: Report) -> None:
+        binaries = toolchain.ensure(report=report)
+        chosen = self._choose_ports()
+        fresh = not self.layout.config.exists()
+        self.layout.stopping.unlink(missing_ok=True)
+        files.write_all(self.layout, spec, chosen, clock.flags(spec.clock))
+        self._end_supervisor()
+        startup = Startup(self.layout, spec, chosen, self.components(spec, chosen, binaries), report)
+        try:
+            startup.run()
+        except (LabError, KeyboardInterrupt):
+            if fresh:  # an older lab keeps its data: `up` can be tried again
+                report("rolling back")
+                take_down(self.layout, report)
+            raise
+
+    def _choose_ports(self) -> Ports:
+        """The ports of the last start where our own servers still hold them or nobody does; else new ones."""
+        if self.layout.config.exists():
+            known = self._ports()
+            strangers = [name for name in ports.taken(known) if not self._lives(ports.COMPONENT[name])]
+            if not strangers:
+                return known
+            _proc.end(_proc.marked(self.layout.dir), grace=1.0)
+        return ports.choose()
+
+    def _lives(self, component: str) -> bool:
+        proc = _proc.Proc.load(self.layout.record(component))
+        return proc is not None and proc.alive()
+
+    def _end_supervisor(self) -> None:
+        supervisor = _proc.Proc.load(self.layout.record("supervisor"))
+        if supervisor:
+            _proc.end([supervisor], grace=1.0)
+
+    def _ports(self) -> Ports:
+        return self.layout.load()[1]
+
+    def _same(self, spec: Spec) -> None:
+        running = self.spec()
+        if replace(spec, name=running.name) != running:
+            raise ProviderError(
+                f"Lab {running.name!r} runs already, with other settings: {running}.",
+                fix=f"labkit down --name {running.name}, then up again; or give the new lab another --name.",
+            )
+
+    @contextlib.contextmanager
+    def _alone(self, report: Report) -> Iterator[None]:
+        """Hold the lab's lock, so that two `up` at once are one after the other."""
+        with (self.layout.dir / "lock").open("w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                report("another `labkit up` works on this lab; waiting for it")
+                began = time.monotonic()
+                fcntl.flock(file, fcntl.LOCK_EX)
+                report(f"waited {time.monotonic() - began:.0f} s")
+            yield

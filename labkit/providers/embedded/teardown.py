@@ -1,0 +1,52 @@
+"""Take a lab down: every process by its recorded pid and start time, then whatever carries its mark."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from labkit import _proc
+from labkit.providers.base import Report
+from labkit.providers.embedded.layout import Layout
+
+KEPT = ("logs",)
+PODS_GRACE = 2.0
+SERVERS_GRACE = 0.3
+"""Their data is deleted a moment later, so nobody waits for an orderly goodbye."""
+
+
+def take_down(layout: Layout, report: Report) -> int:
+    """End all processes of a lab and delete its files but the logs; the number of processes ended."""
+    layout.stopping.touch()
+    records = {path.stem: _proc.Proc.load(path) for path in sorted((layout.dir / "run").glob("*.json"))}
+    living = {name: proc for name, proc in records.items() if proc and proc.alive()}
+    # The supervisor first, or it would start again what ends; then the agent, which ends the pods.
+    for name, grace in (("supervisor", 1.0), ("node-agent", PODS_GRACE)):
+        if name in living:
+            _proc.end([living[name]], grace=grace)
+    _proc.end(living.values(), grace=SERVERS_GRACE)
+    strays = _proc.marked(layout.dir)
+    _proc.end(strays, grace=SERVERS_GRACE)
+    ended = len(living) + len(strays)
+    delete_files(layout)
+    report(f"{ended} processes ended; logs are in {layout.logs}")
+    return ended
+
+
+def delete_files(layout: Layout) -> None:
+    """Delete everything of a lab but its logs."""
+    for path in layout.dir.iterdir():
+        if path.name in KEPT:
+            continue
+        if path.is_dir() and not path.is_symlink():
+            _remove(path)
+        else:
+            path.unlink(missing_ok=True)
+
+
+def _remove(folder: Path) -> None:
+    # Overlay work folders are made without any permission; give it back before deleting them.
+    for path in folder.rglob("work"):
+        if path.is_dir() and not path.is_symlink():
+            path.chmod(0o700)
+    shutil.rmtree(folder)

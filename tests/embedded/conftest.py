@@ -1,0 +1,54 @@
+"""One real cluster for the session, one namespace for each test."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from labkit.kube import Kube
+from labkit.providers.base import Spec
+from labkit.providers.embedded.provider import Embedded
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Labs of the tests live apart from those of the person who runs them."""
+    home = tmp_path_factory.mktemp("labs")
+    before = os.environ.get("LABKIT_HOME")
+    os.environ["LABKIT_HOME"] = str(home)
+    yield home
+    os.environ.pop("LABKIT_HOME")
+    if before is not None:
+        os.environ["LABKIT_HOME"] = before
+
+
+@contextlib.contextmanager
+def running(spec: Spec) -> Iterator[Embedded]:
+    """A lab that is taken down whatever happens."""
+    lab = Embedded(spec.name)
+    lab.up(spec)
+    try:
+        yield lab
+    finally:
+        lab.down()
+
+
+@pytest.fixture(scope="session")
+def cluster(own_home: Path) -> Iterator[Embedded]:
+    """The cluster that most tests share: 3 GPU nodes with 4 GPUs each, one node without."""
+    with running(Spec(name="tests")) as lab:
+        yield lab
+
+
+@pytest.fixture
+def namespace(cluster: Embedded) -> Iterator[Kube]:
+    """A fresh namespace, and `kube` in it; gone after the test."""
+    kube = Kube(cluster.kubeconfig(), namespace=f"t-{uuid.uuid4().hex[:8]}")
+    kube.ensure_namespace()
+    yield kube
+    kube.delete_namespace()
