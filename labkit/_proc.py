@@ -27,6 +27,10 @@ MARKER = "LABKIT_LAB_DIR"
 
 Finished = subprocess.CompletedProcess[str]
 
+TimedOut = subprocess.TimeoutExpired
+"""Raised by `run` where the process took longer than it was given; the process is killed then."""
+Child = subprocess.Popen[bytes]
+
 
 @dataclass(frozen=True)
 class Proc:

@@ -1,0 +1,173 @@
+"""Downloads a publisher's own build of a program, checked against the SHA-256 that the publisher states.
+
+A download that was cut off goes on where it stopped, also in a later run. Refuses a file with another sum (it
+is deleted at once), and to wait more than a few seconds for a host that does not answer.
+"""
+
+from __future__ import annotations
+
+import io
+import queue
+import re
+import shutil
+import tarfile
+import threading
+import time
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import httpx
+
+from labkit import _wait
+from labkit.errors import ToolchainError
+from labkit.toolchain import disk
+from labkit.toolchain.cache import sha256
+from labkit.toolchain.progress import Progress, Task
+from labkit.toolchain.versions import Download, Program
+
+PATIENCE = 4.0
+"""Seconds in which all hosts must have answered with their lists of sums; who has not is passed over."""
+
+_TRIES = 6
+_CHUNK = 1 << 18
+
+
+@dataclass(frozen=True)
+class Offer:
+    """A program that can be downloaded from here, with the sum that it must have."""
+
+    program: Program
+    download: Download
+    sha256: str
+
+    def part(self, folder: Path) -> Path:
+        """Where the file grows: named by its sum, so that a later run goes on with it."""
+        return folder / f"{self.sha256[:16]}-{Path(urlsplit(self.download.url).path).name}.part"
+
+
+def offers(programs: Sequence[Program], progress: Progress, *, patience: float = PATIENCE) -> list[Offer]:
+    """Ask all publishers at once for the sums; why one can't serve is told as a note."""
+    answers: queue.Queue[tuple[Program, str]] = queue.Queue()
+    asked = [program for program in programs if program.download]
+    for program in programs:
+        if not program.download:
+            progress.note(f"{program.name}: nobody publishes it for this system as a file.")
+    for program in asked:  # daemons: looking up a name can hang, and nothing can cut that short
+        threading.Thread(target=_ask, args=(program, answers, patience), daemon=True).start()
+    found = _collect(asked, answers, time.monotonic() + patience)
+    for program in asked:
+        if not isinstance(found.get(program.name), Offer):
+            reason = found.get(program.name) or f"no answer within {patience:.0f} s"
+            progress.note(f"{program.name}: no download ({reason}).")
+    return [offer for offer in found.values() if isinstance(offer, Offer)]
+
+
+def fetch(offer: Offer, folder: Path, progress: Progress) -> Path:
+    """Download into `folder`, go on as often as it helps, check the sum; the program itself."""
+    folder.mkdir(parents=True, exist_ok=True)
+    part = offer.part(folder)
+    with progress.task(f"Downloading {offer.program.name}") as task, _client() as client:
+        _complete(client, offer, part, task)
+    if sha256(part) != offer.sha256:
+        part.unlink()
+        raise ToolchainError(
+            f"{offer.download.url} does not have the SHA-256 that its publisher states; it was deleted.",
+            cause="The download was changed or damaged on its way (a proxy, a captive portal).",
+            fix="Try another network.",
+        )
+    return _extracted(part, offer.download.member) if offer.download.member else part
+
+
+def _client() -> httpx.Client:
+    return httpx.Client(follow_redirects=True, timeout=httpx.Timeout(20.0, connect=PATIENCE))
+
+
+def _ask(program: Program, answers: queue.Queue[tuple[Program, str]], patience: float) -> None:
+    download = program.download
+    assert download is not None
+    if download.sha256:
+        answers.put((program, download.sha256))
+        return
+    try:
+        with _client() as client:
+            answer = client.get(download.sums, timeout=patience).raise_for_status()
+        answers.put((program, _sum_in(answer.text, Path(urlsplit(download.url).path).name)))
+    except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
+        answers.put((program, f"{urlsplit(download.sums).netloc}: {str(error) or type(error).__name__}"))
+
+
+def _collect(
+    asked: Sequence[Program], answers: queue.Queue[tuple[Program, str]], deadline: float
+) -> dict[str, Offer | str]:
+    found: dict[str, Offer | str] = {}
+    while len(found) < len(asked):
+        try:
+            program, said = answers.get(timeout=max(0.0, deadline - time.monotonic()))
+        except queue.Empty:
+            break
+        good = program.download and re.fullmatch(r"[0-9a-f]{64}", said)
+        found[program.name] = Offer(program, program.download, said) if good and program.download else said
+    return found
+
+
+def _sum_in(text: str, name: str) -> str:
+    """The sum of `name` in a list as sha256sum writes it; one bare sum is for the file beside it."""
+    rows = [line.split() for line in text.splitlines() if line.strip()]
+    if len(rows) == 1 and len(rows[0]) == 1:
+        return rows[0][0].lower()
+    sums = [row[0].lower() for row in rows if len(row) == 2 and row[1].lstrip("*") == name]
+    return sums[0] if sums else f"its list of sums does not name {name}"
+
+
+def _complete(client: httpx.Client, offer: Offer, part: Path, task: Task) -> None:
+    """Read until the end, going on after each break as long as something comes."""
+    for attempt in range(1, _TRIES + 1):
+        try:
+            _read_on(client, offer.download.url, part, task)
+        except (httpx.TransportError, httpx.HTTPStatusError) as error:
+            if attempt == _TRIES or isinstance(error, httpx.HTTPStatusError):
+                raise ToolchainError(
+                    f"{offer.download.url} broke off: {str(error) or type(error).__name__}",
+                    cause="The network or the publisher's server failed.",
+                    fix="Run the command again: it goes on where it stopped.",
+                ) from error
+            task.advance(0, f"broken off, going on ({attempt})")
+            _wait.pause(0.2 * attempt)
+        else:
+            return
+
+
+def _read_on(client: httpx.Client, url: str, part: Path, task: Task) -> None:
+    have = part.stat().st_size if part.exists() else 0
+    headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={have}-"} if have else {})
+    with client.stream("GET", url, headers=headers) as answer:
+        if answer.status_code == httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE:
+            return  # all of it is here already; the sum will tell
+        answer.raise_for_status()
+        if have and answer.status_code != httpx.codes.PARTIAL_CONTENT:
+            have = 0  # this server starts over
+        size = int(answer.headers.get("Content-Length", 0))
+        task.total, task.done = (float(have + size) if size else None), float(have)
+        disk.require(part.parent, size / disk.MB, f"Downloading {url}")
+        with part.open("ab" if have else "wb") as file:
+            for chunk in answer.iter_bytes(_CHUNK):
+                file.write(chunk)
+                task.advance(len(chunk), f"{task.done / disk.MB:.0f} MB")
+
+
+def _extracted(archive: Path, member: str) -> Path:
+    """One named file of a tar archive, beside it; nothing else of the archive touches the disk."""
+    target = archive.with_suffix(".program")
+    try:
+        with tarfile.open(archive) as tar:
+            source = tar.extractfile(member)
+            with source or io.BytesIO() as content, target.open("wb") as file:
+                shutil.copyfileobj(content, file)
+    except (KeyError, tarfile.TarError, EOFError, zlib.error) as error:
+        target.unlink(missing_ok=True)
+        raise ToolchainError(f"{archive.name} holds no file {member}: {error}.") from error
+    archive.unlink()
+    return target
