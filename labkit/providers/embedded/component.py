@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+
+WIDTH = 90
+VARIABLE = re.compile(r"\$[A-Z_]+")
 
 
 @dataclass(frozen=True)
@@ -36,7 +40,15 @@ class Component:
         lines = [f"# {self.name}: {self.why}"]
         if self.needs:
             lines.append(f"#   starts when these are ready: {', '.join(self.needs)}")
-        lines += [f"export {key}={shlex.quote(value)}" for key, value in sorted(self.env.items())]
-        head, *rest = (shlex.quote(word) for word in self.argv)
-        lines.append(" \\\n    ".join([head, *rest]))
+        words = [_typed(word) for word in self.argv]
+        settings = [f"{key}={_typed(value)}" for key, value in sorted(self.env.items())]
+        command = " ".join([*settings, *words])
+        if len(command) > WIDTH:
+            command = " \\\n    ".join([" ".join([*settings, words[0]]), *words[1:]])
+        lines.append(command)
         return "\n".join(lines)
+
+
+def _typed(word: str) -> str:
+    """A word as a shell takes it; names of the lab's own variables stay open."""
+    return word if VARIABLE.search(word) else shlex.quote(word)

@@ -16,7 +16,7 @@ from labkit.node.config import AgentConfig, NodeSpec, Registry
 from labkit.providers.base import Spec
 from labkit.providers.embedded import kubeconfigs, pki
 from labkit.providers.embedded.layout import Layout, Ports
-from labkit.toolchain import cache_dir
+from labkit.toolchain import cache_root
 
 CLUSTER = Path(__file__).resolve().parents[3] / "cluster"
 REGISTRY_HOST = "registry.lab:5000"
@@ -104,6 +104,6 @@ def _agent(layout: Layout, spec: Spec, ports: Ports) -> None:
         clock=spec.clock,
         nodes=nodes(spec),
         registries=(registry,),
-        cache_dir=str(cache_dir()),
+        cache_dir=str(cache_root()),
         isolation=spec.isolation,
     ).save(layout.dir / "node.json")

@@ -128,7 +128,7 @@ class Embedded:
         ]
 
     def _start(self, spec: Spec, report: Report) -> None:
-        binaries = toolchain.ensure(report=report)
+        binaries = toolchain.ensure()
         chosen = self._choose_ports()
         fresh = not self.layout.config.exists()
         self.layout.stopping.unlink(missing_ok=True)
