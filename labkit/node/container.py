@@ -1,8 +1,8 @@
 """One run of one container: a process that outlives the agent, and whose end is never missed.
 
 bubblewrap itself writes the pid and later the exit code into `<run folder>/status`, and the process writes
-its own log. So an agent that was killed finds both when it comes back (`adopt`), whether the container still runs
-or ended meanwhile. Decides nothing about restarts: `lifecycle.py` does.
+its own log. So an agent that was killed finds both when it comes back (`adopt`), whether the container still
+runs or ended meanwhile. Decides nothing about restarts: `lifecycle.py` does.
 """
 
 from __future__ import annotations
@@ -142,7 +142,7 @@ _NOBODY = 2**22 + 1  # above the kernel's highest pid: nothing to signal, nothin
 
 
 def _same(folder: Path, pid: int, container_id: str) -> bool:
-    """Whether `pid` is still our container; by its start time, or its environment where that was not noted."""
+    """Whether `pid` is still our container, by its start time, or else by its environment."""
     try:
         return abs(float((folder / "born").read_text()) - (processes.started(pid) or 0.0)) < 1.0
     except (FileNotFoundError, ValueError):
