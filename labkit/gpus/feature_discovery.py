@@ -1,0 +1,67 @@
+"""The labels that NVIDIA's GPU feature discovery puts on a node, for simulated GPUs.
+
+Source: https://github.com/NVIDIA/k8s-device-plugin/tree/main/docs/gpu-feature-discovery. Left out is what
+only a real driver knows (CUDA and driver versions), and the architecture of products that are not listed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """Family and compute capability, as https://developer.nvidia.com/cuda-gpus lists them."""
+
+    family: str
+    major: int
+    minor: int
+    mig_capable: bool = False
+
+
+_TURING = Architecture("turing", 7, 5)
+_AMPERE = Architecture("ampere", 8, 6)
+_AMPERE_DATA_CENTER = Architecture("ampere", 8, 0, mig_capable=True)
+_ADA = Architecture("ada-lovelace", 8, 9)
+_HOPPER = Architecture("hopper", 9, 0, mig_capable=True)
+_BLACKWELL = Architecture("blackwell", 10, 0, mig_capable=True)
+
+_ARCHITECTURES = {
+    "NVIDIA-A100": _AMPERE_DATA_CENTER,
+    "NVIDIA-A10": _AMPERE,
+    "NVIDIA-A30": _AMPERE_DATA_CENTER,
+    "NVIDIA-B200": _BLACKWELL,
+    "NVIDIA-H100": _HOPPER,
+    "NVIDIA-H200": _HOPPER,
+    "NVIDIA-L40": _ADA,
+    "NVIDIA-L4": _ADA,
+    "Tesla-T4": _TURING,
+}
+
+
+def architecture(product: str) -> Architecture | None:
+    """The architecture of a product label ("NVIDIA-A100-SXM4-40GB"); the longest listed beginning wins."""
+    known = [name for name in _ARCHITECTURES if product.startswith(name)]
+    return _ARCHITECTURES[max(known, key=len)] if known else None
+
+
+def labels(*, product: str, memory_mib: int, count: int) -> dict[str, str]:
+    """The labels of a node with `count` whole GPUs of one product; none for a node without."""
+    if count == 0:
+        return {}
+    found = {
+        "nvidia.com/gpu.present": "true",
+        "nvidia.com/gpu.product": product,
+        "nvidia.com/gpu.memory": str(memory_mib),
+        "nvidia.com/gpu.count": str(count),
+        "nvidia.com/gpu.replicas": "1",
+        "nvidia.com/gpu.sharing-strategy": "none",
+    }
+    if known := architecture(product):
+        found |= {
+            "nvidia.com/gpu.family": known.family,
+            "nvidia.com/gpu.compute.major": str(known.major),
+            "nvidia.com/gpu.compute.minor": str(known.minor),
+            "nvidia.com/mig.capable": str(known.mig_capable).lower(),
+        }
+    return found

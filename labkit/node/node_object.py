@@ -1,0 +1,132 @@
+"""What a simulated machine says about itself: the Node object, built from its specification.
+
+Pure. Honest where a person looks: the OS image and a label say that the machine is simulated. Capacity is
+what the specification gives, not what the host has.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import uuid
+from dataclasses import dataclass
+from typing import Any
+
+from labkit.gpus import feature_discovery
+from labkit.node.config import NodeSpec
+from labkit.node.quantities import amount
+from labkit.node.status import stamp
+
+Json = dict[str, Any]
+
+KUBELET_VERSION = "v1.37.2+labkit"
+RUNTIME_VERSION = "bubblewrap://0.11"
+GPU = "nvidia.com/gpu"
+
+_PODS = "110"
+_DISK = 200 * 2**30
+_EVICTION_MEMORY = 100 * 2**20  # the kubelet keeps this back (evictionHard memory.available)
+_EVICTION_DISK = 0.9  # and a tenth of the disk (nodefs.available)
+_ARCH = {"x86_64": "amd64", "aarch64": "arm64"}
+
+_HEALTHY = (
+    ("MemoryPressure", "False", "KubeletHasSufficientMemory", "kubelet has sufficient memory available"),
+    ("DiskPressure", "False", "KubeletHasNoDiskPressure", "kubelet has no disk pressure"),
+    ("PIDPressure", "False", "KubeletHasSufficientPID", "kubelet has sufficient PID available"),
+    ("Ready", "True", "KubeletReady", "the simulated kubelet is ready to run pods"),
+)
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What changes about a node while it runs."""
+
+    kubelet_port: int
+    healthy_gpus: int
+    ready_since: float  # seconds since the epoch
+
+
+def labels(spec: NodeSpec) -> dict[str, str]:
+    """The kubelet's own labels, GPU feature discovery's, the lab's, and the specification's on top."""
+    gpus = feature_discovery.labels(product=spec.gpu_product, memory_mib=spec.gpu_memory_mib, count=spec.gpus)
+    return {
+        "kubernetes.io/hostname": spec.name,
+        "kubernetes.io/os": "linux",
+        "kubernetes.io/arch": _ARCH.get(platform.machine(), "amd64"),
+        "labkit.dev/simulated": "true",
+        **gpus,
+        **spec.labels,
+    }
+
+
+def node(spec: NodeSpec, machine: Machine, *, now: float) -> Json:
+    """The whole object, for its creation; nodes may bring their status and taints along only then."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Node",
+        "metadata": {"name": spec.name, "labels": labels(spec)},
+        "spec": {
+            "podCIDR": f"10.244.{spec.index}.0/24",
+            "podCIDRs": [f"10.244.{spec.index}.0/24"],
+            "taints": spec.taints,
+        },
+        "status": status(spec, machine, now=now),
+    }
+
+
+def status(spec: NodeSpec, machine: Machine, *, now: float) -> Json:
+    """The status as of `now`."""
+    return {
+        "addresses": [{"type": "InternalIP", "address": "127.0.0.1"}],
+        "capacity": _capacity(spec),
+        "allocatable": _allocatable(spec, machine.healthy_gpus),
+        "conditions": [
+            {
+                "type": kind,
+                "status": value,
+                "reason": reason,
+                "message": message,
+                "lastHeartbeatTime": stamp(now),
+                "lastTransitionTime": stamp(machine.ready_since),
+            }
+            for kind, value, reason, message in _HEALTHY
+        ],
+        "daemonEndpoints": {"kubeletEndpoint": {"Port": machine.kubelet_port}},
+        # With this the API server passes `kubectl exec` on as a WebSocket instead of SPDY.
+        "declaredFeatures": ["ExtendWebSocketsToKubelet"],
+        "nodeInfo": _info(spec),
+    }
+
+
+def _capacity(spec: NodeSpec) -> dict[str, str]:
+    found = {
+        "cpu": str(spec.cpu),
+        "memory": f"{int(amount(spec.memory)) // 1024}Ki",
+        "ephemeral-storage": f"{_DISK // 1024}Ki",
+        "pods": _PODS,
+    }
+    return found | ({GPU: str(spec.gpus)} if spec.gpus else {})
+
+
+def _allocatable(spec: NodeSpec, healthy_gpus: int) -> dict[str, str]:
+    found = _capacity(spec) | {
+        "memory": f"{(int(amount(spec.memory)) - _EVICTION_MEMORY) // 1024}Ki",
+        "ephemeral-storage": str(int(_DISK * _EVICTION_DISK)),
+    }
+    return found | ({GPU: str(healthy_gpus)} if spec.gpus else {})
+
+
+def _info(spec: NodeSpec) -> dict[str, str]:
+    identity = uuid.uuid5(uuid.NAMESPACE_DNS, f"{spec.name}.labkit.dev")
+    return {
+        "architecture": _ARCH.get(platform.machine(), "amd64"),
+        "bootID": str(identity),
+        "containerRuntimeVersion": RUNTIME_VERSION,
+        "kernelVersion": os.uname().release,
+        "kubeProxyVersion": "",
+        "kubeletVersion": KUBELET_VERSION,
+        "machineID": identity.hex,
+        "operatingSystem": "linux",
+        "osImage": "labkit simulated node",
+        "systemUUID": str(identity),
+    }

@@ -1,0 +1,137 @@
+"""Keeps one simulated machine known to the API server: its Node object, its Lease, its health.
+
+In the node's own name (`system:node:<name>`), so NodeRestriction holds: labels and taints are set when the
+object is created. A Node that somebody deletes is registered again; a kubelet would do so at its next start.
+Refuses to delete Nodes: a node that leaves the lab goes silent, as a machine that lost its power does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+from labkit.errors import ClusterError
+from labkit.gpus.inventory import Inventory
+from labkit.node import node_object
+from labkit.node.api import MERGE, Api, ApiError, Change, Listed
+from labkit.node.config import NodeSpec
+from labkit.node.node_object import Machine
+
+Json = dict[str, Any]
+
+NODES = "/api/v1/nodes"
+LEASES = "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases"
+HEARTBEAT_SECONDS = 10.0  # real time, as the kubelet's; the controller manager's patience is real time too
+STATUS_SECONDS = 60.0
+_LOOK_SECONDS = 1.0  # how often we look whether our own state changed
+_LEASE_SECONDS = 40
+
+log = logging.getLogger(__name__)
+
+
+class Registration:
+    """One node, from its first registration until `run` is cancelled."""
+
+    def __init__(self, api: Api, spec: NodeSpec, inventory: Inventory, *, kubelet_port: int) -> None:
+        self._api = api
+        self._spec = spec
+        self._inventory = inventory
+        self._machine = Machine(kubelet_port, spec.gpus, time.time())
+        self._uid = ""
+
+    async def run(self) -> None:
+        """Register, then stay registered and alive until cancelled."""
+        await self._insist(self._register)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._every(HEARTBEAT_SECONDS, self._renew))
+            group.create_task(self._report())
+            group.create_task(self._guard())
+
+    async def _register(self) -> None:
+        self._look()
+        created = node_object.node(self._spec, self._machine, now=time.time())
+        try:
+            self._uid = (await self._api.create(NODES, created))["metadata"]["uid"]
+            log.info("registered node %s", self._spec.name)
+        except ApiError as error:
+            if not error.conflict:
+                raise
+            await self._take_over()
+
+    async def _take_over(self) -> None:
+        """The node is known from an earlier run: bring its labels and status up to date."""
+        path = f"{NODES}/{self._spec.name}"
+        labels = {"metadata": {"labels": node_object.labels(self._spec)}}
+        known = await self._api.patch(path, labels)
+        self._uid = known["metadata"]["uid"]
+        await self._write_status()
+
+    async def _write_status(self) -> None:
+        status = node_object.status(self._spec, self._machine, now=time.time())
+        await self._api.patch(f"{NODES}/{self._spec.name}/status", {"status": status})
+
+    def _look(self) -> bool:
+        """Take in what changed about the machine; whether anything did."""
+        healthy = self._inventory.healthy(self._spec.name)
+        changed = healthy != self._machine.healthy_gpus
+        self._machine = replace(self._machine, healthy_gpus=healthy)
+        return changed
+
+    async def _report(self) -> None:
+        """Write the status when it changes, and once a minute."""
+        written = time.monotonic()
+        while True:
+            await asyncio.sleep(_LOOK_SECONDS)
+            if self._look() or time.monotonic() - written >= STATUS_SECONDS:
+                await self._insist(self._write_status)
+                written = time.monotonic()
+
+    async def _renew(self) -> None:
+        name = self._spec.name
+        now = datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+        spec = {"holderIdentity": name, "leaseDurationSeconds": _LEASE_SECONDS, "renewTime": now}
+        try:
+            await self._api.patch(f"{LEASES}/{name}", {"spec": spec}, kind=MERGE)
+        except ApiError as error:
+            if not error.gone:
+                raise
+            owner = {"apiVersion": "v1", "kind": "Node", "name": name, "uid": self._uid}
+            meta = {"name": name, "namespace": "kube-node-lease", "ownerReferences": [owner]}
+            kind = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease"}
+            await self._api.create(LEASES, kind | {"metadata": meta, "spec": spec})
+
+    async def _guard(self) -> None:
+        """Register again when somebody deletes the Node."""
+        async for event in self._api.watch(NODES, fieldSelector=f"metadata.name={self._spec.name}"):
+            if _lost(event):
+                await self._insist(self._register)
+                await self._insist(self._renew)
+
+    async def _every(self, seconds: float, act: Callable[[], Awaitable[None]]) -> None:
+        while True:
+            await self._insist(act)
+            await asyncio.sleep(seconds)
+
+    async def _insist(self, act: Callable[[], Awaitable[None]]) -> None:
+        """Until it works: the API server may be starting, or away, or without its first rules yet."""
+        pause = 0.1
+        while True:
+            try:
+                await act()
+            except ClusterError as error:
+                log.warning("node %s: %s", self._spec.name, error)
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, 2.0)
+            else:
+                return
+
+
+def _lost(event: Listed | Change) -> bool:
+    if isinstance(event, Listed):
+        return not event.items
+    return event.type == "DELETED"
