@@ -92,4 +92,4 @@ def _show_error(
 
 def _line_of_cell(trace: TracebackType) -> str:
     cells = [f for f in traceback.extract_tb(trace) if f.filename.startswith(("<ipython", _CELLS))]
-    return (cells[-1].line or "").strip() if cells else ""
+    return (cells[0].line or "").strip() if cells else ""

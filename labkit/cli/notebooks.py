@@ -1,0 +1,104 @@
+"""labkit notebooks run: the course's notebooks through papermill, with pages, plots and a summary."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from labkit.cli.console import err, out
+from labkit.errors import BadInput
+from labkit.notebooks import pages
+from labkit.notebooks.run import Plan, run
+from labkit.providers import catalog
+
+app = typer.Typer(help="Run the course's notebooks without a browser.", no_args_is_help=True)
+
+
+@app.callback()
+def group() -> None:
+    """Run the course's notebooks without a browser."""
+
+
+@app.command("run")
+def run_notebooks(
+    which: Annotated[list[str] | None, typer.Argument(help="Numbers such as 05; all if left out.")] = None,
+    provider: Annotated[str, typer.Option("--provider", "-p", help="embedded, or existing.")] = "embedded",
+    clock: Annotated[float, typer.Option(help="Lab seconds in one real second.")] = 15.0,
+    seed: Annotated[int, typer.Option(help="Repeats the same random load.")] = 0,
+    answers: Annotated[
+        str, typer.Option(help="solutions, or exercises as a learner meets them.")
+    ] = "solutions",
+    into: Annotated[Path, typer.Option("--out", help="Where results go.")] = Path("out"),
+) -> None:
+    """Run notebooks one after the other; executed notebooks, HTML, plots and a summary go to --out.
+
+    Needs a running lab (labkit up). Exit 1 if a cell raised or a check did not pass.
+    """
+    if answers not in {"solutions", "exercises"}:
+        raise BadInput(f"There are no answers called {answers!r}.", fix="Use solutions or exercises.")
+    chosen = choose(which or [], folder := root() / "notebooks")
+    catalog.get(provider).kubeconfig()  # raises, with the fix, where no lab runs
+    parameters = {"PROVIDER": provider, "ANSWERS": answers, "SEED": seed, "CLOCK": clock}
+    plan = Plan(tuple(chosen), into.resolve(), folder.parent, parameters)
+    records = run(plan, Ticker(_before(plan.out)).tick)
+    page = pages.write_summary(records, plan.out)
+    out.print(pages.summary(records), markup=False)
+    err.print(f"Everything lies under {page.parent}", markup=False)
+    if not all(r.green for r in records):
+        raise typer.Exit(1)
+
+
+def root() -> Path:
+    """The course's folder: the nearest one upwards, from here, that holds notebooks and manifests."""
+    here = Path.cwd()
+    for folder in (here, *here.parents, Path(__file__).parents[2]):
+        if (folder / "notebooks").is_dir() and (folder / "manifests").is_dir():
+            return folder
+    raise BadInput(
+        "The course's notebooks are not here.",
+        cause=f"Neither {here} nor a folder above it holds notebooks/ and manifests/.",
+        fix="Change to the folder of the course first.",
+    )
+
+
+def choose(which: list[str], folder: Path) -> list[Path]:
+    """The notebooks that the words name, in the course's order; `BadInput` for a word that names none."""
+    every = sorted(folder.glob("[0-9][0-9]-*.ipynb"))
+    unknown = [word for word in which if not any(path.name.startswith(word) for path in every)]
+    if unknown or not every:
+        known = ", ".join(path.stem for path in every) or "none"
+        raise BadInput(f"There is no notebook {', '.join(unknown)}.", fix=f"Known: {known}.")
+    return [path for path in every if not which or any(path.name.startswith(word) for word in which)]
+
+
+class Ticker:
+    """Progress in a line for each tenth of a notebook, with the time left as the last run would have it."""
+
+    def __init__(self, before: dict[str, float]) -> None:
+        self._before = before
+        self._began: dict[str, float] = {}
+        self._said: dict[str, int] = {}
+
+    def tick(self, name: str, done: int, of: int) -> None:
+        """Say how far it is, if that changed by a tenth."""
+        began = self._began.setdefault(name, time.monotonic())
+        tenth = 10 * done // max(of, 1)
+        if self._said.get(name) == tenth:
+            return
+        self._said[name] = tenth
+        passed = time.monotonic() - began
+        whole = self._before.get(name) or passed * of / max(done, 1)
+        left = f", about {max(0.0, whole - passed):.0f} s left" if 0 < tenth < 10 else ""
+        err.print(f"{name}: {done} of {of} cells in {passed:.0f} s{left}", markup=False)
+
+
+def _before(into: Path) -> dict[str, float]:
+    try:
+        data = json.loads((into / "summary.json").read_text())
+        return {str(n["notebook"]): float(n["seconds"]) for n in data["notebooks"]}
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        return {}

@@ -1,0 +1,1 @@
+"""Notebooks as files: how they are stored, run through papermill, and read back."""

@@ -1,0 +1,102 @@
+"""Notebooks are run, read back and summed up; one that raises is a result like any other."""
+
+import json
+import re
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from labkit.errors import BadInput
+from labkit.evidence import Verdict
+from labkit.notebooks import pages, record
+from labkit.notebooks.run import Plan, run
+from labkit.notebooks.strip import stored, strip
+
+CHECKED = """
+from IPython.display import display
+from labkit.evidence import Verdict
+from labkit.view.verdict import Shown
+display(Shown(Verdict("99.answer", passed=ANSWER == 42, expected="42", observed=str(ANSWER), hint="think")))
+"""
+RAISES = """
+from labkit.errors import BadInput
+from labkit.view.notebook import short_errors
+short_errors()
+def deep():
+    raise BadInput("That can't be.", cause="A typo.", fix="Mend it.")
+deep()
+"""
+
+
+def write(path: Path, *cells: str) -> Path:
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in cells])
+    notebook.cells[0].metadata["tags"] = ["parameters"]
+    nbformat.write(notebook, path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def records(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[record.Record], Path]:
+    folder = tmp_path_factory.mktemp("notebooks")
+    paths = (
+        write(folder / "01-raises.ipynb", "ANSWER = 0", RAISES),
+        write(folder / "02-checked.ipynb", "ANSWER = 0", CHECKED),
+    )
+    plan = Plan(paths, folder / "out", root=folder, parameters={"ANSWER": 42})
+    found = run(plan)
+    pages.write_summary(found, plan.out)
+    return found, plan.out
+
+
+def test_a_notebook_that_raises_keeps_no_other_from_running(
+    records: tuple[list[record.Record], Path],
+) -> None:
+    raised, checked = records[0]
+    assert raised.error == "BadInput: That can't be."
+    assert not raised.green
+    assert checked.green
+    assert checked.verdicts == (Verdict("99.answer", passed=True, expected="42", observed="42", hint="think"),)
+
+
+def test_an_error_of_ours_is_short_in_the_cell(records: tuple[list[record.Record], Path]) -> None:
+    notebook = nbformat.read(records[1] / "01-raises.ipynb", as_version=4)
+    outputs = [o for cell in notebook.cells for o in cell.get("outputs", []) if o.output_type == "error"]
+    text = "\n".join(outputs[0].traceback)
+    assert "Likely cause:" in text
+    assert "Mend it." in text
+    assert "in this cell: deep()" in text
+    assert len(text.splitlines()) <= 5
+
+
+def test_the_summary_says_what_is_open(records: tuple[list[record.Record], Path]) -> None:
+    data = json.loads((records[1] / "summary.json").read_text())
+    assert data["green"] is False
+    assert [n["green"] for n in data["notebooks"]] == [False, True]
+    text = (records[1] / "summary.md").read_text()
+    assert "| 02-checked | green | 1 of 1 |" in text
+    assert "That can't be." in text
+
+
+def test_pages_load_nothing_from_the_network(records: tuple[list[record.Record], Path]) -> None:
+    page = (records[1] / "02-checked.html").read_text()
+    assert "99.answer" in page
+    assert not re.findall(r"""<(?:script|link|img)[^>]*(?:src|href)=["']https?:[^>]*>""", page)
+
+
+def test_stripping_is_stable(records: tuple[list[record.Record], Path], tmp_path: Path) -> None:
+    path = tmp_path / "executed.ipynb"
+    path.write_text((records[1] / "02-checked.ipynb").read_text())
+    assert strip(path)
+    assert not strip(path)
+    notebook = nbformat.read(path, as_version=4)
+    assert not any(cell.get("outputs") or cell.get("execution_count") for cell in notebook.cells)
+    assert "papermill" not in notebook.metadata
+
+
+@pytest.mark.parametrize("text", ["", "{", "{}", '{"cells": 3, "nbformat": 4, "nbformat_minor": 5}'])
+def test_what_is_no_notebook_is_named(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "x.ipynb"
+    path.write_text(text)
+    with pytest.raises(BadInput, match="is not a notebook"):
+        stored(path)
