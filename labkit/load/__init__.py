@@ -1,1 +1,34 @@
-"""Load on a model server: locust in a process of its own, traces, and what came of it."""
+"""Load on a model server: locust in a process of its own, traces, and what came of it.
+
+    >>> from labkit import load
+    >>> shape = load.Closed(users=40, seconds=300)
+    >>> running = load.start(load.Load(url="http://127.0.0.1:8000", shape=shape), out)
+    >>> running.wait().summary()
+
+Every time that goes in or comes out is in lab seconds (real seconds times the clock). Refuses to aim at
+anything but this machine unless told to, and to judge a run in which the generator itself was starved.
+"""
+
+from labkit.load import arrivals, traces
+from labkit.load.arrivals import Arrivals
+from labkit.load.plan import Closed, Load, Open
+from labkit.load.results import LoadResult
+from labkit.load.rows import Row
+from labkit.load.run import Progress, Running, start
+from labkit.load.workload import Tokens, Workload
+
+__all__ = [
+    "Arrivals",
+    "Closed",
+    "Load",
+    "LoadResult",
+    "Open",
+    "Progress",
+    "Row",
+    "Running",
+    "Tokens",
+    "Workload",
+    "arrivals",
+    "start",
+    "traces",
+]

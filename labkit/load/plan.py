@@ -1,0 +1,133 @@
+"""What the generator is told: where to send, in which shape, and how much. Written before it starts.
+
+The plan is a JSON file that the locust process reads, so a run can be repeated from it. Times are lab
+seconds. Refuses shapes that can't be run.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from labkit._proc import write_atomically
+from labkit.errors import BadInput
+from labkit.load.arrivals import Arrivals
+from labkit.load.workload import Workload
+
+UserSteps = tuple[tuple[float, int], ...]
+
+
+@dataclass(frozen=True)
+class Closed:
+    """`users` people who each wait for an answer before asking again: a slow server slows them down.
+
+    `users` is a number, or steps `((0, 10), (120, 40))`: from each time on, so many. `think` is the mean
+    pause between answer and next question, exponential, in lab seconds.
+    """
+
+    users: int | UserSteps
+    seconds: float
+    think: float = 0.0
+
+    def __post_init__(self) -> None:
+        steps = self.steps
+        times = [time for time, _ in steps]
+        if self.seconds <= 0 or times[0] != 0 or times != sorted(times) or self.most < 1:
+            raise BadInput(
+                f"No load has {self.users} users over {self.seconds:g} lab seconds.",
+                cause="Steps start at time 0 and rise, and there is at least one user.",
+                fix="Closed(users=40, seconds=300), or users=((0, 10), (120, 40)).",
+            )
+
+    @property
+    def steps(self) -> UserSteps:
+        """The number of users from each time on."""
+        return ((0.0, self.users),) if isinstance(self.users, int) else tuple(self.users)
+
+    @property
+    def most(self) -> int:
+        """The largest number of users at one time."""
+        return max(count for _, count in self.steps)
+
+    def turns(self, user: int) -> list[tuple[float, float]]:
+        """From when to when user number `user` (0 is the first) is at work."""
+        spans: list[tuple[float, float]] = []
+        ends = [time for time, _ in self.steps[1:]] + [self.seconds]
+        for (start, count), end in zip(self.steps, ends, strict=True):
+            if count > user and start < min(end, self.seconds):
+                joined = bool(spans) and spans[-1][1] == start
+                begin = spans.pop()[0] if joined else start
+                spans.append((begin, min(end, self.seconds)))
+        return spans
+
+
+@dataclass(frozen=True)
+class Open:
+    """Requests that come when they come, whatever the server does: independent users by the thousand.
+
+    Beyond `most_in_flight` open requests an arrival is not sent, and recorded as such.
+    """
+
+    arrivals: Arrivals
+    most_in_flight: int = 2000
+
+    @property
+    def seconds(self) -> float:
+        """How long requests keep arriving."""
+        return self.arrivals.seconds
+
+
+@dataclass(frozen=True)
+class Load:
+    """A load test: `shape` and `workload` against the model server at `url`.
+
+    `clock` is how many lab seconds pass in a real one. `timeout` is the longest a request may take and
+    `drain` how long answers are awaited after the last question, both in lab seconds. Each request opens a
+    connection of its own; with `keepalive` a user of a closed load keeps one, and so keeps its pod.
+    """
+
+    url: str
+    shape: Closed | Open
+    workload: Workload = field(default_factory=Workload)
+    clock: float = 1.0
+    seed: int = 0
+    timeout: float = 600.0
+    drain: float = 120.0
+    keepalive: bool = False
+    ca: Path | None = None
+    model: str = ""
+    allow_remote: bool = False
+
+    def as_json(self, *, model: str) -> dict[str, Any]:
+        """Everything the generator needs; sizes of an open load are drawn here, once."""
+        plain = {key: getattr(self, key) for key in ("url", "clock", "seed", "timeout", "drain", "keepalive")}
+        ca = str(self.ca) if self.ca else ""
+        return plain | {"model": model, "ca": ca, "shape": self._shape(), "workload": self.workload.as_json()}
+
+    def save(self, path: Path, *, model: str) -> None:
+        """Write the plan for the generator."""
+        write_atomically(path, json.dumps(self.as_json(model=model)))
+
+    def _shape(self) -> dict[str, Any]:
+        if isinstance(self.shape, Closed):
+            users, seconds, think = self.shape.steps, self.shape.seconds, self.shape.think
+            return {"kind": "closed", "users": users, "seconds": seconds, "think": think}
+        rng = random.Random(self.seed)
+        arrivals = self.shape.arrivals
+        return {
+            "kind": "open",
+            "what": arrivals.what,
+            "seconds": arrivals.seconds,
+            "times": arrivals.times,
+            "sizes": arrivals.sizes or [self.workload.draw(rng) for _ in arrivals.times],
+            "most_in_flight": self.shape.most_in_flight,
+        }
+
+
+def closed_of(shape: dict[str, Any]) -> Closed:
+    """The closed shape that a plan's JSON tells of."""
+    users = tuple((float(time), int(count)) for time, count in shape["users"])
+    return Closed(users=users, seconds=shape["seconds"], think=shape["think"])

@@ -1,0 +1,69 @@
+"""One request of a load test, as the journal keeps it.
+
+Times are lab seconds since the start. Waiting counts from the moment a request was *due*, so a late generator
+never hides a wait. Refuses to give a failure a latency of its own: it has a kind instead.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Row:
+    """One request. `outcome` is `ok` or the kind of failure.
+
+    `refused` (nobody listens), `reset` (closed before any answer), `http_503` and the like, `broken`
+    (cut before `[DONE]`), `timeout`, `tls`, `error` (told inside the stream), `protocol` (nonsense); and
+    two that are not the server's: `abandoned` (the run ended first), `not_sent` (too many were in flight).
+    """
+
+    id: int
+    due: float
+    sent: float
+    end: float
+    outcome: str
+    first: float | None = None
+    itl: float | None = None  # mean time between tokens: (last - first) / tokens after the first event
+    gap: float = 0.0  # longest silence between two events
+    tokens_in: int = 0
+    tokens_out: int = 0
+    events: int = 0
+    status: int = 0
+    pod: str = ""
+    user: int = -1
+    detail: str = ""
+
+    @property
+    def ok(self) -> bool:
+        """Whether the whole answer came."""
+        return self.outcome == "ok"
+
+    @property
+    def failed(self) -> bool:
+        """Whether the server's side failed it."""
+        return self.outcome not in {"ok", "abandoned", "not_sent"}
+
+    @property
+    def lag(self) -> float:
+        """How late the generator sent it."""
+        return max(0.0, self.sent - self.due)
+
+    @property
+    def ttft(self) -> float | None:
+        """Time to first token, from when it was due; None where none came."""
+        return None if self.first is None else self.first - self.due
+
+    @property
+    def e2e(self) -> float:
+        """Time to the end, from when it was due."""
+        return self.end - self.due
+
+    @classmethod
+    def of(cls, line: dict[str, Any]) -> Row:
+        """From a line of the journal."""
+        known = {f.name for f in fields(cls)}
+        names = {"in": "tokens_in", "out": "tokens_out"}
+        renamed = {names.get(key, key): value for key, value in line.items()}
+        return cls(**{key: value for key, value in renamed.items() if key in known})

@@ -1,0 +1,182 @@
+"""Recorded traffic: when requests came and how many tokens they held.
+
+Two real traces of Azure's LLM inference service (Azure/AzurePublicDataset, CC-BY 4.0; Patel et al.,
+Splitwise, ISCA 2024) can be read from their files; where there is none, `synthetic` makes a seeded twin with
+the same statistics. Refuses to pass a changed trace off as the recorded one: each cut and thinning is in
+`what`.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import random
+from bisect import bisect_left
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import httpx
+
+from labkit._proc import write_atomically
+from labkit.errors import BadInput, LoadError
+from labkit.load.arrivals import Arrivals
+from labkit.load.figures import recorded
+from labkit.load.twin import Events, make
+
+_HOME = "https://raw.githubusercontent.com/Azure/AzurePublicDataset/master/data/AzureLLMInferenceTrace_{}.csv"
+_SHA256 = {
+    "code": "54e9a6d2a4bd06ba1e060304b900abbc74cbea53de96506e60fe5bb4f2277fb6",
+    "conv": "2f1e5b666d4e3055fdbba98598ce2ec307767b9064e03e2fa46676dbcc7d0bf8",
+}
+_COLUMNS = ["TIMESTAMP", "ContextTokens", "GeneratedTokens"]
+
+
+@dataclass(frozen=True, repr=False)
+class Trace:
+    """Requests at `times` (lab seconds from 0, rising) with `sizes` (tokens in, tokens out)."""
+
+    times: tuple[float, ...]
+    sizes: tuple[tuple[int, int], ...]
+    seconds: float
+    name: str
+    what: str
+
+    def __len__(self) -> int:
+        return len(self.times)
+
+    def __repr__(self) -> str:
+        return f"<Trace {self.what}: {len(self):,} requests in {self.seconds:g} s, {self.rate:.2f}/s>"
+
+    @property
+    def rate(self) -> float:
+        """Requests per second on average."""
+        return len(self) / self.seconds
+
+    def window(self, *, start: float, seconds: float) -> Trace:
+        """The requests from `start` on, for `seconds`; time begins at 0 again."""
+        low, high = bisect_left(self.times, start), bisect_left(self.times, start + seconds)
+        times = tuple(time - start for time in self.times[low:high])
+        what = f"{self.what}, window {start:g} to {start + seconds:g} s"
+        return replace(self, times=times, sizes=self.sizes[low:high], seconds=seconds, what=what)
+
+    def thinned(self, *, rate: float, seed: int = 0) -> Trace:
+        """Keep each request with the same probability, so that `rate` a second are left on average.
+
+        Bursts stay where they are; only their height shrinks.
+        """
+        if rate >= self.rate:
+            raise BadInput(
+                f"{self!r} can't be thinned to {rate:g}/s: it holds fewer.",
+                fix="Choose a lower rate, or a busier window.",
+            )
+        rng, share = random.Random(seed), rate / self.rate
+        kept = [i for i in range(len(self)) if rng.random() < share]
+        what = f"{self.what}, thinned to {rate:g}/s (seed {seed})"
+        times, sizes = tuple(self.times[i] for i in kept), tuple(self.sizes[i] for i in kept)
+        return replace(self, times=times, sizes=sizes, what=what)
+
+    def capped(self, *, tokens_in: int, tokens_out: int) -> Trace:
+        """No request larger than this, for a model whose context is shorter than the recorded one's."""
+        sizes = tuple((min(i, tokens_in), min(o, tokens_out)) for i, o in self.sizes)
+        return replace(self, sizes=sizes, what=f"{self.what}, capped at {tokens_in} in and {tokens_out} out")
+
+    def arrivals(self) -> Arrivals:
+        """What an open load takes: `Open(trace.arrivals())`."""
+        return Arrivals(self.times, self.seconds, self.what, self.sizes)
+
+
+def azure(path: Path, *, verify: bool = True) -> Trace:
+    """Read an `AzureLLMInferenceTrace_*.csv`; with `verify` only the published files are taken.
+
+    >>> azure(Path("AzureLLMInferenceTrace_conv.csv"))                   # doctest: +SKIP
+    <Trace conv (Azure, 2023): 19,366 requests in 3502 s, 5.53/s>
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise BadInput(
+            f"Can't read {path}: {error.strerror}.",
+            fix="traces.fetch('conv', into=...) downloads it; traces.synthetic('conv') needs no file.",
+        ) from error
+    name = _name_of(path, data) if verify else path.stem
+    moments, sizes = _parse(path, data.decode("utf-8-sig", errors="replace"))
+    times = tuple(moment - moments[0] for moment in moments)
+    return Trace(times, sizes, max(1.0, float(-int(-times[-1] // 1))), name, f"{name} (Azure, 2023)")
+
+
+def synthetic(name: str, *, seconds: float | None = None, seed: int = 0) -> Trace:
+    """A seeded twin of `conv` (a smooth ramp of chats) or `code` (violent bursts), by default as long as it.
+
+    >>> synthetic("code", seconds=600, seed=1).what
+    'twin of code, seed 1'
+    """
+    known = recorded()
+    if name not in known:
+        raise BadInput(f"There is no trace {name!r}.", fix=f"Known: {', '.join(sorted(known))}.")
+    length = seconds or known[name].seconds
+    made: Events = make(known[name], seconds=length, seed=seed)
+    return Trace(made.times, made.sizes, length, name, f"twin of {name}, seed {seed}")
+
+
+def fetch(name: str, *, into: Path) -> Path:
+    """Download the recorded trace from its public home, unless it is there already; the file's path."""
+    if name not in _SHA256:
+        raise BadInput(f"There is no trace {name!r}.", fix=f"Known: {', '.join(sorted(_SHA256))}.")
+    path = into / f"AzureLLMInferenceTrace_{name}.csv"
+    if path.exists() and _sum(path.read_bytes()) == _SHA256[name]:
+        return path
+    try:
+        answer = httpx.get(_HOME.format(name), follow_redirects=True, timeout=60)
+        answer.raise_for_status()
+    except httpx.HTTPError as error:
+        raise LoadError(
+            f"Could not download the trace {name}: {error}.",
+            cause="No network, or a proxy that does not allow it.",
+            fix=f"traces.synthetic({name!r}) has the same statistics and needs no network.",
+        ) from error
+    if _sum(answer.content) != _SHA256[name]:
+        raise LoadError(
+            f"What came for the trace {name} is not the published file.", cause="A changed or cut file."
+        )
+    write_atomically(path, answer.text)
+    return path
+
+
+def _name_of(path: Path, data: bytes) -> str:
+    found = {value: key for key, value in _SHA256.items()}.get(_sum(data))
+    if found is None:
+        raise BadInput(
+            f"{path} is not one of the two published traces (SHA-256 {_sum(data)[:12]}…).",
+            cause="It was edited, cut, or is of another year.",
+            fix="azure(path, verify=False) reads any file with these three columns.",
+        )
+    return found
+
+
+def _sum(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def _parse(path: Path, text: str) -> tuple[list[float], tuple[tuple[int, int], ...]]:
+    rows = csv.reader(text.splitlines())
+    header = next(rows, [])
+    if header != _COLUMNS:
+        raise BadInput(f"{path} has the columns {header}, not {_COLUMNS}.", cause="It is no Azure LLM trace.")
+    moments: list[float] = []
+    sizes: list[tuple[int, int]] = []
+    epoch: datetime | None = None
+    for number, row in enumerate(rows, start=2):
+        try:
+            stamp, context, generated = row
+            day, _, fraction = stamp.partition(".")
+            moment = datetime.fromisoformat(day)
+            epoch = epoch or moment
+            # Seven digits: datetime would take six at most, so the fraction is added as a number.
+            moments.append((moment - epoch) / timedelta(seconds=1) + float(f"0.{fraction or 0}"))
+            sizes.append((int(context), int(generated)))
+        except ValueError as error:
+            raise BadInput(f"{path}, line {number}: {','.join(row)!r} can't be read ({error}).") from error
+    if not moments or moments != sorted(moments):
+        raise BadInput(f"{path} holds no requests in order of time.", cause="The file was cut or sorted.")
+    return moments, tuple(sizes)
