@@ -1,0 +1,139 @@
+"""Unpacks images into root folders: once for each stack of layers, shared by all pods, never half-done.
+
+A root is named by its chain of layers, so images that share lower layers share the files by hard links.
+Roots are for read-only use (a container writes into an overlay of its own).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from labkit.images import hostbase
+from labkit.images.blobs import mismatch
+from labkit.images.extract import Extraction
+from labkit.images.failure import on_disk
+from labkit.images.hostbase import HostBase, publish
+from labkit.images.manifest import ImageConfig, chain_id
+from labkit.images.reference import Reference
+from labkit.images.store import Image, Store
+
+
+@dataclass(frozen=True)
+class RunnableImage:
+    """An unpacked image: what the node agent starts containers from."""
+
+    ref: Reference
+    digest: str
+    config: ImageConfig
+    rootfs: Path  # merged root folder, for read-only use
+    base: str | None  # the FROM that the host stands in for; None for a complete image
+    size_bytes: int  # what travelled: compressed layers and config
+
+    def host_mounts(self) -> list[str]:
+        """The bubblewrap options that lay the host under the image; none for a complete image."""
+        return hostbase.host().mounts() if self.base else []
+
+
+@dataclass(frozen=True)
+class Stack:
+    """Layers on a base, lowest first: pairs of (blob digest, diff ID)."""
+
+    base: HostBase | None
+    layers: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def key(self) -> str:
+        """One name for what all of it makes together."""
+        chain = chain_id([diff_id for _, diff_id in self.layers])
+        told = f"{self.base.key if self.base else ''} {chain}"
+        return hashlib.sha256(told.encode()).hexdigest()
+
+    def under(self, count: int) -> Stack:
+        """The lowest `count` layers of it."""
+        return Stack(self.base, self.layers[:count])
+
+    def plus(self, digest: str, diff_id: str) -> Stack:
+        """With one more layer on top."""
+        return Stack(self.base, (*self.layers, (digest, diff_id)))
+
+
+def unpack(store: Store, image: Image, *, notes: list[str] | None = None) -> RunnableImage:
+    """Make the image's root folder, if it is not there yet; `notes` is told what had to be left out."""
+    root = materialize(store, stack_of(image), notes=notes)
+    return RunnableImage(image.ref, image.digest, image.config, root, image.base, image.size_bytes)
+
+
+def stack_of(image: Image) -> Stack:
+    """An image's layers with what lies under them."""
+    digests = [layer.digest for layer in image.manifest.layers]
+    base = hostbase.host() if image.base else None
+    return Stack(base, tuple(zip(digests, image.diff_ids, strict=True)))
+
+
+def materialize(store: Store, stack: Stack, *, notes: list[str] | None = None) -> Path:
+    """The root folder of a stack; the deepest part that is there already is shared, not unpacked again."""
+    place = _place(store, stack)
+    if place.is_dir():
+        return place
+    ready = _deepest(store, stack)
+    fresh = Path(tempfile.mkdtemp(dir=place.parent, prefix=".root-"))
+    try:
+        left_out = _lay(store, stack, ready, fresh)
+        publish(fresh, place)
+    except OSError as error:
+        shutil.rmtree(fresh, ignore_errors=True)
+        raise on_disk(error, place.parent) from error
+    except BaseException:
+        shutil.rmtree(fresh, ignore_errors=True)
+        raise
+    if notes is not None:
+        notes.extend(left_out)
+    return place
+
+
+def _lay(store: Store, stack: Stack, ready: int, fresh: Path) -> list[str]:
+    below = _start(store, stack.under(ready))
+    if below:
+        _share(below, fresh)
+    fresh.chmod(0o755)
+    notes: list[str] = []
+    for digest, diff_id in stack.layers[ready:]:
+        with store.blobs.reading(digest) as stream:
+            extraction = Extraction(fresh)
+            found = extraction.apply(stream)
+        if found != diff_id:
+            raise mismatch(diff_id, found)
+        notes += extraction.notes
+    return notes
+
+
+def _place(store: Store, stack: Stack) -> Path:
+    folder = store.cache_dir / "rootfs"
+    folder.mkdir(exist_ok=True)
+    return folder / stack.key
+
+
+def _deepest(store: Store, stack: Stack) -> int:
+    counts = range(len(stack.layers) - 1, 0, -1)
+    return next((count for count in counts if _place(store, stack.under(count)).is_dir()), 0)
+
+
+def _start(store: Store, stack: Stack) -> Path | None:
+    if stack.layers:
+        return _place(store, stack)
+    return stack.base.skeleton(store.cache_dir) if stack.base else None
+
+
+def _share(below: Path, fresh: Path) -> None:
+    def link(source: str, target: str) -> None:
+        try:
+            os.link(source, target, follow_symlinks=False)
+        except OSError:  # no hard links on this disk, or too many of this file
+            shutil.copy2(source, target, follow_symlinks=False)
+
+    shutil.copytree(below, fresh, symlinks=True, copy_function=link, dirs_exist_ok=True)

