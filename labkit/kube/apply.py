@@ -1,0 +1,187 @@
+"""Server-side apply, all or nothing: every document is tried on the server (dry run) before any is applied.
+
+Refuses unknown fields (`fieldValidation=Strict`), and to take a field from a controller such as the HPA;
+what a person set with kubectl before (scale, edit, set image) it takes over and says so.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from labkit.errors import LabError, Refused
+from labkit.kube.api import APPLY, Answer, Api, Request
+from labkit.kube.clock import Change, compress
+from labkit.kube.documents import Document
+from labkit.kube.refusals import unknown_fields
+from labkit.kube.resources import Resource, Resources
+from labkit.kube.schema import did_you_mean
+
+MANAGER = "labkit"
+_OWNER = re.compile(r'conflicts? with "([^"]+)"')
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where and how to apply."""
+
+    api: Api
+    resources: Resources
+    namespace: str
+    clock: float = 1.0
+
+
+@dataclass(frozen=True)
+class Result:
+    """What became of one document."""
+
+    title: str  # as kubectl says it: deployment.apps/llm-inference-service
+    verb: str  # created, configured, unchanged
+    warnings: tuple[str, ...] = ()
+    changes: tuple[Change, ...] = ()
+    taken_from: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        lines = [f"{self.title} {self.verb}"]
+        lines += [f"  Warning: {w}" for w in self.warnings]
+        lines += [f"  lab clock: {c}" for c in self.changes]
+        lines += [f"  took over fields that {m} had set" for m in self.taken_from]
+        return "\n".join(lines)
+
+
+@dataclass(frozen=True, repr=False)
+class Applied:
+    """What `apply` did, in kubectl's words."""
+
+    results: tuple[Result, ...]
+
+    def __repr__(self) -> str:
+        return "\n".join(str(r) for r in self.results)
+
+    def __iter__(self) -> Any:
+        return iter(self.results)
+
+
+@dataclass(frozen=True)
+class _Step:
+    document: Document
+    resource: Resource
+    path: str
+    obj: dict[str, Any]
+    changes: tuple[Change, ...]
+    force: bool = False
+    taken_from: tuple[str, ...] = ()
+    before: str = ""  # resourceVersion that the dry run showed
+
+
+def apply(documents: Sequence[Document], target: Target) -> Applied:
+    """Try all, then apply all. A refusal names file, line and field; then nothing was done."""
+    steps = [_plan(d, target) for d in documents]
+    new = {d.obj["metadata"]["name"] for d in documents if d.obj["kind"] == "Namespace"}
+    tried, errors = [], []
+    for step in steps:
+        try:
+            tried.append(_try(step, target, new))
+        except LabError as error:
+            errors.append(error)
+    if errors:
+        raise _together(errors)
+    return Applied(tuple(_do(step, target) for step in tried))
+
+
+def _plan(document: Document, target: Target) -> _Step:
+    resource = target.resources.of(document.obj)
+    obj, changes = compress(document.obj, clock=target.clock)
+    meta = obj["metadata"]
+    path = resource.path(meta.get("namespace") or target.namespace, meta["name"])
+    return _Step(document, resource, path, obj, tuple(changes))
+
+
+def _try(step: _Step, target: Target, new_namespaces: set[str]) -> _Step:
+    try:
+        answer = _patch(step, target.api, dry_run=True)
+    except Refused as error:
+        if error.reason == "NotFound" and (step.obj["metadata"].get("namespace") in new_namespaces):
+            return step  # its namespace is made in the same breath; there is nothing to try it in yet
+        owners = _owners(error)
+        if owners and all(_person(o) for o in owners):
+            return _try(replace(step, force=True, taken_from=owners), target, new_namespaces)
+        raise _explained(error, step, target.api) from error
+    # The dry run of a new object is answered with 201 and a resourceVersion of its own.
+    existed = answer.status == 200
+    return replace(step, before=answer.json["metadata"].get("resourceVersion", "") if existed else "")
+
+
+def _do(step: _Step, target: Target) -> Result:
+    try:
+        answer = _patch(step, target.api, dry_run=False)
+    except Refused as error:
+        raise _explained(error, step, target.api) from error
+    meta = answer.json["metadata"]
+    group = f".{step.resource.group}" if step.resource.group else ""
+    same = meta.get("resourceVersion") == step.before
+    return Result(
+        title=f"{step.resource.singular or step.resource.kind.lower()}{group}/{meta['name']}",
+        verb="created" if answer.status == 201 else "unchanged" if same else "configured",
+        warnings=answer.warnings,
+        changes=step.changes,
+        taken_from=step.taken_from,
+    )
+
+
+def _patch(step: _Step, api: Api, *, dry_run: bool) -> Answer:
+    params = {
+        "fieldManager": MANAGER,
+        "fieldValidation": "Strict",
+        "force": "true" if step.force else None,
+        "dryRun": "All" if dry_run else None,
+    }
+    return api.send(Request(step.path, "PATCH", params, step.obj, content_type=APPLY))
+
+
+def _owners(error: Refused) -> tuple[str, ...]:
+    return tuple(sorted(set(_OWNER.findall(error.what)))) if error.reason == "Conflict" else ()
+
+
+def _person(manager: str) -> bool:
+    """Whether a person at a keyboard set it: kubectl signs so. The rest are controllers."""
+    return manager.startswith("kubectl")
+
+
+def _explained(error: Refused, step: _Step, api: Api) -> Refused:
+    """The same refusal, with the place in the file before it and a guess at the mistake behind it."""
+    wrong = unknown_fields(error.what)
+    field = wrong[0] if wrong else _field(error.what)
+    guesses = " ".join(did_you_mean(api, step.resource, w) for w in wrong).strip()
+    what = f"{step.document.place(field)}: {error.what}"
+    owners = _owners(error)
+    if owners:
+        return Refused(
+            what,
+            reason=error.reason,
+            cause=f"{', '.join(owners)} looks after this field (an HPA sets spec.replicas, for one).",
+            fix="Take the field out of the manifest; two can't own one number.",
+        )
+    return Refused(what, reason=error.reason, cause=guesses or error.cause, fix=error.fix)
+
+
+def _field(message: str) -> str:
+    """The first field that a message of the kind "x is invalid: spec.a.b: Invalid value" names."""
+    found = re.search(r"(?:^|[\s:\[])\.?((?:spec|metadata|data|rules|subjects)[\w.\[\]/=\"-]*)", message)
+    return found.group(1).removesuffix(":") if found else ""
+
+
+def _together(errors: Sequence[LabError]) -> LabError:
+    first = errors[0]
+    if len(errors) == 1:
+        return first
+    rest = json.dumps([e.what for e in errors[1:]], indent=1, ensure_ascii=False)[1:-1].strip()
+    return Refused(
+        f"{first.what}\nAnd {len(errors) - 1} more: {rest}",
+        reason=getattr(first, "reason", ""),
+        cause=first.cause,
+        fix=first.fix,
+    )

@@ -1,0 +1,186 @@
+"""Conditions with names, to wait for: what stands after `until` in a notebook.
+
+    deployment/llm-inference-service available     every replica is there, up to date and ready
+    deployment/llm-inference-service ready=2       a number of its status, with = >= <= > < or !=
+    hpa/llm-hpa desired>=6                         desired, current, min, max
+    pods ready=3                                   how many pods are ready, running, pending, total
+    pods app=llm-model ready=3                     the same, with a label selector
+    pod/web running                                a pod's phase
+    node/gpu-node-1 ready                          any type in status.conditions that stands at True
+    pod/web gone                                   there is no such object (any more); or `exists`
+
+Pure: a condition looks at objects and says yes or no, and what it saw. Refuses words that it does not know,
+with the list of those that it does.
+"""
+
+from __future__ import annotations
+
+import operator
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from labkit.errors import BadInput
+from labkit.kube.objects import KubeObject
+from labkit.kube.resources import Resource
+
+Objects = Sequence[KubeObject]
+
+_COMPARE: Mapping[str, Callable[[int, int], bool]] = {
+    "=": operator.eq,
+    "==": operator.eq,
+    "!=": operator.ne,
+    ">=": operator.ge,
+    "<=": operator.le,
+    ">": operator.gt,
+    "<": operator.lt,
+}
+_TEXT = re.compile(
+    r"^(?P<kind>[\w.-]+)(?:/(?P<name>\S+))?(?:\s+(?P<selector>[\w./-]+=[\w./,=-]+))?\s+"
+    r"(?P<word>[A-Za-z][\w-]*)\s*(?:(?P<op>==|!=|>=|<=|=|>|<)\s*(?P<number>\d+))?$"
+)
+_PHASES = ("Pending", "Running", "Succeeded", "Failed")
+
+
+@dataclass(frozen=True)
+class Condition:
+    """One thing to wait for, as written and taken apart."""
+
+    text: str
+    kind: str
+    word: str
+    name: str = ""
+    selector: str = ""
+    op: str = ""
+    number: int = 0
+
+    def holds(self, resource: Resource, objects: Objects) -> bool:
+        """Whether it is true of what the server shows."""
+        if self.word in {"gone", "exists"}:
+            return bool(objects) == (self.word == "exists")
+        if self.op:
+            value = count(resource, objects, self.word)
+            return value is not None and _COMPARE[self.op](value, self.number)
+        return bool(objects) and all(_is(o, self.word) for o in objects)
+
+    def seen(self, resource: Resource, objects: Objects) -> str:
+        """What stood there instead, in a few words."""
+        what = f"{self.kind}/{self.name}" if self.name else resource.plural
+        if not objects:
+            return f"no {what}" if self.word != "gone" else f"{what} gone"
+        if self.op:
+            return f"{what} {self.word}={count(resource, objects, self.word)}"
+        return "; ".join(_state(o) for o in objects[:5])
+
+
+def parse(text: str) -> Condition:
+    """Take a condition apart; raises `BadInput` with the grammar where it can't be read."""
+    found = _TEXT.match(text.strip())
+    if not found:
+        raise BadInput(
+            f"{text!r} is no condition that labkit knows.",
+            cause="A condition is KIND/NAME WORD, KIND/NAME FIELD>=NUMBER, or PODS SELECTOR FIELD=NUMBER.",
+            fix="For example: 'deployment/llm-inference-service available', 'hpa/llm-hpa desired>=6'.",
+        )
+    part = found.groupdict(default="")
+    return Condition(
+        text=text.strip(),
+        kind=part["kind"],
+        word=part["word"].lower(),
+        name=part["name"],
+        selector=part["selector"],
+        op=part["op"],
+        number=int(part["number"] or 0),
+    )
+
+
+def check(condition: Condition, resource: Resource) -> None:
+    """Refuse a field that this kind has not, before anybody waits for it."""
+    fields = _fields(resource)
+    if condition.op and condition.word not in fields:
+        raise BadInput(
+            f"{condition.text!r}: labkit can't count {condition.word!r} of {resource.plural}.",
+            fix=f"It can count {', '.join(fields) or 'nothing'} there.",
+        )
+
+
+def count(resource: Resource, objects: Objects, field: str) -> int | None:
+    """A number of one object's status, or of how many pods are so; None where there is no object."""
+    if resource.kind == "Pod" and not resource.group:
+        return sum(_POD_COUNTS[field](o) for o in objects)
+    if field == "total":
+        return len(objects)
+    if not objects:
+        return None
+    return sum(int(o.at(_fields(resource)[field], 0) or 0) for o in objects)
+
+
+def _fields(resource: Resource) -> Mapping[str, str]:
+    if resource.kind == "Pod":
+        return dict.fromkeys(_POD_COUNTS, "")
+    return {**_STATUS.get(resource.kind, {}), "total": ""}
+
+
+def _ready(pod: KubeObject) -> bool:
+    return pod.is_true("Ready") and not pod.at("metadata.deletionTimestamp")
+
+
+_POD_COUNTS: Mapping[str, Callable[[KubeObject], bool]] = {
+    "ready": _ready,
+    "running": lambda p: p.at("status.phase") == "Running",
+    "pending": lambda p: p.at("status.phase") == "Pending",
+    "failed": lambda p: p.at("status.phase") == "Failed",
+    "terminating": lambda p: bool(p.at("metadata.deletionTimestamp")),
+    "total": lambda _: True,
+}
+_REPLICAS = {
+    "ready": "status.readyReplicas",
+    "available": "status.availableReplicas",
+    "updated": "status.updatedReplicas",
+    "replicas": "status.replicas",
+    "desired": "spec.replicas",
+}
+_STATUS: Mapping[str, Mapping[str, str]] = {
+    "Deployment": _REPLICAS,
+    "ReplicaSet": _REPLICAS,
+    "StatefulSet": _REPLICAS,
+    "HorizontalPodAutoscaler": {
+        "desired": "status.desiredReplicas",
+        "current": "status.currentReplicas",
+        "min": "spec.minReplicas",
+        "max": "spec.maxReplicas",
+    },
+}
+
+
+def _is(obj: KubeObject, word: str) -> bool:
+    if obj.kind == "Deployment" and word in {"available", "rolled-out"}:
+        return rolled_out(obj)
+    if obj.kind == "Pod" and word.capitalize() in _PHASES:
+        return bool(obj.at("status.phase") == word.capitalize())
+    return obj.is_true(word)
+
+
+def rolled_out(deployment: KubeObject) -> bool:
+    """As `kubectl rollout status` sees it: observed, all updated, none of the old left, all available."""
+    wanted = deployment.at("spec.replicas", 1)
+    status = deployment.at("status", {})
+    return bool(
+        status.get("observedGeneration", 0) >= deployment.at("metadata.generation", 0)
+        and status.get("updatedReplicas", 0) == wanted
+        and status.get("replicas", 0) == wanted
+        and status.get("availableReplicas", 0) == wanted
+    )
+
+
+def _state(obj: KubeObject) -> str:
+    """One object in a few words: counts for a Deployment, phase and reason for a pod, else its conditions."""
+    if obj.kind == "Deployment":
+        wanted, ready = obj.at("spec.replicas", 1), obj.at("status.availableReplicas", 0)
+        return f"{obj!r} {ready}/{wanted} available"
+    if obj.kind == "Pod":
+        waiting = obj.at("status.containerStatuses.0.state.waiting.reason", "")
+        return f"{obj!r} {obj.at('status.phase', '?')}{' ' + waiting if waiting else ''}"
+    conditions = obj.at("status.conditions", ()) or ()
+    said = ", ".join(f"{c.get('type')}={c.get('status')} {c.get('reason', '')}".strip() for c in conditions)
+    return f"{obj!r} {said or 'without conditions'}"
