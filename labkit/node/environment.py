@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from labkit.images.manifest import ImageConfig
 from labkit.node.quantities import amount
 
 Json = dict[str, Any]
@@ -75,29 +76,21 @@ def expand(text: str, env: Mapping[str, str]) -> str:
     return _VARIABLE.sub(replaced, text)
 
 
-def command_line(container: Json, image: Mapping[str, Any], env: Mapping[str, str]) -> tuple[str, ...]:
+def command_line(container: Json, image: ImageConfig, env: Mapping[str, str]) -> tuple[str, ...]:
     """ENTRYPOINT and CMD, unless `command` or `args` replace them."""
     command = [expand(word, env) for word in container.get("command") or ()]
     arguments = [expand(word, env) for word in container.get("args") or ()]
-    if command:
-        words = command + arguments
-    else:
-        words = list(image.get("Entrypoint") or ()) + (arguments or list(image.get("Cmd") or ()))
+    inherited = [*image.entrypoint, *(arguments or image.cmd)]
+    words = command + arguments if command else inherited
     if not words:
         raise ConfigError("no command specified")
     return tuple(words)
 
 
-def image_environment(image: Mapping[str, Any]) -> dict[str, str]:
-    """The image's ENV."""
-    pairs = (entry.partition("=") for entry in image.get("Env") or ())
-    return {name: value for name, _, value in pairs}
-
-
-def user(container: Json, pod: Json, image: Mapping[str, Any], rootfs: Path) -> tuple[int, int]:
+def user(container: Json, pod: Json, image: ImageConfig, rootfs: Path) -> tuple[int, int]:
     """(uid, gid) from the securityContext, else the image's USER, else root."""
     context = {**(pod["spec"].get("securityContext") or {}), **(container.get("securityContext") or {})}
-    uid, gid = _image_user(str(image.get("User") or ""), rootfs)
+    uid, gid = _image_user(image.user, rootfs)
     uid = int(context.get("runAsUser", uid))
     gid = int(context.get("runAsGroup", gid))
     if context.get("runAsNonRoot") and uid == 0:

@@ -15,8 +15,6 @@ from labkit.errors import ProviderError
 
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
-_HOST_ETC = ("ld.so.cache", "ssl", "alternatives", "localtime", "mime.types", "pki", "ca-certificates")
-_HOST_LINKS = ("bin", "sbin", "lib", "lib64", "lib32")
 _NAMESPACES = ("--unshare-user", "--unshare-pid", "--unshare-ipc", "--unshare-uts", "--as-pid-1")
 
 
@@ -34,11 +32,11 @@ class Sandbox:
     """Everything that decides what a container sees. `scratch` is its writable layer, new for each run."""
 
     rootfs: Path
-    complete: bool  # False: laid over the host's /usr and Python
     scratch: Path
     argv: tuple[str, ...]
     env: dict[str, str] = field(default_factory=dict)
     cwd: str = "/"
+    host: tuple[str, ...] = ()  # options that lay the host's /usr and Python under an incomplete image
     mounts: tuple[Mount, ...] = ()
     uid: int = 0
     gid: int = 0
@@ -61,7 +59,7 @@ def bwrap() -> Path:
 
 def prepare(box: Sandbox) -> None:
     """Make the writable layer and the few files of /etc that every container needs."""
-    for name in ("rw", "work", "usr-rw", "usr-work", "seed/etc"):
+    for name in ("rw", "work", "seed/etc"):
         (box.scratch / name).mkdir(parents=True, exist_ok=True)
     etc = box.scratch / "seed" / "etc"
     etc.chmod(0o755)
@@ -70,8 +68,6 @@ def prepare(box: Sandbox) -> None:
     (etc / "hosts").write_text(f"127.0.0.1\tlocalhost {box.hostname}\n::1\tlocalhost\n")
     (etc / "hostname").write_text(f"{box.hostname}\n")
     (etc / "resolv.conf").write_text("# the network is the host's loopback: there is no resolver\n")
-    if not box.complete:
-        _seed_python(box.scratch / "seed")
 
 
 def _account_file(box: Sandbox, name: str, own: str) -> str:
@@ -84,20 +80,6 @@ def _account_file(box: Sandbox, name: str, own: str) -> str:
     root = "root:x:0:0:root:/root:/bin/sh\n" if name == "passwd" else "root:x:0:\n"
     start = text or root
     return start if wanted == "0" and not text else f"{start.rstrip()}\n{own}\n"
-
-
-def _seed_python(seed: Path) -> None:
-    """`python3` at the place where the official Python images have it."""
-    local = seed / "usr" / "local" / "bin"
-    local.mkdir(parents=True, exist_ok=True)
-    for folder in (seed / "usr", seed / "usr" / "local", local):
-        folder.chmod(0o755)
-    version = f"python{sys.version_info.major}.{sys.version_info.minor}"
-    real = Path(sys.base_prefix) / "bin" / version
-    for name in ("python", "python3", version):
-        link = local / name
-        if not link.is_symlink():
-            link.symlink_to(real)
 
 
 def arguments(box: Sandbox) -> list[str]:
@@ -117,26 +99,16 @@ def arguments(box: Sandbox) -> list[str]:
 
 def _root(box: Sandbox) -> list[str]:
     seed = box.scratch / "seed"
-    layers = _overlay([box.rootfs, seed], box.scratch, "/")
-    if box.complete:
-        return layers
-    usr = [Path("/usr"), seed / "usr"]
-    if (box.rootfs / "usr").is_dir():
-        usr.append(box.rootfs / "usr")
-    layers += _overlay(usr, box.scratch, "/usr")
-    layers += [word for name in _HOST_LINKS for word in _host_link(box, name)]
-    for name in _HOST_ETC:
-        if not (box.rootfs / "etc" / name).exists():
-            layers += ["--ro-bind-try", f"/etc/{name}", f"/etc/{name}"]
-    return layers + _python_prefix()
-
-
-def _overlay(lower: list[Path], scratch: Path, target: str) -> list[str]:
-    sources = [word for folder in lower for word in ("--overlay-src", str(folder))]
-    if _no_upper_layer(scratch):
-        return [*sources, "--tmp-overlay", target]
-    prefix = "" if target == "/" else "usr-"
-    return [*sources, "--overlay", str(scratch / f"{prefix}rw"), str(scratch / f"{prefix}work"), target]
+    lower = ["--overlay-src", str(box.rootfs), "--overlay-src", str(seed)]
+    if _no_upper_layer(box.scratch):
+        words = [*lower, "--tmp-overlay", "/"]
+    else:
+        words = [*lower, "--overlay", str(box.scratch / "rw"), str(box.scratch / "work"), "/"]
+    if box.host:
+        words += box.host
+        for name in ("hosts", "resolv.conf"):
+            words += ["--ro-bind", str(seed / "etc" / name), f"/etc/{name}"]
+    return words
 
 
 def _no_upper_layer(scratch: Path) -> bool:
@@ -157,15 +129,6 @@ def _host_link(box: Sandbox, name: str) -> list[str]:
     if host.is_symlink():
         return ["--symlink", str(host.readlink()), str(host)]
     return ["--ro-bind", str(host), str(host)]
-
-
-def _python_prefix() -> list[str]:
-    prefix = Path(sys.base_prefix).resolve()
-    if prefix.is_relative_to("/usr"):
-        return []
-    parents = [p for p in reversed(prefix.parents) if p != Path("/")]
-    folders = [word for p in parents for word in ("--perms", "0755", "--dir", str(p))]
-    return [*folders, "--ro-bind", str(prefix), str(prefix)]
 
 
 def _mounts(box: Sandbox) -> list[str]:

@@ -1,0 +1,105 @@
+"""What a pod was given, on disk: `pod.json` in its folder, so that a restarted agent gives nothing twice.
+
+Written when something is given, read once at the start of the agent. It holds no status: that is the API's.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+Json = dict[str, Any]
+
+
+@dataclass
+class PodRecord:
+    """One pod: who it is, its address, and the ports and devices of each of its containers."""
+
+    uid: str
+    namespace: str
+    name: str
+    node: str
+    pod_ip: str = ""
+    started_at: float = 0.0
+    ports: dict[str, dict[str, str]] = field(default_factory=dict)  # container -> {"8000": "127.0.0.1:4711"}
+    gpus: dict[str, list[str]] = field(default_factory=dict)  # container -> device UUIDs
+
+    @classmethod
+    def new(cls, pod: Json, node: str) -> PodRecord:
+        """For a pod that was never seen before."""
+        meta = pod["metadata"]
+        return cls(meta["uid"], meta["namespace"], meta["name"], node, started_at=time.time())
+
+    @classmethod
+    def load(cls, folder: Path) -> PodRecord | None:
+        """Read; None where there is none that makes sense."""
+        try:
+            return cls(**json.loads((folder / "pod.json").read_text()))
+        except (FileNotFoundError, NotADirectoryError, ValueError, TypeError):
+            return None
+
+    def save(self, folder: Path) -> None:
+        """Write so that a killed agent leaves the old one or the new one."""
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        save_json(folder / "pod.json", asdict(self))
+
+
+@dataclass
+class RunRecord:
+    """One run of a container: `<pod>/<container>/<number>/run.json`. `reason` is set when it is over."""
+
+    container_id: str
+    image: str
+    image_id: str
+    number: int  # 0 for the first run; it is the restart count too
+    started_at: float
+    env: dict[str, str] = field(default_factory=dict)
+    stop_signal: str = "SIGTERM"
+    exit_code: int | None = None
+    finished_at: float = 0.0
+    reason: str = ""
+    message: str = ""
+
+    @classmethod
+    def load(cls, folder: Path) -> RunRecord | None:
+        """Read; None where there is none that makes sense."""
+        try:
+            return cls(**json.loads((folder / "run.json").read_text()))
+        except (FileNotFoundError, NotADirectoryError, ValueError, TypeError):
+            return None
+
+    def save(self, folder: Path) -> None:
+        """Write so that a killed agent leaves the old one or the new one."""
+        folder.mkdir(parents=True, exist_ok=True)
+        save_json(folder / "run.json", asdict(self))
+
+
+def save_json(path: Path, data: Json) -> None:
+    """Write beside and rename. Not synced to disk: after a crash of the machine no container is left."""
+    fresh = path.with_name(f".{path.name}.new")
+    fresh.touch(mode=0o600)
+    fresh.write_text(json.dumps(data))
+    fresh.replace(path)
+
+
+def runs(folder: Path) -> list[Path]:
+    """The run folders of one container, oldest first."""
+    if not folder.is_dir():
+        return []
+    return sorted((f for f in folder.iterdir() if f.is_dir() and f.name.isdigit()), key=lambda f: int(f.name))
+
+
+def remove(folder: Path) -> None:
+    """Delete a folder with the writable layers in it, which hold folders that nobody may list."""
+
+    def unlock(function: Any, path: str, _error: Any) -> None:
+        Path(path).chmod(0o700)
+        Path(path).parent.chmod(0o700)
+        function(path)
+
+    if folder.exists():
+        shutil.rmtree(folder, onerror=unlock)
