@@ -11,8 +11,6 @@ import typer
 
 from labkit.cli.console import err, out
 from labkit.errors import BadInput
-from labkit.notebooks import pages
-from labkit.notebooks.run import Plan, run
 from labkit.providers import catalog
 
 app = typer.Typer(help="Run the course's notebooks without a browser.", no_args_is_help=True)
@@ -40,6 +38,10 @@ def run_notebooks(
     """
     if answers not in {"solutions", "exercises"}:
         raise BadInput(f"There are no answers called {answers!r}.", fix="Use solutions or exercises.")
+    # papermill and nbconvert cost two seconds to import; `labkit up` must not pay for them.
+    from labkit.notebooks import pages  # noqa: PLC0415
+    from labkit.notebooks.run import Plan, run  # noqa: PLC0415
+
     chosen = choose(which or [], folder := root() / "notebooks")
     catalog.get(provider).kubeconfig()  # raises, with the fix, where no lab runs
     parameters = {"PROVIDER": provider, "ANSWERS": answers, "SEED": seed, "CLOCK": clock}

@@ -6,7 +6,10 @@ stamp of the rung: a plot leaves the notebook, and must still say what was simul
 
 from __future__ import annotations
 
+import base64
+import io
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from matplotlib.axes import Axes
@@ -19,6 +22,28 @@ BLACK, ORANGE, SKY, GREEN = "#000000", "#E69F00", "#56B4E9", "#009E73"
 BLUE, RED, PURPLE, GREY = "#0072B2", "#D55E00", "#CC79A7", "#767676"
 PODS = [BLUE, ORANGE, GREEN, RED, SKY, PURPLE, BLACK, GREY]
 STYLES = ["-", "--", "-.", ":"]
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure as it stands in a notebook: PNG, with the words for those who can't see it."""
+
+    figure: Figure
+    words: str
+
+    def __str__(self) -> str:
+        return self.words
+
+    def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
+        return {"text/plain": self.words, "image/png": base64.b64encode(png(self.figure)).decode()}
+
+
+def png(figure: Figure) -> bytes:
+    """The picture as PNG, as wide as a notebook."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=100)
+    return buffer.getvalue()
+
 
 Panel = Callable[[Axes, Timeline], None]
 

@@ -56,7 +56,8 @@ def test_a_notebook_that_raises_keeps_no_other_from_running(
     assert raised.error == "BadInput: That can't be."
     assert not raised.green
     assert checked.green
-    assert checked.verdicts == (Verdict("99.answer", passed=True, expected="42", observed="42", hint="think"),)
+    wanted = Verdict("99.answer", passed=True, expected="42", observed="42", hint="think")
+    assert checked.verdicts == (wanted,)
 
 
 def test_an_error_of_ours_is_short_in_the_cell(records: tuple[list[record.Record], Path]) -> None:

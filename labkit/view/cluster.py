@@ -1,0 +1,108 @@
+"""Tables of the cluster: kubectl's own columns, and the one of nodes that kubectl lacks, with GPUs.
+
+Pure functions from what the API server said. Refuses to hide what the lesson needs: which GPU, which node.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from labkit.kube.objects import Table as Printed
+from labkit.view.table import Table
+
+GPU = "nvidia.com/gpu"
+HIDDEN = frozenset({"IP", "Nominated Node", "Readiness Gates", "Selector", "Images", "Containers"})
+ENDED = ("Succeeded", "Failed")
+_GREEN, _ORANGE, _RED = "#009E73", "#E69F00", "#D55E00"
+_WAITING = ("Pending", "ContainerCreating", "PodInitializing", "Terminating")
+
+Json = Mapping[str, Any]
+
+
+def printed(table: Printed, *, title: str, stamp: str) -> Table:
+    """The server's own table, without the columns that no lesson looks at."""
+    shown = [i for i, name in enumerate(table.columns) if name not in HIDDEN]
+    rows = [[row[i] for i in shown] for row in table.rows]
+    columns = [table.columns[i].upper() for i in shown]
+    marks = {i: mark for i, row in enumerate(rows) if (mark := _mark(dict(zip(columns, row, strict=True))))}
+    return Table(title, columns, rows, stamp=stamp, empty=table.empty, marks=marks)
+
+
+def _mark(row: Mapping[str, str]) -> str:
+    status = row.get("STATUS", "")
+    if not status or "READY" not in row:
+        return ""
+    if status == "Running":
+        ready, _, wanted = row["READY"].partition("/")
+        return _GREEN if ready == wanted else _ORANGE
+    return _ORANGE if status.startswith(_WAITING) else _RED if status != "Completed" else ""
+
+
+def nodes(nodes: Iterable[Json], pods: Iterable[Json], *, stamp: str) -> Table:
+    """Each node with what the scheduler knows of its GPUs: a number, and how many are asked for."""
+    taken = Counter[str]()
+    for pod in pods:
+        if pod.get("status", {}).get("phase") not in ENDED:
+            taken[pod["spec"].get("nodeName", "")] += gpus_of(pod)
+    rows = [_node(node, taken[node["metadata"]["name"]]) for node in nodes]
+    columns = [
+        "NAME",
+        "STATUS",
+        "GPU",
+        "VRAM (label)",
+        "GPUs",
+        "ASKED FOR",
+        "FREE",
+        "CPU",
+        "MEMORY",
+        "TAINTS",
+    ]
+    return Table("nodes", columns, rows, stamp=stamp)
+
+
+def _node(node: Json, taken: int) -> list[str]:
+    meta, status = node["metadata"], node["status"]
+    labels, allocatable = meta.get("labels", {}), status.get("allocatable", {})
+    gpus = int(allocatable.get(GPU, 0))
+    ready = any(c["type"] == "Ready" and c["status"] == "True" for c in status.get("conditions", []))
+    taints = [f"{t['key']}:{t['effect']}" for t in node["spec"].get("taints", [])]
+    memory = labels.get("nvidia.com/gpu.memory")
+    return [
+        meta["name"],
+        "Ready" if ready else "NotReady",
+        labels.get("nvidia.com/gpu.product", "-"),
+        f"{memory} MiB" if memory else "-",
+        str(gpus),
+        str(taken),
+        str(gpus - taken),
+        allocatable.get("cpu", ""),
+        allocatable.get("memory", ""),
+        ", ".join(taints) or "-",
+    ]
+
+
+def gpus_of(pod: Json) -> int:
+    """How many GPUs a pod asks for, its init containers included as the scheduler counts them."""
+    spec = pod["spec"]
+    running = sum(_limit(c) for c in spec["containers"])
+    return max([running, *(_limit(c) for c in spec.get("initContainers", []))])
+
+
+def _limit(container: Json) -> int:
+    return int(container.get("resources", {}).get("limits", {}).get(GPU, 0))
+
+
+def frame(rows: Sequence[Mapping[str, Any]], *, title: str, stamp: str, empty: str = "no data") -> Table:
+    """Rows of any kind (metrics, answers) as a table; numbers are shortened."""
+    columns = list(dict.fromkeys(key for row in rows for key in row))
+    cells = [[text(row.get(column, "")) for column in columns] for row in rows]
+    return Table(title, columns, cells, stamp=stamp, empty=empty)
+
+
+def text(value: Any) -> str:
+    """A value as a cell: at most four figures after the comma of a number, no trailing zeros."""
+    if isinstance(value, float):
+        return f"{value:.4f}".rstrip("0").rstrip(".")
+    return str(value)

@@ -1,0 +1,142 @@
+"""What learners see: tables, verdicts, short errors, plots with units and stamp."""
+
+from typing import Any
+
+import pytest
+
+from labkit.errors import BadInput
+from labkit.evidence import MIME, Event, Series, Timeline, Verdict
+from labkit.kube.objects import Table as Printed
+from labkit.view import cluster, plot
+from labkit.view.notebook import Place, error_text
+from labkit.view.table import Table
+from labkit.view.verdict import Shown
+
+STAMP = "embedded · simulated GPUs · lab clock 15×"
+
+
+def timeline(names: list[str]) -> Timeline:
+    points = ((0.0, 2.0), (60.0, 6.0), (300.0, 2.0))
+    return Timeline(
+        15, STAMP, tuple(Series(n, "", points, label="p95") for n in names), (Event(60, "burst"),)
+    )
+
+
+def test_a_table_escapes_what_it_shows() -> None:
+    table = Table("pods", ["NAME"], [["<script>"]], stamp=STAMP)
+    assert "<script>" not in table._repr_html_()
+    assert STAMP in table._repr_html_()
+    assert str(table) == "NAME\n<script>"
+
+
+def test_an_empty_table_says_so() -> None:
+    assert str(Table("pods", ["NAME"])) == "pods: nothing found"
+
+
+@pytest.mark.parametrize(
+    ("status", "ready", "marked"),
+    [
+        ("Running", "1/1", "#009E73"),
+        ("Running", "0/1", "#E69F00"),
+        ("Pending", "0/1", "#E69F00"),
+        ("CrashLoopBackOff", "0/1", "#D55E00"),
+    ],
+)
+def test_pods_are_marked_by_what_they_do(status: str, ready: str, marked: str) -> None:
+    raw = Printed(("Name", "Ready", "Status", "IP"), (("a", ready, status, "10.244.1.2"),))
+    table = cluster.printed(raw, title="pods", stamp=STAMP)
+    assert list(table.columns) == ["NAME", "READY", "STATUS"]
+    assert table.marks == {0: marked}
+
+
+def test_nodes_are_counted_in_whole_gpus() -> None:
+    node: dict[str, Any] = {
+        "metadata": {"name": "gpu-node-1", "labels": {"nvidia.com/gpu.product": "NVIDIA-L4"}},
+        "spec": {},
+        "status": {
+            "allocatable": {"nvidia.com/gpu": "4", "cpu": "64"},
+            "conditions": [{"type": "Ready", "status": "True"}],
+        },
+    }
+    table = cluster.nodes([node], [pod("gpu-node-1"), pod("gpu-node-1", phase="Succeeded")], stamp=STAMP)
+    row = dict(zip(table.columns, table.rows[0], strict=True))
+    assert (row["GPUs"], row["ASKED FOR"], row["FREE"]) == ("4", "1", "3")
+
+
+def pod(node: str, *, phase: str = "Running") -> dict[str, Any]:
+    container = {"resources": {"limits": {"nvidia.com/gpu": "1"}}}
+    return {"spec": {"nodeName": node, "containers": [container]}, "status": {"phase": phase}}
+
+
+@pytest.mark.parametrize(
+    ("verdict", "word"),
+    [
+        (Verdict("05.a", passed=True, expected="e", observed="o"), "passed"),
+        (Verdict("05.a", passed=False, expected="e", observed="o", hint="<h>"), "not yet"),
+        (Verdict("05.a", passed=False, expected="", observed="o", inconclusive=True), "run again"),
+    ],
+)
+def test_a_verdict_speaks_to_people_and_to_machines(verdict: Verdict, word: str) -> None:
+    bundle = Shown(verdict)._repr_mimebundle_()
+    assert word in bundle["text/plain"]
+    assert word in bundle["text/html"]
+    assert "<h>" not in bundle["text/html"]
+    assert Verdict.from_json(bundle[MIME]) == verdict
+
+
+def test_an_error_shows_cause_and_fix() -> None:
+    shown = error_text(BadInput("What.", cause="Cause.", fix="Fix it."), line="lab.apply('x')")
+    assert all(part in shown for part in ("What.", "Cause.", "Fix it.", "lab.apply('x')"))
+
+
+def test_a_place_prints_only_what_changed(capsys: pytest.CaptureFixture[str]) -> None:
+    place = Place()
+    for status in ("Pending", "Pending", "Running"):
+        place.show(Table("pods", ["STATUS"], [[status]]))
+    assert capsys.readouterr().out.count("STATUS") == 2
+
+
+@pytest.mark.parametrize(
+    "names", [["desired", "ready"], ["offered", "queue", "queue average", "desired", "ready", "latency"]]
+)
+def test_the_plot_has_units_stamp_events_and_both_clocks(names: list[str]) -> None:
+    figure = plot.scale_out(timeline(names), title="Scale-out", target=5)
+    axes = figure.axes
+    assert all(axis.get_ylabel() for axis in axes)
+    assert axes[-1].get_xlabel() == "lab time (s)"
+    assert any("15×" in child.get_xlabel() for child in axes[0].child_axes)
+    assert STAMP in [text.get_text() for text in figure.texts] + [figure.get_supxlabel()]
+    legend = axes[-1].get_legend()
+    assert legend
+    assert "burst" in str([t.get_text() for t in legend.get_texts()])
+    assert plot.png(figure).startswith(b"\x89PNG")
+
+
+def test_nothing_recorded_still_draws() -> None:
+    assert plot.png(plot.scale_out(Timeline(15, STAMP))).startswith(b"\x89PNG")
+
+
+def test_a_picture_says_in_words_what_it_shows() -> None:
+    bundle = plot.Picture(
+        plot.scale_out(timeline(["desired", "ready"])), "desired 2 → 6 → 2"
+    )._repr_mimebundle_()
+    assert bundle["text/plain"] == "desired 2 → 6 → 2"
+    assert bundle["image/png"]
+
+
+def test_series_are_steps() -> None:
+    series = Series("desired", "", ((0, 2), (10, 2), (20, 6)))
+    assert series.at(-1) is None
+    assert series.at(19.9) == 2
+    assert series.steps() == ((0, 2), (20, 6))
+    assert series.first(lambda v: v > 2) == 20
+
+
+def test_series_of_one_name_add_up() -> None:
+    both = Timeline(1, "", (Series("queue", "", ((0, 1), (10, 3)), "a"), Series("queue", "", ((5, 2),), "b")))
+    assert both.total("queue").points == ((0, 1), (5, 3), (10, 5))
+
+
+def test_lines_of_one_panel_differ_in_more_than_colour() -> None:
+    axis = plot.scale_out(timeline(["desired", "ready"])).axes[0]
+    assert len({line.get_linestyle() for line in axis.get_lines()[:2]}) == 2
