@@ -11,7 +11,8 @@ import contextlib
 import os
 import signal
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,12 +20,15 @@ from labkit import _proc
 from labkit.errors import ToolchainError
 from labkit.toolchain import disk
 from labkit.toolchain.golang import Go
-from labkit.toolchain.progress import Progress
+from labkit.toolchain.progress import Progress, Task
 from labkit.toolchain.versions import Module, Pins, Program
 
 _LISTED = '{{if .Stale}}{{.ImportPath}}\t{{.Dir}}\t{{join .GoFiles "|"}}{{end}}'
 _OVERHEAD = 20_000
-"""Bytes of source that take as long to compile as it takes to start the compiler (about 30 ms)."""
+"""Bytes of source that take as long to compile as it takes to start the compiler."""
+
+_LINK = 5_000_000
+"""Bytes of source that take as long to compile as it takes to link one program."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +84,8 @@ def _stale(job: Job, env: dict[str, str], progress: Progress) -> dict[str, int]:
 def _compile(job: Job, env: dict[str, str], stale: dict[str, int], progress: Progress) -> None:
     complaints: list[str] = []
     waiting = dict(stale)
-    with progress.task(job.title, float(sum(stale.values()) or 1)) as task:
+    total = float(sum(stale.values()) + _LINK * len(job.programs))
+    with progress.task(job.title, total) as task, _counting_links(job, task):
 
         def heard(line: str) -> None:
             if line in waiting:
@@ -95,9 +100,28 @@ def _compile(job: Job, env: dict[str, str], stale: dict[str, int], progress: Pro
         raise _failed(f"{job.title} failed", complaints)
 
 
-def _follow(
-    argv: Sequence[str | Path], env: dict[str, str], heard: Callable[[str], None]
-) -> tuple[int, str]:
+@contextmanager
+def _counting_links(job: Job, task: Task) -> Iterator[None]:
+    """Go is silent about linking; but each program appears when it is linked."""
+    over = threading.Event()
+    waiting = [job.into / "out" / program.output for program in job.programs]
+
+    def watch() -> None:
+        while not over.wait(0.5):
+            linked = [path for path in waiting if path.exists()]
+            waiting[:] = [path for path in waiting if path not in linked]
+            task.advance(_LINK * len(linked))
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        over.set()
+        watcher.join()
+
+
+def _follow(argv: Sequence[str | Path], env: dict[str, str], heard: Callable[[str], None]) -> tuple[int, str]:
     """Run a Go command and pass on each line that it says; its exit status and its output."""
     child = _proc.piped(argv, env=env)
     output: list[str] = []

@@ -33,7 +33,7 @@ def version_of(program: Program, path: Path) -> str:
         done = _proc.run([path, argument], seconds=30)
     except (OSError, _proc.TimedOut) as error:
         raise ToolchainError(f"{path} does not run: {error}.") from error
-    if done.returncode:
+    if done.returncode and not (program.build_info and done.returncode == 2):  # how Go's flags end --help
         said = (done.stderr or done.stdout).strip()[:200]
         raise ToolchainError(f"`{path} {argument}` failed with status {done.returncode}: {said}")
     found = _built_version(path, program.build_info) if program.build_info else _VERSION.search(done.stdout)

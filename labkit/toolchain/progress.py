@@ -7,6 +7,7 @@ the work is done.
 from __future__ import annotations
 
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -28,12 +29,14 @@ class Task:
     detail: str = ""
     done: float = 0.0
     began: float = field(default_factory=time.monotonic)
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     def advance(self, amount: float, detail: str = "") -> None:
         """Count `amount` more as done, now busy with `detail`."""
-        self.done += amount
-        self.detail = detail or self.detail
-        self.changed(self)
+        with self._lock:  # a download's or a build's helper thread counts too
+            self.done += amount
+            self.detail = detail or self.detail
+            self.changed(self)
 
     @property
     def left(self) -> str:
@@ -84,7 +87,7 @@ class Silent:
 class Lines:
     """Plain lines, at most one for every `every` seconds of a task: for logs and continuous integration."""
 
-    def __init__(self, stream: TextIO, *, every: float = 5.0) -> None:
+    def __init__(self, stream: TextIO, *, every: float = 10.0) -> None:
         self._stream = stream
         self._every = every
         self._last = time.monotonic()
