@@ -165,6 +165,7 @@ class Generator:
             outcome=answer.outcome,
             status=answer.status,
             pod=answer.pod,
+            version=answer.version,
             detail=answer.detail[:200],
         )
 

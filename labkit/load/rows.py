@@ -32,6 +32,7 @@ class Row:
     events: int = 0
     status: int = 0
     pod: str = ""
+    version: str = ""  # of the model that answered
     user: int = -1
     detail: str = ""
 

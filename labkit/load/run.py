@@ -74,6 +74,11 @@ class Running:
         yield self.progress()
 
     @property
+    def pid(self) -> int:
+        """The generator's process."""
+        return self._child.pid
+
+    @property
     def alive(self) -> bool:
         """Whether the generator still runs."""
         return self._child.poll() is None
@@ -106,7 +111,7 @@ class Running:
     def stop(self) -> LoadResult:
         """End it now; requests without an answer are recorded as abandoned."""
         if self.alive:
-            _proc.end([Proc.of(self._child.pid)], grace=_GRACE)
+            _proc.end([Proc.of(self.pid)], grace=_GRACE)
         self._close()
         return self.result()
 

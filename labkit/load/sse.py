@@ -19,7 +19,8 @@ import gevent
 from geventhttpclient.response import HTTPParseError, HTTPResponse
 
 _BLOCK = 65_536
-_POD_HEADERS = ("x-labkit-pod", "x-pod-name")
+_POD, _VERSION = "X-Served-By", "X-Model-Version"
+"""Headers in which the lab's model server names its pod and its model; vLLM sends neither."""
 
 
 @dataclass
@@ -30,6 +31,7 @@ class Answer:
     detail: str = ""
     status: int = 0
     pod: str = ""
+    version: str = ""
     first: float | None = None
     last: float | None = None
     events: int = 0
@@ -180,7 +182,8 @@ def _follow(sock: socket.socket, first: bytes, answer: Answer) -> bool:
         now = time.monotonic()
         parser.feed(data)
         if parser.headers_complete and not answer.status:
-            answer.status, answer.pod = parser.get_code(), _pod(parser)
+            answer.status = parser.get_code()
+            answer.pod, answer.version = _header(parser, _POD), _header(parser, _VERSION)
         if answer.status == 200:
             for payload in _payloads(parser._body_buffer):  # noqa: SLF001  the parser has no other way out
                 answer.take(payload, now)
@@ -203,9 +206,6 @@ def _payloads(buffer: bytearray) -> Iterator[bytes]:
             yield event[5:].strip()
 
 
-def _pod(parser: HTTPResponse) -> str:
-    for header in _POD_HEADERS:
-        value = parser.get(header)
-        if isinstance(value, str):
-            return value
-    return ""
+def _header(parser: HTTPResponse, name: str) -> str:
+    value = parser.get(name)
+    return value if isinstance(value, str) else ""

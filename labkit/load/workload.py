@@ -15,7 +15,8 @@ from statistics import NormalDist
 from labkit.errors import BadInput
 
 _GRID = 101
-_DIGITS = 1 << 15
+_DIGITS = 1 << 17
+_LARGEST = _DIGITS // 2
 
 
 @dataclass(frozen=True)
@@ -25,10 +26,11 @@ class Tokens:
     quantiles: tuple[float, ...]
 
     def __post_init__(self) -> None:
-        if not self.quantiles or self.quantiles[0] < 1 or list(self.quantiles) != sorted(self.quantiles):
+        rising = list(self.quantiles) == sorted(self.quantiles)
+        if not (self.quantiles and rising and self.quantiles[0] >= 1 and self.quantiles[-1] <= _LARGEST):
             raise BadInput(
                 f"Token counts {self.quantiles} are no distribution.",
-                cause="Quantiles rise from the smallest count, at least 1, to the largest.",
+                cause=f"Quantiles rise from the smallest count (1 or more) to the largest ({_LARGEST:,} at most).",
                 fix="Tokens.fixed(200), Tokens.between(50, 400) or Tokens.lognormal(median=128, p95=450).",
             )
 
@@ -106,9 +108,8 @@ class Prompts:
 
     def body(self, number: int, *, tokens_in: int, tokens_out: int) -> bytes:
         """The body of request `number`: exactly `tokens_in` prompt tokens, `tokens_out` asked for."""
-        size = min(tokens_in, _DIGITS // 2)
-        start = 2 * (number * 7919 % (_DIGITS - size))
-        ids = self._ids[start : start + 2 * size - 1]
+        start = 2 * (number * 7919 % (_DIGITS - tokens_in))
+        ids = self._ids[start : start + 2 * tokens_in - 1]
         return b'%s, "max_tokens": %d, "prompt": [%s]}' % (self._head, tokens_out, ids)
 
 
