@@ -74,7 +74,7 @@ class _Step:
     changes: tuple[Change, ...]
     force: bool = False
     taken_from: tuple[str, ...] = ()
-    before: str = ""  # resourceVersion that the dry run showed
+    before: dict[str, Any] | None = None  # what stood there; None where there was nothing
 
 
 def apply(documents: Sequence[Document], target: Target) -> Applied:
@@ -102,7 +102,7 @@ def _plan(document: Document, target: Target) -> _Step:
 
 def _try(step: _Step, target: Target, new_namespaces: set[str]) -> _Step:
     try:
-        answer = _patch(step, target.api, dry_run=True)
+        _patch(step, target.api, dry_run=True)
     except Refused as error:
         if error.reason == "NotFound" and (step.obj["metadata"].get("namespace") in new_namespaces):
             return step  # its namespace is made in the same breath; there is nothing to try it in yet
@@ -110,9 +110,7 @@ def _try(step: _Step, target: Target, new_namespaces: set[str]) -> _Step:
         if owners and all(_person(o) for o in owners):
             return _try(replace(step, force=True, taken_from=owners), target, new_namespaces)
         raise _explained(error, step, target.api) from error
-    # The dry run of a new object is answered with 201 and a resourceVersion of its own.
-    existed = answer.status == 200
-    return replace(step, before=answer.json["metadata"].get("resourceVersion", "") if existed else "")
+    return replace(step, before=_standing(step, target.api))
 
 
 def _do(step: _Step, target: Target) -> Result:
@@ -120,11 +118,10 @@ def _do(step: _Step, target: Target) -> Result:
         answer = _patch(step, target.api, dry_run=False)
     except Refused as error:
         raise _explained(error, step, target.api) from error
-    meta = answer.json["metadata"]
     group = f".{step.resource.group}" if step.resource.group else ""
-    same = meta.get("resourceVersion") == step.before
+    same = step.before is not None and _wanted(answer.json) == _wanted(step.before)
     return Result(
-        title=f"{step.resource.singular or step.resource.kind.lower()}{group}/{meta['name']}",
+        title=f"{step.resource.singular or step.resource.kind.lower()}{group}/{step.obj['metadata']['name']}",
         verb="created" if answer.status == 201 else "unchanged" if same else "configured",
         warnings=answer.warnings,
         changes=step.changes,
@@ -140,6 +137,23 @@ def _patch(step: _Step, api: Api, *, dry_run: bool) -> Answer:
         "dryRun": "All" if dry_run else None,
     }
     return api.send(Request(step.path, "PATCH", params, step.obj, content_type=APPLY))
+
+
+def _standing(step: _Step, api: Api) -> dict[str, Any] | None:
+    try:
+        found: dict[str, Any] = api.get(step.path)
+    except Refused as error:
+        if error.reason == "NotFound":
+            return None
+        raise
+    return found
+
+
+def _wanted(obj: dict[str, Any]) -> dict[str, Any]:
+    """An object without what the server and its controllers keep changing."""
+    busy = ("resourceVersion", "managedFields", "generation")
+    meta = {k: v for k, v in obj["metadata"].items() if k not in busy}
+    return {**{k: v for k, v in obj.items() if k != "status"}, "metadata": meta}
 
 
 def _owners(error: Refused) -> tuple[str, ...]:
