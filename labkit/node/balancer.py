@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Self
 
 from labkit._proc import write_atomically
+from labkit.errors import LabError
 from labkit.node.addresses import Address, AddressBook
 from labkit.node.api import Api, Listed
 from labkit.node.config import AgentConfig
@@ -30,16 +31,16 @@ from labkit.node.relay import Relay, reset
 from labkit.node.service_table import Endpoint, Frontend, ServiceTable
 
 _BACKLOG = 1024
-_PORT_TRIES = 20
+_PORTS = range(16000, 20000)  # below the kernel's ephemeral range, so that no connection takes them
 SERVICES = "/api/v1/services"
 SLICES = "/apis/discovery.k8s.io/v1/endpointslices"
 
 
-def _bound(port: int) -> socket.socket:
+def _bound(port: int, *, reuse: bool) -> socket.socket:
     """A socket that owns a port of loopback without listening: connections are refused."""
     sock = socket.socket()
     sock.setblocking(False)
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # old connections may linger on it
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, reuse)
     try:
         sock.bind(("127.0.0.1", port))
     except OSError:
@@ -52,13 +53,12 @@ def _claim(wanted: int) -> socket.socket:
     """The wanted port, or a free one where it was taken meanwhile (or none is wanted)."""
     if wanted:
         with contextlib.suppress(OSError):
-            return _bound(wanted)
-    for _ in range(_PORT_TRIES):
-        with contextlib.closing(_bound(0)) as probe:
-            port = probe.getsockname()[1]
+            return _bound(wanted, reuse=True)  # connections of an earlier run may linger on it
+    for port in random.sample(_PORTS, len(_PORTS)):
         with contextlib.suppress(OSError):
-            return _bound(port)  # bound by number: Linux keeps the port when listening stops
-    return _bound(0)
+            _bound(port, reuse=False).close()  # nobody has it: two that may reuse would not see each other
+            return _bound(port, reuse=True)
+    raise LabError("No free port is left for a Service.", fix="`labkit down` a lab that you don't need")
 
 
 class Listener:

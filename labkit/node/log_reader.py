@@ -115,30 +115,41 @@ async def read(
 ) -> AsyncIterator[bytes]:
     """The lines, in pieces; with `follow`, more of them until `running()` is false."""
     times.look(path)
-    left = options.limit_bytes
     position = _start(path, options, times)
+    left = options.limit_bytes
+    async for lines in _batches(path, position, lambda: options.follow and running()):
+        times.look(path)
+        wanted = []
+        for line in lines:
+            position += len(line)
+            if options.since is None or times.at(path, position) >= options.since:
+                wanted.append(_stamped(line, times.at(path, position)) if options.timestamps else line)
+        piece = b"".join(wanted)[:left]
+        if piece:
+            yield piece
+        if left is not None:
+            left -= len(piece)
+            if left <= 0:
+                return
+
+
+async def _batches(path: Path, start: int, goes_on: Callable[[], bool]) -> AsyncIterator[list[bytes]]:
+    """Whole lines from `start` on, as many as are there; the last one may lack its end."""
     with path.open("rb") as file:
-        file.seek(position)
+        file.seek(start)
         rest = b""
-        while left is None or left > 0:
-            goes_on = options.follow and running()  # asked before reading: nothing gets lost at the end
+        while True:
+            more = goes_on()  # asked before reading, so that a container's last words are not missed
             block = file.read(_BLOCK)
-            *lines, rest = (rest + block).splitlines(keepends=True) or [b""]
-            if rest.endswith(b"\n") or (not block and not goes_on):
-                lines, rest = [*lines, rest], b""
-            for line in lines:
-                position += len(line)
-                if not line or (options.since and times.at(path, position) < options.since):
-                    continue
-                whole = _stamped(line, times.at(path, position)) if options.timestamps else line
-                piece = whole if left is None else whole[:left]
-                left = None if left is None else left - len(piece)
-                yield piece
+            *lines, rest = (rest + block).split(b"\n")
+            if lines:
+                yield [line + b"\n" for line in lines]
             if not block:
-                if not goes_on:
-                    return
+                if not more:
+                    break
                 await asyncio.sleep(_FOLLOW_SECONDS)
-                times.look(path)
+        if rest:
+            yield [rest]
 
 
 def _start(path: Path, options: LogOptions, times: LogTimes) -> int:

@@ -1,0 +1,48 @@
+"""What the cluster sees of the nodes: their kubelet ports, their registration, their metrics and logs.
+
+The core of the agent hands in its table of pods and its GPUs, and runs `watch` once and `serve` for each node.
+Nothing here starts, stops or changes a container.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from labkit.gpus.inventory import Inventory
+from labkit.gpus.roofline import Figures
+from labkit.node.api import Api
+from labkit.node.config import NodeSpec
+from labkit.node.gpu_metrics import GpuMetrics
+from labkit.node.kubelet_api import KubeletServer, NodeView
+from labkit.node.log_reader import LogTimes
+from labkit.node.pods import PodTable
+from labkit.node.registration import Registration
+from labkit.node.stats import Sampler
+
+
+class Edge:
+    """The outward side of all nodes of one agent."""
+
+    def __init__(self, lab_dir: Path, pods: PodTable, inventory: Inventory) -> None:
+        self._pki = lab_dir / "pki"
+        self._pods = pods
+        self._inventory = inventory
+        self._sampler = Sampler(pods)
+        idle = {product: float(card["idle_watts"]) for product, card in Figures.read().gpus.items()}
+        self._gpus = GpuMetrics(inventory, pods, idle_watts=idle)
+        self._log_times = LogTimes()
+
+    async def watch(self) -> None:
+        """Note when logs grow, for ever."""
+        await self._log_times.watch(self._pods)
+
+    async def serve(self, spec: NodeSpec, api: Api) -> None:
+        """Be this node's kubelet towards the cluster, with the node's own identity, until cancelled."""
+        view = NodeView(spec, self._pods, self._sampler, self._gpus, self._log_times)
+        server = KubeletServer(view, self._pki)
+        port = await server.start()
+        try:
+            await Registration(api, spec, self._inventory, kubelet_port=port).run()
+        finally:
+            await server.stop()
+            self._sampler.forget(spec.name)
