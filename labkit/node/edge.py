@@ -1,7 +1,7 @@
 """What the cluster sees of the nodes: their kubelet ports, their registration, their metrics and logs.
 
-The core of the agent hands in its table of pods and its GPUs, and runs `watch` once and `serve` for each node.
-Nothing here starts, stops or changes a container.
+The core of the agent hands in its table of pods and its GPUs, and runs `watch` once and `serve` for each
+node. Nothing here starts, stops or changes a container.
 """
 
 from __future__ import annotations
