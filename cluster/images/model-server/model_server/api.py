@@ -1,8 +1,7 @@
 """The HTTP side: OpenAI's routes, health, metrics. One handler a route, no logic of the engine in it.
 
-A client that goes away has its request aborted. While loading and while draining `/health` answers 503;
-requests are refused with 503 only while loading: those that still arrive while draining are answered, and
-their connection is closed.
+A client that goes away has its request aborted. While loading, health, metrics and requests get 503. While
+draining only `/health` does: requests that still arrive are answered, and their connection is closed.
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from model_server import __version__, protocol
-from model_server.driver import Stream
+from model_server.driver import Driver, Stream
 from model_server.metrics import CONTENT_TYPE, Exposition
 from model_server.protocol import BadRequest, EventWriter, Generation
 from model_server.serving import Serving, State
@@ -57,7 +56,8 @@ class Api:
         return web.json_response(reason, status=status, headers=self._headers)
 
     async def metrics(self, _: web.Request) -> web.Response:
-        """Answer with Prometheus' text format."""
+        """Answer with Prometheus' text format; nothing while loading, when a vLLM does not listen yet."""
+        self._require_loaded()
         return web.Response(body=self._exposition.text(), headers={"Content-Type": CONTENT_TYPE})
 
     async def version(self, _: web.Request) -> web.Response:
@@ -98,13 +98,11 @@ class Api:
 
     async def _generate(self, http: web.Request, *, chat: bool) -> web.StreamResponse:
         serving = self._serving
-        if serving.driver is None:
-            message = f"The model is not ready yet: {serving.startup.phase}."
-            raise BadRequest(message, status=503, kind="ServiceUnavailableError")
+        driver = self._require_loaded()
         serving.enter()
         try:
             generation = protocol.parse(await http.read(), chat=chat, served=serving.served)
-            stream = serving.driver.submit(generation.request, whole=not generation.stream)
+            stream = driver.submit(generation.request, whole=not generation.stream)
             try:
                 if generation.stream:
                     return await self._stream(http, generation, stream)
@@ -112,9 +110,16 @@ class Api:
                 answer = web.json_response(protocol.whole(generation), headers=self._headers)
                 return self._close_if_draining(answer)
             finally:
-                serving.driver.abort(generation.request)
+                driver.abort(generation.request)
         finally:
             serving.leave()
+
+    def _require_loaded(self) -> Driver:
+        serving = self._serving
+        if serving.driver is None:
+            message = f"The model is not ready yet: {serving.startup.phase}."
+            raise BadRequest(message, status=503, kind="ServiceUnavailableError")
+        return serving.driver
 
     async def _stream(self, http: web.Request, generation: Generation, stream: Stream) -> web.StreamResponse:
         headers = {**self._headers, **EVENT_STREAM}
