@@ -272,6 +272,8 @@ def test_it_reports_its_gpu_and_gives_it_back(tmp_path: Path, device: dict[str, 
         assert report["memory_used_mib"] == int(23034 * 0.9)
         assert report["gpu_utilization"] == 0
         assert report["host_cpu_seconds_total"] > 0
+        serving.http.post("/v1/completions", json=body(max_tokens=500))
+        _wait.until(lambda: json.loads(usage.read_text())["sm_seconds_total"] > 0.2, "GPU time", seconds=10)
         with started(tmp_path / "t", {**device, "LABKIT_POD_UID": "pod-2"}) as second:
             assert second.process.wait(20) == 1
             assert "less than desired GPU memory utilization" in second.log.read_text()

@@ -100,10 +100,10 @@ class Stats:
             self.ttft.observe(request.first_token - request.arrival)
 
     def finished(self, request: Request) -> None:
-        """A request has ended; the times of one that was cut off before its first token are left out."""
+        """A request has ended; one whose client left is counted, but its times say nothing about the server."""
         self.requests[request.finish_reason] += 1
         scheduled, first, end = request.scheduled, request.first_token, request.finished
-        if scheduled is None or first is None or end is None:
+        if request.finish_reason == "abort" or scheduled is None or first is None or end is None:
             return
         self.e2e.observe(end - request.arrival)
         self.queue.observe(scheduled - request.arrival)
