@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from labkit import course
 from labkit.cli.console import err, out
 from labkit.errors import BadInput
 from labkit.providers import catalog
@@ -42,7 +43,7 @@ def run_notebooks(
     from labkit.notebooks import pages  # noqa: PLC0415
     from labkit.notebooks.run import Plan, run  # noqa: PLC0415
 
-    chosen = choose(which or [], folder := root() / "notebooks")
+    chosen = choose(which or [], folder := course.root() / "notebooks")
     catalog.get(provider).kubeconfig()  # raises, with the fix, where no lab runs
     parameters = {"PROVIDER": provider, "ANSWERS": answers, "SEED": seed, "CLOCK": clock}
     plan = Plan(tuple(chosen), into.resolve(), folder.parent, parameters)
@@ -52,19 +53,6 @@ def run_notebooks(
     err.print(f"Everything lies under {page.parent}", markup=False)
     if not all(r.green for r in records):
         raise typer.Exit(1)
-
-
-def root() -> Path:
-    """The course's folder: the nearest one upwards, from here, that holds notebooks and manifests."""
-    here = Path.cwd()
-    for folder in (here, *here.parents, Path(__file__).parents[2]):
-        if (folder / "notebooks").is_dir() and (folder / "manifests").is_dir():
-            return folder
-    raise BadInput(
-        "The course's notebooks are not here.",
-        cause=f"Neither {here} nor a folder above it holds notebooks/ and manifests/.",
-        fix="Change to the folder of the course first.",
-    )
 
 
 def choose(which: list[str], folder: Path) -> list[Path]:

@@ -12,6 +12,10 @@ MIME = "application/vnd.labkit.check+json"
 """Type of the notebook output that carries a verdict; papermill keeps it, so a run can be read back."""
 
 
+RUN_MIME = "application/vnd.labkit.run+json"
+"""Type of the output in which `labkit.connect` says where and how the notebook runs."""
+
+
 @dataclass(frozen=True)
 class Verdict:
     """Whether a step of the course holds: what was expected, what was seen, and how to find out more."""

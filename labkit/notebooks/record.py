@@ -11,11 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from labkit.evidence import MIME, Verdict
+from labkit.evidence import MIME, RUN_MIME, Verdict
 from labkit.notebooks.strip import read
-
-RUN_MIME = "application/vnd.labkit.run+json"
-"""Type of the output in which `labkit.connect` says where and how the notebook runs."""
 
 
 @dataclass(frozen=True)

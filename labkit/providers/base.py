@@ -6,7 +6,7 @@ Refuses to know what a pod, a notebook or a check is: a provider makes a cluster
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -42,12 +42,26 @@ class Endpoint:
     key: Path | None = None
 
 
+@dataclass(frozen=True)
+class RegistryAccess:
+    """A registry with a login: its name in image references, where it really answers, who may push."""
+
+    host: str
+    url: str
+    ca: Path
+    username: str
+    password: str = field(repr=False)
+
+
 class Provider(Protocol):
     """A place that clusters come from."""
 
     name: str
     owns_cluster: bool
     """False: `down` deletes nothing that labkit did not create."""
+
+    simulates: str
+    """What is not real there, for the stamp on plots and tables."""
 
     def missing(self) -> str | None:
         """Why it can't run on this machine, with the fix; None where it can."""
@@ -75,6 +89,10 @@ class Provider(Protocol):
 
     def prometheus(self) -> Endpoint:
         """Where PromQL is answered."""
+        ...
+
+    def registry(self) -> RegistryAccess | None:
+        """The registry that comes with the cluster; None where its owner looks after images."""
         ...
 
     def address(self, namespace: str, service: str, port: int) -> str:

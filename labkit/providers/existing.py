@@ -26,6 +26,7 @@ class Existing:
 
     name = "existing"
     owns_cluster = False
+    simulates = "nothing simulated by labkit"
 
     def __init__(self, context: str | None = None) -> None:
         self.context = context or os.environ.get("LABKIT_CONTEXT", "")
@@ -102,6 +103,10 @@ class Existing:
                 fix="Set LABKIT_PROMETHEUS, for example after `kubectl port-forward svc/prometheus 9090`.",
             )
         return Endpoint(url)
+
+    def registry(self) -> None:
+        """Images of that cluster are its owner's business."""
+        return
 
     def address(self, namespace: str, service: str, port: int) -> str:
         """The address of a LoadBalancer, or of a NodePort on the first node."""

@@ -38,6 +38,27 @@ class Picture:
         return {"text/plain": self.words, "image/png": base64.b64encode(png(self.figure)).decode()}
 
 
+def picture(
+    what: Timeline | Sequence[Series], *, title: str = "", target: float | None = None, stamp: str = ""
+) -> Picture:
+    """A recording as a scale-out plot, or plain series as lines; with its words."""
+    if isinstance(what, Timeline):
+        return Picture(scale_out(what, title=title, target=target), _words(what, title or "Scale-out"))
+    ends = [f"{s.label or s.name}: up to {s.peak() or 0:g}" for s in what]
+    return Picture(lines(what, title=title, stamp=stamp), f"{title}: {'; '.join(ends)}")
+
+
+def _words(timeline: Timeline, title: str) -> str:
+    """What the picture shows, for those who can't see it."""
+    told = []
+    for name in ("desired", "ready"):
+        steps = " → ".join(f"{v:g} ({t:.0f} s)" for t, v in timeline.one(name).steps())
+        told += [f"{name} {steps}"] if steps else []
+    peak = timeline.total("queue").peak()
+    told += [f"at most {peak:g} requests waiting"] if peak is not None else []
+    return f"{title}, in lab seconds: {'; '.join(told) or 'nothing recorded'}."
+
+
 def png(figure: Figure) -> bytes:
     """The picture as PNG, as wide as a notebook."""
     buffer = io.BytesIO()

@@ -5,11 +5,12 @@ Refuses to judge: it shows what it is handed. The MIME type makes an executed no
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from html import escape
 from typing import Any
 
-from labkit.evidence import MIME, Verdict
+from labkit.evidence import MIME, RUN_MIME, Verdict
 
 # Okabe and Ito's colours: told apart by people with any kind of colour vision; the sign says it again.
 _LOOK = {"passed": ("#009E73", "✔"), "failed": ("#D55E00", "✘"), "inconclusive": ("#E69F00", "?")}
@@ -52,6 +53,19 @@ class Shown:
             "text/html": self._repr_html_(),
             MIME: self.verdict.to_json(),
         }
+
+
+@dataclass(frozen=True)
+class Hello:
+    """Where a notebook runs, for people and (under `RUN_MIME`) for whoever reads the executed notebook."""
+
+    run: Mapping[str, Any]
+
+    def __str__(self) -> str:
+        return f"connected: {self.run['stamp']} · seed {self.run['seed']}"
+
+    def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
+        return {**Note(str(self))._repr_mimebundle_(), RUN_MIME: dict(self.run)}
 
 
 @dataclass(frozen=True)

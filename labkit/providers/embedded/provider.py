@@ -18,7 +18,7 @@ from pathlib import Path
 from labkit import _proc, toolchain
 from labkit.errors import LabError, ProviderError
 from labkit.kube import clock
-from labkit.providers.base import Endpoint, Report, Spec, silent
+from labkit.providers.base import Endpoint, RegistryAccess, Report, Spec, silent
 from labkit.providers.embedded import control_plane, files, platform, ports
 from labkit.providers.embedded.component import Component
 from labkit.providers.embedded.layout import Layout, Ports, default_name, prepare
@@ -32,6 +32,7 @@ class Embedded:
 
     name = "embedded"
     owns_cluster = True
+    simulates = "simulated GPUs"
 
     def __init__(self, lab: str | None = None) -> None:
         self.layout = Layout.of(lab or default_name())
@@ -80,6 +81,17 @@ class Embedded:
         pki = self.layout.pki
         url = f"https://127.0.0.1:{self._ports().prometheus}"
         return Endpoint(url, ca=pki("ca.crt"), cert=pki("admin.crt"), key=pki("admin.key"))
+
+    def registry(self) -> RegistryAccess:
+        """The lab's own registry; its login lies in a file that only this user can read."""
+        at = self.layout
+        return RegistryAccess(
+            host=files.REGISTRY_HOST,
+            url=f"https://127.0.0.1:{self._ports().registry}",
+            ca=at.pki("ca.crt"),
+            username=files.REGISTRY_USER,
+            password=(at.dir / "registry" / "password").read_text(),
+        )
 
     def address(self, namespace: str, service: str, port: int) -> str:
         """Where the balancer listens for a Service."""

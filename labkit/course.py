@@ -1,0 +1,34 @@
+"""Where the course's files lie, whichever folder a notebook or a command was started in."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+from labkit.errors import BadInput
+
+
+def root() -> Path:
+    """The nearest folder, from here upwards, that holds notebooks and manifests; else this checkout's."""
+    here = Path.cwd()
+    for folder in (here, *here.parents, Path(__file__).parents[1]):
+        if (folder / "notebooks").is_dir() and (folder / "manifests").is_dir():
+            return folder
+    raise BadInput(
+        "The course's files are not here.",
+        cause=f"Neither {here} nor a folder above it holds notebooks/ and manifests/.",
+        fix="Change to the folder of the course first.",
+    )
+
+
+def path(given: str | Path) -> Path:
+    """A path as the learner means it: from here, or else from the course's folder."""
+    asked = Path(given)
+    return asked if asked.is_absolute() or asked.exists() else root() / asked
+
+
+def out(name: str) -> Path:
+    """A new folder for what a run leaves behind, under `out/<name>`, which git ignores."""
+    folder = root() / "out" / name
+    folder.mkdir(parents=True, exist_ok=True)
+    return Path(tempfile.mkdtemp(prefix="", dir=folder))

@@ -1,0 +1,30 @@
+"""Fetches what a check reads: one object, or all of a kind, as plain JSON.
+
+Refuses to judge what is missing: that is `None`, or an empty list.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from labkit.errors import Refused
+from labkit.kube.client import Kube
+
+
+def read(kube: Kube, wanted: Mapping[str, str]) -> dict[str, Any]:
+    """Each parameter's object (`hpa/llm-hpa`) or list of objects (`nodes`)."""
+    return {name: _one(kube, what) if "/" in what else _all(kube, what) for name, what in wanted.items()}
+
+
+def _one(kube: Kube, what: str) -> Any:
+    try:
+        return dict(kube.object(what).raw)
+    except Refused as error:
+        if error.reason == "NotFound":
+            return None
+        raise
+
+
+def _all(kube: Kube, kind: str) -> list[Any]:
+    return [dict(found.raw) for found in kube.objects(kind)]

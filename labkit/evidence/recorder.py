@@ -1,0 +1,116 @@
+"""Watches a Deployment and its HPA from a thread of its own, and makes a `Timeline` of what it saw.
+
+Looks a few times in each real second, so a step is known to a few lab seconds. A look that fails leaves a
+gap and is counted; refuses to fill gaps in.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass
+from typing import Self
+
+from labkit.errors import ClusterError, Refused
+from labkit.evidence.timeline import Event, Series, Timeline
+from labkit.kube.client import Kube
+from labkit.kube.objects import KubeObject
+
+EVERY = 0.25  # real seconds between two looks
+SUFFIXES = {"m": 1e-3, "k": 1e3, "M": 1e6, "": 1.0}
+
+
+@dataclass(frozen=True)
+class Look:
+    """What stood there at one moment (Unix time); None where there was no such object or number."""
+
+    at: float
+    desired: float | None
+    ready: float | None
+    average: float | None
+
+
+class Recorder:
+    """Records from `start` to `stop`; `mark` notes the moment of an event."""
+
+    def __init__(self, kube: Kube, *, deployment: str, hpa: str, stamp: str) -> None:
+        self._kube = kube
+        self._names = (f"deployment/{deployment}", f"hpa/{hpa}")
+        self._clock = kube.clock
+        self._stamp = stamp
+        self._looks: list[Look] = []
+        self._events: list[Event] = []
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._follow, name="labkit-recorder", daemon=True)
+        self.gaps = 0
+        self.started = 0.0
+        self.ended = 0.0
+
+    def start(self) -> Self:
+        """Begin; lab time 0 is now."""
+        self.started = time.time()
+        self._thread.start()
+        return self
+
+    def mark(self, text: str) -> None:
+        """Note that something happens now; plots show it as a line."""
+        self._events.append(Event((time.time() - self.started) * self._clock, text))
+
+    def stop(self) -> None:
+        """End the recording; safe to repeat."""
+        if not self.ended:
+            self._over.set()
+            self._thread.join()
+            self.ended = time.time()
+
+    def now(self) -> float:
+        """Lab seconds since the start."""
+        return ((self.ended or time.time()) - self.started) * self._clock
+
+    def timeline(self) -> Timeline:
+        """What was seen up to now."""
+        series = (
+            Series("desired", "replicas", self._points("desired")),
+            Series("ready", "replicas", self._points("ready")),
+            Series("queue average", "requests per pod", self._points("average")),
+        )
+        return Timeline(self._clock, self._stamp, series, tuple(self._events))
+
+    def _points(self, field: str) -> tuple[tuple[float, float], ...]:
+        seen = [(look.at, getattr(look, field)) for look in list(self._looks)]
+        return tuple(((at - self.started) * self._clock, value) for at, value in seen if value is not None)
+
+    def _follow(self) -> None:
+        while not self._over.is_set():
+            try:
+                self._looks.append(self._look())
+            except ClusterError:
+                self.gaps += 1
+            self._over.wait(EVERY)
+
+    def _look(self) -> Look:
+        deployment, hpa = (self._object(name) for name in self._names)
+        at = time.time()
+        desired = deployment.at("spec.replicas") if deployment else None
+        ready = (deployment.at("status.readyReplicas") or 0) if deployment else None
+        return Look(at, desired, ready, average_of(hpa))
+
+    def _object(self, name: str) -> KubeObject | None:
+        try:
+            return self._kube.object(name)
+        except Refused as error:
+            if error.reason == "NotFound":
+                return None
+            raise
+
+
+def average_of(hpa: KubeObject | None) -> float | None:
+    """The average of its `Pods` metric that the HPA saw at its last look; None before the first."""
+    value = hpa.at("status.currentMetrics.0.pods.current.averageValue") if hpa else None
+    return None if value is None else quantity(str(value))
+
+
+def quantity(text: str) -> float:
+    """A Kubernetes quantity as a number: `12500m` is 12.5."""
+    suffix = text[-1] if text[-1:] in SUFFIXES else ""
+    return float(text.removesuffix(suffix)) * SUFFIXES[suffix]

@@ -1,0 +1,76 @@
+"""A recording of a run: replicas from the API server, queues from Prometheus, waiting times from the load.
+
+Refuses to mix clocks: everything is brought to lab seconds since the recording began.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+
+from labkit.evidence.load_series import load_series
+from labkit.evidence.recorder import Recorder
+from labkit.evidence.timeline import Series, Timeline
+from labkit.kube.client import Kube
+from labkit.load.results import LoadResult
+from labkit.metrics.client import Metrics
+from labkit.metrics.series import Series as Measured
+
+QUEUE = "vllm:num_requests_waiting"
+
+
+class Recording:
+    """Runs until `stop`; `mark` notes a moment that plots show."""
+
+    def __init__(self, recorder: Recorder, metrics: Metrics, namespace: str) -> None:
+        self._recorder = recorder
+        self._metrics = metrics
+        self._namespace = namespace
+
+    @classmethod
+    def begin(cls, kube: Kube, metrics: Metrics, *, names: tuple[str, str], stamp: str) -> Recording:
+        """Start; `names` are those of the Deployment and of its HPA."""
+        deployment, hpa = names
+        recorder = Recorder(kube, deployment=deployment, hpa=hpa, stamp=stamp)
+        return cls(recorder.start(), metrics, kube.namespace)
+
+    def __repr__(self) -> str:
+        return f"<recording, {self._recorder.now():.0f} lab s>"
+
+    def mark(self, text: str) -> None:
+        """Note that something happens now."""
+        self._recorder.mark(text)
+
+    def stop(self, *loads: LoadResult) -> Timeline:
+        """End the recording; the timeline holds the loads' waiting times too. Safe to repeat."""
+        self._recorder.stop()
+        started = self._recorder.started
+        found = self._recorder.timeline().with_series(self._queues())
+        for load in loads:
+            found = found.with_series(load_series(load, since=started))
+        return found
+
+    def _queues(self) -> Iterable[Series]:
+        start = self._recorder.started
+        found = self._metrics.query_range(
+            f'{QUEUE}{{namespace="{self._namespace}"}}',
+            start=start,
+            end=self._recorder.ended or time.time(),
+            may_be_empty=True,
+        )
+        return in_lab_time(found, start=start, clock=self._metrics.clock, name="queue")
+
+
+def in_lab_time(
+    found: Iterable[Measured], *, start: float, clock: float, name: str = ""
+) -> tuple[Series, ...]:
+    """Prometheus' series as ours: lab seconds since `start` (Unix time)."""
+    return tuple(
+        Series(
+            name or one.labels.get("__name__", "value"),
+            "",
+            tuple(((float(t) - start) * clock, float(v)) for t, v in zip(one.t, one.values, strict=True)),
+            one.labels.get("pod", ""),
+        )
+        for one in found
+    )

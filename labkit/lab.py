@@ -1,0 +1,193 @@
+"""The learner's handle: what a notebook says in one line. It delegates, it decides nothing.
+
+>>> lab = labkit.connect()
+>>> lab.reset()
+>>> lab.apply("manifests/overlays/embedded")
+>>> lab.until("deployment/llm-inference-service available", seconds=60)
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from labkit import checks, course, reset
+from labkit.errors import BadInput, LabError
+from labkit.evidence import Series, Timeline, Verdict, could_not_run
+from labkit.evidence.reads import read
+from labkit.evidence.recording import Recording, in_lab_time
+from labkit.kube.client import Kube, Which
+from labkit.kube.objects import KubeObject
+from labkit.load import Closed, Load, LoadResult, Open, Running
+from labkit.load import start as start_load
+from labkit.metrics.client import Metrics
+from labkit.metrics.series import Rows
+from labkit.providers import catalog
+from labkit.providers.base import Provider, Spec
+from labkit.view import cluster, live, notebook, plot
+from labkit.view.prediction import Prediction, predict
+from labkit.view.refusal import Refusal
+from labkit.view.verdict import Hello, Note, Shown
+
+NAMESPACE = "llm-lab"
+SERVER = "llm-inference-service"
+ADDRESS = "labkit.dev/address"
+
+
+@dataclass(frozen=True)
+class Session:
+    """Where a notebook works: the provider, the lab's clock and seed, and the stamp on all it shows."""
+
+    provider: Provider
+    clock: float
+    seed: int
+    stamp: str
+
+
+def connect(*, provider: str, clock: float, seed: int) -> Lab:
+    """Find the running lab; `ProviderError` with the way to start one where there is none."""
+    notebook.short_errors()
+    found = catalog.get(provider)
+    same_clock(found.spec(), clock)
+    kube = Kube(found.kubeconfig(), namespace=NAMESPACE, clock=clock)
+    stamp = f"{provider} · {found.simulates} · lab clock {clock:g}×"
+    notebook.show(Hello({"provider": provider, "clock": clock, "seed": seed, "stamp": stamp}))
+    return Lab(Session(found, clock, seed, stamp), kube)
+
+
+def same_clock(spec: Spec, clock: float) -> None:
+    """Refuse a notebook whose CLOCK is not the lab's: every figure in it would be off."""
+    if spec.clock != clock:
+        raise BadInput(
+            f"This notebook counts with CLOCK={clock:g}, the lab runs at {spec.clock:g}.",
+            cause="The lab was started with another clock.",
+            fix=f"Set CLOCK = {spec.clock:g} in the first cell; or labkit down, labkit up --clock {clock:g}.",
+        )
+
+
+class Lab:
+    """One namespace of one lab, in kubectl's words."""
+
+    def __init__(self, session: Session, kube: Kube) -> None:
+        self.session = session
+        self.kube = kube
+        self.clock = session.clock
+
+    def __repr__(self) -> str:
+        return f"lab on {self.kube} ({self.session.stamp})"
+
+    def reset(self) -> None:
+        """Start from an empty namespace, whatever ran before; waits until it is there."""
+        began = time.monotonic()
+        place = notebook.Place()
+        access = self.session.provider.registry()
+        reset.run(self.kube, access, lambda line: place.show(Note(f"reset: {line} …")))
+        place.show(Note(f"reset: namespace {NAMESPACE} is fresh ({time.monotonic() - began:.1f} s)"))
+
+    def apply(self, *paths: str | Path) -> None:
+        """`kubectl apply`: all of it, or nothing where the API server refuses anything."""
+        notebook.show(Note(repr(self.kube.apply(*map(course.path, paths)))))
+
+    def delete(self, *targets: str | Path) -> None:
+        """`kubectl delete`: `pod/NAME`, or what a manifest names."""
+        gone = self.kube.delete(*targets)
+        notebook.show(Note("\n".join(f"{name} deleted" for name in gone) or "nothing to delete"))
+
+    def show(self, what: str, *, selector: str | None = None) -> None:
+        """`kubectl get` for a kind, `kubectl describe` for one object, and `nodes` with their GPUs."""
+        if "/" in what:
+            notebook.show(Note(self.kube.kubectl("describe", what).rstrip()))
+        else:
+            notebook.show(live.table(self.kube, what, stamp=self.session.stamp, selector=selector))
+
+    def events(self, of: str = "") -> None:
+        """`kubectl events`, oldest first; of one object (`pod/NAME`) where it is named."""
+        notebook.show(cluster.printed(self.kube.events(of), title="events", stamp=self.session.stamp))
+
+    def watch(self, *kinds: str, until: str | Running, seconds: float = 120) -> None:
+        """`kubectl get -w` in place, until a condition holds or a load has ended; at most `seconds`."""
+        live.watch(self.kube, kinds, live.Until(until, seconds, self.session.stamp))
+
+    def until(self, *wanted: str, seconds: float = 60) -> None:
+        """Wait for named conditions; `WaitTimeout` tells what was last seen. Real seconds."""
+        live.until(self.kube, wanted, seconds=seconds)
+
+    def object(self, name: str) -> KubeObject:
+        """One object as JSON: `lab.object("hpa/llm-hpa").at("status.desiredReplicas")`."""
+        return self.kube.object(name)
+
+    def pods(self, selector: str = "app=llm-model") -> list[str]:
+        """The names of the pods with a label, in order."""
+        return sorted(pod.name for pod in self.kube.objects("pods", which=Which(selector)))
+
+    def raw(self, path: str) -> Any:
+        """`kubectl get --raw PATH`."""
+        return self.kube.raw(path)
+
+    def url(self, name: str = SERVER, *, port: int = 80) -> str:
+        """Where a Service answers on this machine, or one pod (`pod/NAME`)."""
+        if name.startswith("pod/"):
+            return f"http://{self.kube.object(name).annotations[ADDRESS]}"
+        return self.session.provider.address(NAMESPACE, name, port)
+
+    def curl(self, url: str, *, grep: str = "") -> str:
+        """What an address answers; only the lines with `grep` in them."""
+        text = httpx.get(url, trust_env=False, timeout=30).text
+        return "\n".join(line for line in text.splitlines() if grep in line)
+
+    def load(self, shape: Closed | Open, **options: Any) -> Running:
+        """Start a load on the model server and go on; `lab.watch(…, until=running)` follows it."""
+        options = {"url": self.url(), "clock": self.clock, "seed": self.session.seed, **options}
+        return start_load(Load(shape=shape, **options), course.out("load"))
+
+    def metrics(self, promql: str, *, since: float | None = None) -> Rows | tuple[Series, ...]:
+        """PromQL: what each series says now, or its course over the last `since` lab seconds."""
+        prometheus = self.prometheus()
+        if since is None:
+            return prometheus.query(promql)
+        start = time.time() - since / self.clock
+        found = prometheus.query_range(promql, start=start)
+        return in_lab_time(found, start=start, clock=self.clock)
+
+    def prometheus(self) -> Metrics:
+        """The lab's Prometheus, for queries with more options."""
+        at = self.session.provider.prometheus()
+        return Metrics(at.url, ca=at.ca, cert=at.cert, key=at.key, clock=self.clock)
+
+    def record(self, *, deployment: str = SERVER, hpa: str = "llm-hpa") -> Recording:
+        """Begin to record; `.mark("…")` notes a moment, `.stop(load_result)` gives the timeline."""
+        return Recording.begin(
+            self.kube, self.prometheus(), names=(deployment, hpa), stamp=self.session.stamp
+        )
+
+    def plot(
+        self, what: Timeline | Sequence[Series], *, title: str = "", target: float | None = None
+    ) -> None:
+        """Draw a recording, or series from `lab.metrics`."""
+        notebook.show(plot.picture(what, title=title, target=target, stamp=self.session.stamp))
+
+    def check(self, name: str, **answers: Any) -> Verdict:
+        """Judge a step of the course and show why; never raises for a wrong answer."""
+        check = checks.get(name)
+        try:
+            verdict = check.run({**read(self.kube, check.reads), **answers})
+        except LabError as error:
+            verdict = could_not_run(name, error.what, hint=error.fix)
+        notebook.show(Shown(verdict))
+        return verdict
+
+    def refused(self, check: str = "refused", *, because: str = "") -> Refusal:
+        """`with lab.refused(): …` expects the API server to say no, shows its words, and goes on."""
+        return Refusal(check, because=because)
+
+    def predict(self, question: str, answer: Any) -> Prediction:
+        """Commit to an answer before the run; `.compare(seen)` holds it against what happened."""
+        return predict(question, answer)
+
+
+__all__ = ["Lab", "LoadResult", "connect"]

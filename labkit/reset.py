@@ -1,0 +1,97 @@
+"""What every notebook starts from: an empty namespace, a pull secret, and the model server's image.
+
+So that notebooks run alone and in any order. Refuses namespaces that labkit did not make.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from labkit import _wait, course
+from labkit.errors import Refused
+from labkit.images import blocking
+from labkit.images.build import Request, build
+from labkit.images.credentials import Credentials, Login
+from labkit.images.failure import NotFound
+from labkit.images.pull import remote_digest
+from labkit.images.push import push
+from labkit.images.reference import parse
+from labkit.images.registry import Mirror
+from labkit.images.store import Store
+from labkit.kube import namespaces
+from labkit.kube.client import Kube
+from labkit.providers.base import RegistryAccess
+
+Report = Callable[[str], None]
+PULL_SECRET = "registry-login"  # noqa: S105 - the name of the secret, not what is in it
+IMAGE = "llm-inference:1.0"
+GRACE = "--grace-period=1"  # leftovers have no users: nothing to drain
+WORKLOADS = "hpa,deployments,statefulsets,jobs,replicasets,pods,services,poddisruptionbudgets"
+
+
+def run(kube: Kube, access: RegistryAccess | None, report: Report) -> None:
+    """All of it; where the cluster has no registry of its own, images are its owner's business."""
+    clear(kube, report)
+    if access is not None:
+        model_image(access, report)
+        pull_secret(kube, access)
+
+
+def clear(kube: Kube, report: Report) -> None:
+    """Empty the namespace and make it anew, with its default service account in place."""
+    there = namespaces.find(kube.api, kube.namespace)
+    if there is not None:
+        left = len(kube.objects("pods"))
+        if left:
+            report(f"taking away {left} pods of an earlier run")
+        # Pods first: a namespace with pods in their grace period is looked at again only half a minute later.
+        kube.kubectl("delete", WORKLOADS, "--all", GRACE, "--wait=true", "--timeout=60s")
+        kube.delete_namespace()
+    kube.ensure_namespace()
+    _wait.until(
+        lambda: _exists(kube, "serviceaccount/default"),
+        "the namespace's default service account",
+        seconds=30,
+    )
+
+
+def pull_secret(kube: Kube, access: RegistryAccess) -> None:
+    """Make the secret that the Deployment's `imagePullSecrets` names."""
+    entry = {"username": access.username, "password": access.password}
+    with tempfile.TemporaryDirectory(prefix="labkit-") as folder:
+        # Through a file (0600 in a folder of ours): arguments of a process can be read by everybody.
+        file = Path(folder) / "config.json"
+        file.touch(mode=0o600)
+        file.write_text(json.dumps({"auths": {access.host: entry}}))
+        kube.kubectl(
+            "create", "secret", "generic", PULL_SECRET, "--type=kubernetes.io/dockerconfigjson",
+            f"--from-file=.dockerconfigjson={file}",
+        )  # fmt: skip
+
+
+def model_image(access: RegistryAccess, report: Report) -> None:
+    """Build and push the model server, unless the registry has it already."""
+    ref = parse(f"{access.host}/{IMAGE}")
+    mirrors = [Mirror(access.host, access.url, str(access.ca))]
+    logins = Credentials({access.host: Login(access.username, access.password)})
+    try:
+        blocking.run(remote_digest(ref, mirrors=mirrors, credentials=logins))
+    except NotFound:
+        store = Store()
+        report(f"building {ref.path} from cluster/images/model-server (once per machine)")
+        build(Request(course.root() / "cluster" / "images" / "model-server", ref), store)
+        report(f"pushing {ref.path} to the lab's registry")
+        blocking.run(push(ref, store=store, mirrors=mirrors, credentials=logins))
+
+
+def _exists(kube: Kube, target: str) -> bool:
+    try:
+        kube.object(target)
+    except Refused as error:
+        if error.reason == "NotFound":
+            return False
+        raise
+    return True

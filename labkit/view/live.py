@@ -1,0 +1,108 @@
+"""`kubectl get -w` for people: tables that change in place, what is waited for, and for how long at most.
+
+Refuses to watch without an end: a condition, a load that ends, or a number of seconds.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from labkit import _wait
+from labkit.errors import WaitTimeout
+from labkit.kube.client import Kube, Which
+from labkit.load import Running
+from labkit.view import cluster
+from labkit.view.notebook import Place
+from labkit.view.table import Table
+from labkit.view.verdict import Note
+
+EVERY = 0.5  # real seconds between two looks; at the default clock 7 lab seconds
+
+
+@dataclass(frozen=True)
+class Until:
+    """When a watch ends: a condition holds or a load has ended, at the latest after real `seconds`."""
+
+    what: str | Running
+    seconds: float
+    stamp: str
+
+    @property
+    def words(self) -> str:
+        """What is waited for."""
+        return f"until {self.what}" if isinstance(self.what, str) else "until the load has ended"
+
+
+@dataclass(frozen=True)
+class Several:
+    """Tables one under the other, in one place."""
+
+    head: str
+    tables: tuple[Table, ...]
+
+    def __str__(self) -> str:
+        return "\n\n".join(str(t) for t in self.tables)
+
+    def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
+        html = Note(self.head)._repr_mimebundle_()["text/html"]
+        html += "".join(t._repr_html_() for t in self.tables)
+        return {"text/plain": f"{self.head}\n{self}", "text/html": html}
+
+
+def table(kube: Kube, kind: str, *, stamp: str, selector: str | None = None) -> Table:
+    """`kubectl get KIND`; for nodes, with what the scheduler knows of their GPUs."""
+    if kind in {"node", "nodes", "no"}:
+        pods = kube.objects("pods", which=Which(namespace=""))
+        return cluster.nodes([n.raw for n in kube.objects("nodes")], [p.raw for p in pods], stamp=stamp)
+    return cluster.printed(kube.get(kind, which=Which(selector)), title=kind, stamp=stamp)
+
+
+def until(kube: Kube, wanted: Sequence[str], *, seconds: float) -> None:
+    """Wait for all conditions, one after the other, and say how long it took."""
+    began = time.monotonic()
+    place = Place()
+    place.show(Note(f"waiting for {', '.join(wanted)} (at most {seconds:g} s) …"))
+    kube.until(*wanted, seconds=seconds)
+    took = time.monotonic() - began
+    place.show(Note(f"{', '.join(wanted)}: true after {took:.1f} s = {took * kube.clock:.0f} lab s"))
+
+
+def watch(kube: Kube, kinds: Sequence[str], end: Until) -> None:
+    """Show the tables in place until the end."""
+    place, began = Place(), time.monotonic()
+    over = _over(kube, end)
+    while True:
+        finished = over()
+        place.show(_now(kube, kinds, end, time.monotonic() - began))
+        if finished:
+            return
+        if time.monotonic() - began > end.seconds:
+            raise WaitTimeout(end.words, seconds=end.seconds, last_seen="the tables above")
+        _wait.pause(EVERY)
+
+
+def _now(kube: Kube, kinds: Sequence[str], end: Until, passed: float) -> Several:
+    lab = f"{passed:.0f} s = {passed * kube.clock:.0f} lab s"
+    head = f"watching {', '.join(kinds)} {end.words} · {lab} of at most {end.seconds:g} s"
+    if not isinstance(end.what, str):
+        head += f"\n{end.what.progress()}"
+    tables = (table(kube, kind, stamp=end.stamp) for kind in kinds)
+    return Several(head, tuple(replace(t, stamp=end.stamp if i == 0 else "") for i, t in enumerate(tables)))
+
+
+def _over(kube: Kube, end: Until) -> Callable[[], bool]:
+    what = end.what
+    if not isinstance(what, str):
+        return lambda: not what.alive
+    return lambda: _holds(kube, what)
+
+
+def _holds(kube: Kube, condition: str) -> bool:
+    try:
+        kube.until(condition, seconds=0)
+    except WaitTimeout:
+        return False
+    return True

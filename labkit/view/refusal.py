@@ -1,0 +1,68 @@
+"""An expected refusal: `with lab.refused(): …` shows what the API server said, and goes on.
+
+Refuses to hide that nothing was refused: then a verdict says so. An API server that did not answer at all
+is an error, and stays one.
+"""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Self
+
+from labkit.errors import BadInput, LabError, Refused, Unreachable
+from labkit.evidence import Verdict
+from labkit.view.notebook import show
+from labkit.view.verdict import Note, Shown
+
+
+class Refusal:
+    """What was refused: `error` is None until something was; `because` must stand in the server's words."""
+
+    def __init__(self, check: str = "refused", *, because: str = "") -> None:
+        self.check = check
+        self.because = because
+        self.error: LabError | None = None
+
+    @property
+    def message(self) -> str:
+        """The server's own words; empty where it refused nothing."""
+        return self.error.what if self.error else ""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool:
+        if isinstance(error, Unreachable) or (error is not None and not isinstance(error, LabError)):
+            return False
+        self.error = error
+        if isinstance(error, Refused):
+            lines = [f"Refused ({error.reason or 'by the API server'}): {error.what}"]
+            lines += [f"Likely cause: {error.cause}"] if error.cause else []
+            lines += [f"Fix: {error.fix}"] if error.fix else []
+            show(Note("\n".join(lines), colour="#E69F00"))
+        if self.check != "refused" or not isinstance(error, Refused):
+            show(Shown(self.verdict()))
+        return True
+
+    def verdict(self) -> Verdict:
+        """Passed where the API server said no, for the reason that was expected."""
+        expected = "the API server refuses" + (f", and says {self.because!r}" if self.because else "")
+        if self.error is None:
+            hint = "Compare the manifest with the one in the text: does it still hold the mistake?"
+            return Verdict(self.check, passed=False, expected=expected, observed="it was accepted", hint=hint)
+        if not isinstance(self.error, Refused):
+            asked = not isinstance(self.error, BadInput)
+            observed = f"{'' if asked else 'never asked the server: '}{self.error.what}"
+            return Verdict(
+                self.check, passed=False, expected=expected, observed=observed, hint=self.error.fix
+            )
+        right = self.because.lower() in self.error.what.lower()
+        return Verdict(
+            self.check,
+            passed=right,
+            expected=expected,
+            observed=self.error.what,
+            hint="" if right else "It was refused for another reason: mend that first.",
+        )
