@@ -100,7 +100,7 @@ class Stats:
             self.ttft.observe(request.first_token - request.arrival)
 
     def finished(self, request: Request) -> None:
-        """A request has ended; one whose client left is counted, but its times say nothing about the server."""
+        """A request has ended; one whose client left is counted, but its times tell nothing of the server."""
         self.requests[request.finish_reason] += 1
         scheduled, first, end = request.scheduled, request.first_token, request.finished
         if request.finish_reason == "abort" or scheduled is None or first is None or end is None:
