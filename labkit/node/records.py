@@ -27,6 +27,7 @@ class PodRecord:
     started_at: float = 0.0
     ports: dict[str, dict[str, str]] = field(default_factory=dict)  # container -> {"8000": "127.0.0.1:4711"}
     gpus: dict[str, list[str]] = field(default_factory=dict)  # container -> device UUIDs
+    over: bool = False  # everything was taken back
 
     @classmethod
     def new(cls, pod: Json, node: str) -> PodRecord:

@@ -1,0 +1,387 @@
+"""The life of one container: image, start, probes, end, back-off, and again as its restart policy says.
+
+It acts on one container and reports into its `ContainerState`; when the pod starts and ends is its worker's
+to decide. What it starts is recorded before anybody is told, so that a killed agent's successor finds it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from labkit.node import blueprint, container, hooks, records
+from labkit.node.acquiring import Acquisition
+from labkit.node.backoff import BackOff, restart_delay
+from labkit.node.blueprint import Blueprint
+from labkit.node.container import Ended, Run, StartFailure
+from labkit.node.context import PodContext, Stopped
+from labkit.node.environment import ConfigError
+from labkit.node.monitor import Monitor, Told
+from labkit.node.pods import RunningContainer
+from labkit.node.records import RunRecord
+from labkit.node.status import ContainerState, Running, Terminated, Waiting, is_sidecar
+
+Json = dict[str, Any]
+
+Left = Callable[[], float]  # real seconds of grace that are left; may become less while one waits
+
+_AFTER_HOOK = 2.0  # lab seconds that a container has left after a preStop that took all of its grace
+_CONFIG_RETRY = 10.0  # lab seconds; the kubelet's next round
+
+
+class ContainerLoop:
+    """One container of one pod, over all of its runs."""
+
+    def __init__(self, pod: PodContext, spec: Json, *, init: bool) -> None:
+        self.pod = pod
+        self.spec = spec
+        self.init = init
+        self.name = str(spec["name"])
+        first = "PodInitializing" if pod.spec.get("initContainers") and not init else "ContainerCreating"
+        if init:
+            first = "PodInitializing"
+        resources = spec.get("resources") or {}
+        self.state = ContainerState(self.name, spec["image"], Waiting(first), resources=resources)
+        self.run: Run | None = None
+        self.record: RunRecord | None = None
+        self.over = asyncio.Event()  # ended, and will not run again
+        self.up = asyncio.Event()  # has started (and passed its startup probe, for sidecars)
+        self.killed_for = ""  # a reason that outranks the exit code: OOMKilled
+        self._task: asyncio.Task[None] | None = None
+        self._restarting: asyncio.Task[None] | None = None
+        self._acquisition = Acquisition(pod, spec, self._wait_with)
+        self._backoff = BackOff()
+        self._folder = pod.folder / self.name
+        self._monitor: Monitor | None = None
+
+    @property
+    def policy(self) -> str:
+        """When it runs again: Always, OnFailure or Never."""
+        if is_sidecar(self.spec):
+            return "Always"
+        policy = str(self.pod.spec.get("restartPolicy", "Always"))
+        return "OnFailure" if self.init and policy == "Always" else policy
+
+    def start(self) -> None:
+        """Begin, or take over what an earlier agent left."""
+        if self._task is None:
+            self._task = asyncio.create_task(self._live(), name=f"{self.pod.full_name}/{self.name}")
+
+    async def _live(self) -> None:
+        try:
+            ended = self._found_ended()
+            while True:
+                ended = ended or await self._one_run()
+                self._note_end(ended)
+                if not self._again(ended.exit_code):
+                    return
+                await self._back_off()
+                ended = None
+        except Stopped:
+            pass  # it was not running: there is nothing to end
+        finally:
+            self.over.set()
+            self.pod.changed()
+
+    # One run ------------------------------------------------------------------------------------------------
+
+    async def _one_run(self) -> Ended:
+        if self.run is None:
+            try:
+                await self._bring_up()
+            except StartFailure as failure:
+                return self._failed_start(str(failure))
+        run = self.run
+        if run is None:
+            raise AssertionError("a container that was brought up runs")
+        self._watch(run)
+        return await run.wait()
+
+    async def _bring_up(self) -> None:
+        while True:
+            image = await self._acquisition.image()
+            if self.pod.stopping.is_set():
+                raise Stopped
+            number = self._next_number()
+            folder = self._folder / str(number)
+            try:
+                plan = await blueprint.draw(self.pod, self.spec, image, folder)
+                break
+            except ConfigError as error:
+                self.pod.tell("Failed", f"Error: {error}", container=self.name, warning=True)
+                self._wait_with(Waiting("CreateContainerConfigError", str(error)))
+                await self.pod.sleep(_CONFIG_RETRY)
+        await self._start(plan, number, folder)
+
+    async def _start(self, plan: Blueprint, number: int, folder: Path) -> None:
+        image = plan.image
+        self.record = RunRecord(
+            container_id=plan.container_id,
+            image=str(self.spec["image"]),
+            image_id=str(image.ref.at(image.digest)),
+            number=number,
+            started_at=time.time(),
+            env=plan.box.env,
+            stop_signal=image.config.stop_signal,
+        )
+        self.record.save(folder)
+        self.pod.tell("Created", "Container created", container=self.name)
+        self._publish(None)
+        lab_dir = self.pod.machine.lab_dir
+        self.run = await container.start(plan.box, folder=folder, log=self._log(number), lab_dir=lab_dir)
+        self.pod.tell("Started", "Container started", container=self.name)
+
+    def _watch(self, run: Run) -> None:
+        """Running: show it, and let probes and the postStart hook begin."""
+        record = self._recorded()
+        self.killed_for = ""
+        self.state.state = Running(record.started_at)
+        view = self._publish(run.pid)
+        told = Told(restart=self._restart_for, begun=self.up.set)
+        self._monitor = Monitor(self.pod, self.spec, self.state, view, told)
+        if not self.init or is_sidecar(self.spec):
+            self._monitor.start()
+        else:
+            self.state.started = True
+        if hook := (self.spec.get("lifecycle") or {}).get("postStart"):
+            self._restarting = asyncio.create_task(self._post_start(hook, view))
+        self.pod.changed()
+
+    async def _post_start(self, hook: Json, view: RunningContainer) -> None:
+        said = await hooks.run(hook, self.pod, view)
+        if said:
+            self.pod.tell("FailedPostStartHook", said, container=self.name, warning=True)
+            await self.kill(self._countdown(self._grace()), "FailedPostStartHook")
+
+    def _note_end(self, ended: Ended) -> None:
+        if self._monitor:
+            self._monitor.end()
+        if self.run:
+            self.run.kill()
+            self.run.reap()
+        self.run = None
+        record = self._recorded()
+        record.exit_code, record.finished_at = ended.exit_code, ended.finished_at
+        failed = "StartError" if ended.message else "Error"
+        record.reason = record.reason or self.killed_for or ("Completed" if not ended.exit_code else failed)
+        record.message = ended.message or self._last_words(record)
+        record.save(self._folder / str(record.number))
+        self._publish(None)
+        self.state.state = self._terminated(record)
+        self.state.ready = self.init and ended.exit_code == 0 and not is_sidecar(self.spec)
+        self.state.started = False
+        self.pod.changed()
+
+    def _again(self, exit_code: int) -> bool:
+        if self.pod.stopping.is_set() or self.policy == "Never":
+            return False
+        return self.policy == "Always" or exit_code != 0
+
+    async def _back_off(self) -> None:
+        """The kubelet's CrashLoopBackOff: none before the first restart."""
+        ended = self.state.state
+        if not isinstance(ended, Terminated):
+            return
+        self.state.last = ended
+        now = self.pod.machine.now()
+        ago = (time.time() - ended.finished_at) * self.pod.machine.config.clock
+        wait = restart_delay(self._backoff, ended=now - ago, now=now)
+        if wait > 0:
+            said = f"back-off {_span(self._backoff.delay)} restarting failed container={self.name}"
+            self._wait_with(Waiting("CrashLoopBackOff", f"{said} pod={self.pod.full_name}"))
+            text = f"Back-off restarting failed container {self.name} in pod {self.pod.full_name}"
+            self.pod.tell("BackOff", text, container=self.name, warning=True)
+            await self.pod.sleep(wait)
+        self._backoff.fail(self.pod.machine.now())
+
+    # Ending -------------------------------------------------------------------------------------------------
+
+    def _restart_for(self, message: str, grace: float | None) -> None:
+        """A probe has given up on this run."""
+        self.pod.tell("Killing", message, container=self.name)
+        seconds = self._grace() if grace is None else float(grace)
+        self._restarting = asyncio.create_task(self.kill(self._countdown(seconds), ""))
+
+    def _countdown(self, lab_seconds: float) -> Left:
+        clock = asyncio.get_running_loop().time
+        deadline = clock() + self.pod.machine.real(lab_seconds)
+        return lambda: max(0.0, deadline - clock())
+
+    def _grace(self) -> float:
+        return float(self.pod.spec.get("terminationGracePeriodSeconds", 30))
+
+    async def stop(self, left: Left) -> None:
+        """End it for good within `left()` real seconds. `pod.stopping` must be set."""
+        if self._monitor:
+            self._monitor.only_readiness()
+        if self._task is None:
+            self.over.set()
+            return
+        while not self.over.is_set():
+            if self.run is not None:
+                await self.kill(left, f"Stopping container {self.name}")
+            await asyncio.wait({self._task}, timeout=0.05)
+
+    async def kill(self, left: Left, message: str) -> None:
+        """preStop, the stop signal, and SIGKILL for what there still is when nothing is `left()`."""
+        run = self.run
+        if run is None:
+            return
+        if message:
+            self.pod.tell("Killing", message, container=self.name)
+        ending = asyncio.ensure_future(run.wait())
+        if hook := (self.spec.get("lifecycle") or {}).get("preStop"):
+            await self._pre_stop(hook, ending, left)
+            left = _at_least(left, self._countdown(_AFTER_HOOK))
+        name = self._recorded().stop_signal
+        run.signal(getattr(signal, name if name.startswith("SIG") else f"SIG{name}", signal.SIGTERM))
+        await _settled({ending}, left)
+        run.kill()
+        await ending
+
+    async def _pre_stop(self, hook: Json, ending: asyncio.Future[Ended], left: Left) -> None:
+        view = self.pod.view.containers[self.name]
+        work = asyncio.ensure_future(hooks.run(hook, self.pod, view))
+        await _settled({work, ending}, left)
+        if work.done() and work.result():
+            self.pod.tell("FailedPreStopHook", work.result(), container=self.name, warning=True)
+        work.cancel()
+        await asyncio.gather(work, return_exceptions=True)
+
+    def out_of_memory(self) -> None:
+        """Its processes hold more than its memory limit: the kernel would kill it."""
+        self.killed_for = "OOMKilled"
+        if self.run:
+            self.run.kill()
+
+    # What is on disk ----------------------------------------------------------------------------------------
+
+    def restore(self) -> None:
+        """Go on where an earlier agent stopped: the last run that is recorded, and the one before it."""
+        found = [r for r in map(RunRecord.load, records.runs(self._folder)) if r]
+        if not found:
+            return
+        self.record = found[-1]
+        self.state.restart_count = self.record.number
+        if len(found) > 1 and found[-2].exit_code is not None:
+            self.state.last = self._terminated(found[-2])
+        folder = self._folder / str(self.record.number)
+        if self.record.exit_code is None:
+            self.run = container.adopt(folder, self._log(self.record.number), self.record.container_id)
+        self.state.state = Running(self.record.started_at) if self.run else self._terminated(self.record)
+        self._publish(self.run.pid if self.run else None)
+        told = self._told()
+        self.state.started, self.state.ready = bool(told.get("started")), bool(told.get("ready"))
+
+    def _told(self) -> Json:
+        """What the API knows of this container, from before the agent started."""
+        status = self.pod.object.get("status", {})
+        known = (*status.get("containerStatuses", ()), *status.get("initContainerStatuses", ()))
+        return next((c for c in known if c["name"] == self.name), {})
+
+    def _found_ended(self) -> Ended | None:
+        """How the run that was found on disk ended; None where it runs, or where there is none."""
+        record = self.record
+        if record is None or self.run is not None:
+            return None
+        if record.exit_code is not None:
+            return Ended(record.exit_code, record.finished_at, record.message)
+        return Ended(137, time.time(), "the node agent was killed while it started this container")
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether it is over and all went well."""
+        return isinstance(self.state.state, Terminated) and self.state.state.exit_code == 0
+
+    def _recorded(self) -> RunRecord:
+        if self.record is None:
+            raise AssertionError(f"container {self.name} has no run")
+        return self.record
+
+    def _failed_start(self, message: str) -> Ended:
+        self.pod.tell("Failed", f"Error: {message}", container=self.name, warning=True)
+        return Ended(128, time.time(), message)
+
+    def _next_number(self) -> int:
+        return self.record.number + 1 if self.record else 0
+
+    def _log(self, number: int) -> Path:
+        return self._folder / f"{number}.log"
+
+    def _last_words(self, record: RunRecord) -> str:
+        """The termination message: what the container wrote for it, or the end of its log."""
+        file = self._folder / str(record.number) / "termination-log"
+        text = file.read_bytes()[:4096].decode(errors="replace") if file.exists() else ""
+        fallback = self.spec.get("terminationMessagePolicy") == "FallbackToLogsOnError" and record.exit_code
+        log = self._log(record.number)
+        if not text and fallback and log.exists():
+            text = "\n".join(log.read_bytes()[-2048:].decode(errors="replace").splitlines()[-80:])
+        return text
+
+    def _terminated(self, record: RunRecord) -> Terminated:
+        return Terminated(
+            exit_code=record.exit_code or 0,
+            reason=record.reason,
+            started_at=record.started_at,
+            finished_at=record.finished_at,
+            container_id=f"labkit://{record.container_id}",
+            message=record.message,
+        )
+
+    # What others see ----------------------------------------------------------------------------------------
+
+    def _wait_with(self, waiting: Waiting) -> None:
+        if isinstance(self.state.state, Terminated):
+            self.state.last = self.state.state
+        self.state.state = waiting
+        self.pod.changed()
+
+    def _publish(self, pid: int | None) -> RunningContainer:
+        """Bring status and the table of what runs up to date with the current run."""
+        record = self._recorded()
+        self.state.image_id = record.image_id
+        self.state.container_id = f"labkit://{record.container_id}"
+        self.state.restart_count = record.number
+        gpus = tuple(self.pod.record.gpus.get(self.name, ()))
+        usage = tuple(
+            self.pod.machine.inventory.path(g) / "usage" / f"{self.pod.record.uid}.json" for g in gpus
+        )
+        view = RunningContainer(
+            name=self.name,
+            container_id=self.state.container_id,
+            image=record.image,
+            image_id=record.image_id,
+            folder=self._folder / str(record.number),
+            log_path=self._log(record.number),
+            previous_log_path=self._log(record.number - 1) if record.number else None,
+            pid=pid,
+            started_at=record.started_at,
+            restart_count=record.number,
+            ports={int(p): a for p, a in self.pod.record.ports.get(self.name, {}).items()},
+            gpus=gpus,
+            usage_files=usage,
+            env=record.env,
+            isolated=self.pod.machine.isolated,
+        )
+        self.pod.view.containers[self.name] = view
+        return view
+
+
+def _at_least(one: Left, other: Left) -> Left:
+    return lambda: max(one(), other())
+
+
+async def _settled(futures: set[asyncio.Future[Any]], left: Left) -> None:
+    """Return when one of them is done or nothing is left, looking again a few times a second."""
+    while left() > 0 and not any(f.done() for f in futures):
+        await asyncio.wait(futures, timeout=min(left(), 0.25), return_when=asyncio.FIRST_COMPLETED)
+
+
+def _span(seconds: float) -> str:
+    """As Go writes a duration: 10s, 1m20s, 5m0s."""
+    minutes, rest = divmod(int(seconds), 60)
+    return f"{minutes}m{rest}s" if minutes else f"{rest}s"
