@@ -16,6 +16,7 @@ _NAME = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
 _QUOTED = re.compile(r"\"[^\"]*\"|'[^']*'|`[^`]*`")
 _BRACES = re.compile(r"\{[^{}]*\}")
 _RANGE = re.compile(r"\[[^\]]*\]")
+_NUMBER = re.compile(r"\b\d[\w.]*")
 _GROUPING = re.compile(r"\b(?:by|without|on|ignoring|group_left|group_right)\s*\([^)]*\)")
 _CALL = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*\s*(?=\()")
 _WORDS = {
@@ -55,7 +56,7 @@ class Reason:
 def names(query: str) -> list[str]:
     """The metric names in a query, in order, each once: quotes, labels, ranges and functions are left out."""
     text = query
-    for pattern in (_QUOTED, _BRACES, _RANGE, _GROUPING, _CALL):
+    for pattern in (_QUOTED, _BRACES, _RANGE, _NUMBER, _GROUPING, _CALL):
         text = pattern.sub(" ", text)
     found = [n for n in _NAME.findall(text) if n.lower() not in _WORDS]
     inside = re.findall(r"__name__\s*=\s*[\"']([^\"']+)[\"']", query)
