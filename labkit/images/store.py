@@ -10,27 +10,20 @@ import asyncio
 import contextlib
 import fcntl
 import json
-import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
 
-import platformdirs
-
 from labkit._proc import write_atomically
 from labkit.errors import ImageError
 from labkit.images.blobs import Blobs
 from labkit.images.manifest import BASE, MANIFEST, Descriptor, ImageConfig, Manifest
 from labkit.images.reference import Reference
+from labkit.toolchain import cache_root
 
 _NAME = "org.opencontainers.image.ref.name"
-
-
-def default_cache() -> Path:
-    """Where all labs of a user keep images: LABKIT_CACHE, or the system's cache folder."""
-    return Path(os.environ.get("LABKIT_CACHE") or platformdirs.user_cache_path("labkit"))
 
 
 @dataclass(frozen=True)
@@ -67,7 +60,7 @@ class Store:
     """Images by name and by digest."""
 
     def __init__(self, cache_dir: Path | None = None) -> None:
-        self.cache_dir = cache_dir or default_cache()
+        self.cache_dir = cache_dir or cache_root()
         self.layout = self.cache_dir / "images"
         self.blobs = Blobs(self.layout)
         self._locks: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, asyncio.Lock]]

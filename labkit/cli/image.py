@@ -1,0 +1,258 @@
+"""labkit image build, push, pull, ls, inspect, tag, rm, load, login, logout: images without Docker."""
+
+from __future__ import annotations
+
+import getpass
+import json
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+
+from labkit.cli.console import err, out, report
+from labkit.errors import BadInput
+from labkit.images import archive, blocking, builders
+from labkit.images.build import Event, Request, Step, build
+from labkit.images.credentials import Credentials, Login, save
+from labkit.images.pull import Progress
+from labkit.images.pull import pull as pull_image
+from labkit.images.push import check_login
+from labkit.images.push import push as push_image
+from labkit.images.reference import parse
+from labkit.images.registry import Mirror
+from labkit.images.store import Image, Store
+from labkit.node.config import AgentConfig
+from labkit.providers.embedded.layout import Layout, default_name, home
+from labkit.toolchain import wheels
+
+app = typer.Typer(
+    help=(
+        "Build, push and pull container images; no Docker needed.\n\n"
+        "The lab's registry is called registry.lab:5000 on every lab."
+    ),
+    no_args_is_help=True,
+)
+
+Ref = Annotated[str, typer.Argument(metavar="IMAGE", help="Such as registry.lab:5000/llm-inference:v1.")]
+Lab = Annotated[str, typer.Option("--lab", help="Whose registry and logins.", default_factory=default_name)]
+Settings = Annotated[
+    list[str], typer.Option("--build-arg", help="NAME=VALUE for an ARG.", default_factory=list)
+]
+BUILDERS = ("auto", "labkit", "docker", "podman", "buildah")
+
+
+@app.command("build")
+def build_(
+    context: Annotated[Path, typer.Argument(help="Folder with the Dockerfile and what it copies.")],
+    tag: Annotated[str, typer.Option("-t", "--tag", help="The image's name.")],
+    settings: Settings,
+    file: Annotated[Path | None, typer.Option("-f", "--file", help="Another Dockerfile.")] = None,
+    builder: Annotated[str, typer.Option(help=f"One of {', '.join(BUILDERS)}.")] = "auto",
+    no_cache: Annotated[bool, typer.Option("--no-cache", help="Run every step again.")] = False,
+    cached_wheels: Annotated[
+        bool, typer.Option("--wheels/--no-wheels", help="Install from cached wheels of requirements.txt.")
+    ] = True,
+) -> None:
+    """Build an image from a Dockerfile."""
+    if builder not in BUILDERS:
+        raise BadInput(f"There is no builder `{builder}`.", fix=f"Use one of {', '.join(BUILDERS)}.")
+    request = Request(context, parse(tag), file, _pairs(settings), use_cache=not no_cache)
+    began = time.monotonic()
+    if builder in {"docker", "podman", "buildah"}:
+        image = builders.build_with(builder, request, Store())
+    else:
+        _name_others(builder)
+        ready = replace(request, wheels=_wheels(context)) if cached_wheels else request
+        image = build(ready, Store(), _tell_build)
+    out.print(f"{image.ref}  {image.digest}  {size(image.size_bytes)}  {time.monotonic() - began:.1f} s")
+
+
+@app.command()
+def push(ref: Ref, lab: Lab) -> None:
+    """Send an image to the registry in its name; layers that are there already stay at home."""
+    wanted = parse(ref)
+    job = push_image(
+        wanted, store=Store(), mirrors=_mirrors(lab), credentials=_credentials(lab), on_progress=_tell
+    )
+    sent = blocking.run(job)
+    out.print(f"{wanted}  {sent.digest}  {sent.layers_sent} layers sent, {size(sent.bytes_sent)}")
+
+
+@app.command()
+def pull(ref: Ref, lab: Lab) -> None:
+    """Fetch an image from its registry and unpack it."""
+    job = pull_image(
+        ref, store=Store(), mirrors=_mirrors(lab), credentials=_credentials(lab), on_progress=_tell
+    )
+    image = blocking.run(job)
+    out.print(f"{image.ref}  {image.digest}  {size(image.size_bytes)}")
+
+
+@app.command()
+def ls() -> None:
+    """List the images on this machine."""
+    store = Store()
+    table = Table("IMAGE", "DIGEST", "SIZE", "BASE", box=None, pad_edge=False)
+    for name in sorted(store.names()):
+        image = store.find(parse(name))
+        if image:
+            table.add_row(name, image.digest[:19], size(image.size_bytes), image.base or "complete")
+    out.print(table)
+
+
+@app.command()
+def inspect(
+    ref: Ref, as_json: Annotated[bool, typer.Option("--json", help="All of it, for programs.")] = False
+) -> None:
+    """Show what an image is made of: each layer with the instruction that made it, and what it runs."""
+    image = Store().get(parse(ref))
+    if as_json:
+        out.print_json(json.dumps(_document(image)))
+        return
+    _show_layers(image)
+    for key, value in image.document.get("config", {}).items():
+        out.print(f"{key}: {json.dumps(value)}", markup=False)
+
+
+@app.command()
+def tag(ref: Ref, name: Annotated[str, typer.Argument(help="Its new name.")]) -> None:
+    """Give an image one more name. A tag is a pointer: if the name was taken, it moves."""
+    store, wanted = Store(), parse(name)
+    image = store.get(parse(ref))
+    store.tag(wanted, image.digest)
+    out.print(f"{wanted}  {image.digest}")
+
+
+@app.command()
+def rm(ref: Ref) -> None:
+    """Forget a name, and delete what no other image needs."""
+    wanted = parse(ref)
+    gone = Store().remove(wanted)
+    out.print(f"{wanted}: removed, {len(gone)} blobs deleted")
+
+
+@app.command()
+def load(
+    file: Annotated[Path, typer.Argument(help="What `docker save` or `podman save` wrote.")],
+    tag: Annotated[str, typer.Option("-t", "--tag", help="Another name for it.")] = "",
+) -> None:
+    """Take complete images in from an archive."""
+    for image in archive.load(file, Store(), ref=parse(tag) if tag else None):
+        out.print(f"{image.ref}  {image.digest}  {size(image.size_bytes)}")
+
+
+@app.command()
+def login(
+    lab: Lab,
+    host: Annotated[str, typer.Argument(help="The registry.")] = "registry.lab:5000",
+    username: Annotated[str, typer.Option("-u", "--username")] = "learner",
+    password_stdin: Annotated[bool, typer.Option("--password-stdin", help="Read it from a pipe.")] = False,
+) -> None:
+    """Log in to a registry: ask it first, then keep the login (0600)."""
+    typed = sys.stdin.read().strip() if password_stdin else getpass.getpass(f"Password of {username}: ")
+    one = Login(username, typed)
+    blocking.run(check_login(host, one, mirrors=_mirrors(lab)))
+    file = _login_file(lab, host)
+    save(file, host, one)
+    out.print(f"Login succeeded: {username} at {host}, kept in {file}")
+
+
+@app.command()
+def logout(
+    lab: Lab, host: Annotated[str, typer.Argument(help="The registry.")] = "registry.lab:5000"
+) -> None:
+    """Forget a login."""
+    save(_login_file(lab, host), host, None)
+    out.print(f"Removed the login at {host}")
+
+
+def size(count: float) -> str:
+    """Bytes for people, in powers of ten as Docker has them."""
+    for unit in ("B", "kB", "MB"):
+        if count < 1000:
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1000
+    return f"{count:.2f} GB"
+
+
+def _name_others(builder: str) -> None:
+    others = [f"{found.name} {found.version}" for found in builders.detect() if found.version]
+    if builder == "auto" and others:
+        report(f"building with labkit; here are also: {', '.join(others)} (--builder)")
+
+
+def _wheels(context: Path) -> Path | None:
+    requirements = context / "requirements.txt"
+    return wheels(requirements) if requirements.is_file() else None
+
+
+def _tell_build(event: Event) -> None:
+    if not isinstance(event, Step):
+        report(f"      {event}")
+        return
+    facts = [event.status] if event.status else []
+    if event.layer:
+        facts += [size(event.layer.descriptor.size), event.layer.descriptor.digest[:19]]
+    if event.status == "built":
+        facts.append(f"{event.seconds:.1f} s")
+    err.print(f"[{event.number}/{event.total}] {event.instruction}", markup=False)
+    if facts:
+        err.print(
+            f"      {'  '.join(facts)}", style="green" if event.status == "CACHED" else "", markup=False
+        )
+
+
+def _tell(progress: Progress) -> None:
+    """One line for each blob, when it is through."""
+    if progress.done == progress.total and not progress.status.endswith("ing"):
+        report(f"{progress.digest[7:19]}: {progress.status}  {size(progress.total)}")
+
+
+def _show_layers(image: Image) -> None:
+    layers = iter(image.manifest.layers)
+    table = Table("LAYER", "SIZE", "INSTRUCTION", box=None, pad_edge=False)
+    for line in image.document.get("history", ()):
+        layer = None if line.get("empty_layer") else next(layers, None)
+        digest, bytes_ = (layer.digest[:19], size(layer.size)) if layer else ("-", "-")
+        table.add_row(digest, bytes_, str(line.get("created_by", ""))[:80])
+    for layer in layers:  # an image may come without a history
+        table.add_row(layer.digest[:19], size(layer.size), "")
+    out.print(f"{image.ref}\n{image.digest}\nFROM {image.base or 'nothing: a complete image'}", markup=False)
+    out.print(table)
+
+
+def _document(image: Image) -> dict[str, Any]:
+    layers = [layer.json() for layer in image.manifest.layers]
+    told = {"ref": str(image.ref), "digest": image.digest, "size": image.size_bytes, "base": image.base}
+    return {**told, "layers": layers, "config": image.document}
+
+
+def _mirrors(lab: str) -> Sequence[Mirror]:
+    file = Layout.of(lab).dir / "node.json"
+    if not file.exists():
+        return ()
+    return [Mirror(one.host, one.url, one.ca) for one in AgentConfig.load(file).registries]
+
+
+def _login_file(lab: str, host: str) -> Path:
+    """A lab's own registry has its own password; all other logins are the user's."""
+    if any(mirror.host == host for mirror in _mirrors(lab)):
+        return Layout.of(lab).dir / "docker" / "config.json"
+    return home() / ".docker" / "config.json"
+
+
+def _credentials(lab: str) -> Credentials:
+    own = Credentials.load(Layout.of(lab).dir / "docker" / "config.json")
+    return Credentials.load(home() / ".docker" / "config.json").plus(own)
+
+
+def _pairs(settings: Sequence[str]) -> dict[str, str]:
+    for setting in settings:
+        if "=" not in setting:
+            raise BadInput(f"`{setting}` is not NAME=VALUE.", fix=f"Write --build-arg {setting}=…")
+    return {key: value for key, _, value in (setting.partition("=") for setting in settings)}

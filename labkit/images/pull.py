@@ -1,0 +1,147 @@
+"""Pulls an image: manifest, then the blobs that are missing, each checked, then unpacks it once.
+
+A blob whose transfer breaks goes on from where it broke. Nothing gets a name before all of it is here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Coroutine, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from labkit.images.blobs import CHUNK, Writing, digest_of, mismatch
+from labkit.images.credentials import Credentials, Login
+from labkit.images.failure import HostUnreachable, Unauthorized
+from labkit.images.manifest import INDEXES, MANIFESTS, Descriptor, Manifest, chosen
+from labkit.images.reference import Reference, parse
+from labkit.images.registry import Call, Mirror, Registry, connect
+from labkit.images.rootfs import RunnableImage, unpack
+from labkit.images.store import Store
+
+_ACCEPT = {"Accept": ", ".join((*MANIFESTS, *INDEXES))}
+_AT_ONCE = 3  # blobs in transfer, as containerd and Docker do it
+_TRIES = 3
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far one blob is, in bytes; `status` is the word that Docker uses for it."""
+
+    digest: str
+    status: str
+    done: int
+    total: int
+
+
+OnProgress = Callable[[Progress], object]
+
+
+async def pull(
+    ref: Reference | str,
+    *,
+    store: Store,
+    mirrors: Sequence[Mirror] = (),
+    credentials: Credentials | None = None,
+    on_progress: OnProgress = lambda _: None,
+) -> RunnableImage:
+    """Fetch what is missing, unpack it once, and return what can be run.
+
+    Raises `RegistryError` (`Unauthorized`, `NotFound`, `HostUnreachable`), `Corrupt`, `DiskFull`, `Unsafe`.
+    """
+    wanted = parse(ref) if isinstance(ref, str) else ref
+    logins: list[Login | None] = list((credentials or Credentials()).matching(wanted)) or [None]
+    for number, login in enumerate(logins, start=1):
+        try:
+            async with connect(wanted, mirrors, login) as registry:
+                digest = await _fetch(registry, store, on_progress)
+            break
+        except Unauthorized:
+            if number == len(logins):
+                raise
+    store.tag(wanted, digest)
+    return await asyncio.to_thread(_runnable, store, wanted, digest)
+
+
+async def remote_digest(
+    ref: Reference, *, mirrors: Sequence[Mirror] = (), credentials: Credentials | None = None
+) -> str:
+    """What a tag points to now, without pulling it."""
+    login = next(iter((credentials or Credentials()).matching(ref)), None)
+    async with connect(ref, mirrors, login) as registry:
+        data, _ = await _manifest(registry, ref.version)
+    return digest_of(data)
+
+
+def _runnable(store: Store, ref: Reference, digest: str) -> RunnableImage:
+    return unpack(store, store.load(ref, digest))
+
+
+async def _fetch(registry: Registry, store: Store, on_progress: OnProgress) -> str:
+    data, media_type = await _manifest(registry, registry.ref.version)
+    if media_type in INDEXES:
+        entries = [Descriptor.of(entry) for entry in json.loads(data)["manifests"]]
+        data, _ = await _manifest(registry, chosen(entries).digest)
+    blobs = {blob.digest: blob for blob in Manifest.read(data).blobs}
+    gate = asyncio.Semaphore(_AT_ONCE)
+
+    async def one(blob: Descriptor) -> None:
+        async with gate, store.lock(blob.digest):
+            await _blob(registry, store, blob, on_progress)
+
+    await together(one(blob) for blob in blobs.values())
+    return store.blobs.put(data)
+
+
+async def together(jobs: Iterable[Coroutine[Any, Any, None]]) -> None:
+    """Run all at once; the first that fails ends the others and is raised as it is."""
+    tasks = [asyncio.ensure_future(job) for job in jobs]
+    try:
+        await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _manifest(registry: Registry, version: str) -> tuple[bytes, str]:
+    call = Call("GET", f"{registry.prefix}/manifests/{version}", headers=_ACCEPT)
+    async with registry.call(call) as answer:
+        data = await answer.read()
+        promised = (
+            version if version.startswith("sha256:") else answer.headers.get("Docker-Content-Digest", "")
+        )
+        media_type = answer.content_type
+    if promised and digest_of(data) != promised:
+        raise mismatch(promised, digest_of(data))
+    return data, media_type
+
+
+async def _blob(registry: Registry, store: Store, blob: Descriptor, on_progress: OnProgress) -> None:
+    if store.blobs.has(blob.digest):
+        on_progress(Progress(blob.digest, "Already exists", blob.size, blob.size))
+        return
+    with store.blobs.writing(blob.digest) as file:
+        for tries_left in reversed(range(_TRIES)):
+            try:
+                await _transfer(registry, blob, file, on_progress)
+                break
+            except HostUnreachable:
+                if not tries_left:
+                    raise
+    on_progress(Progress(blob.digest, "Pull complete", blob.size, blob.size))
+
+
+async def _transfer(registry: Registry, blob: Descriptor, file: Writing, on_progress: OnProgress) -> None:
+    """Read the blob from where `file` ends."""
+    headers = {"Range": f"bytes={file.size}-"} if file.size else {}
+    path = f"{registry.prefix}/blobs/{blob.digest}"
+    async with registry.call(Call("GET", path, (200, 206), headers)) as answer:
+        known = file.size if answer.status == 200 else 0  # no ranges here: pass over what we have
+        async for chunk in answer.content.iter_chunked(CHUNK):
+            file.write(chunk[known:])
+            known = max(0, known - len(chunk))
+            on_progress(Progress(blob.digest, "Downloading", file.size, blob.size))
+            if file.size > blob.size:
+                raise mismatch(blob.digest, f"more than {blob.size} bytes")

@@ -1,0 +1,228 @@
+"""One connection to one registry: addresses, logins, and errors that tell what went wrong.
+
+Speaks the OCI distribution API 1.1 with Basic and Bearer logins. Refuses plain HTTP, except on this
+machine's own loopback, and a certificate that the given CA did not sign.
+https://github.com/opencontainers/distribution-spec
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import re
+import ssl
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urljoin, urlsplit
+
+import aiohttp
+from yarl import URL
+
+from labkit.images.credentials import Login
+from labkit.images.failure import HostUnreachable, NotFound, RegistryError, Unauthorized
+from labkit.images.reference import DOCKER_HUB, Reference
+
+_PARAMETER = re.compile(r'(\w+)="([^"]*)"')
+_TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=60)
+
+
+@dataclass(frozen=True)
+class Mirror:
+    """Where a registry's name really leads, as containerd's hosts.toml says it."""
+
+    host: str  # "registry.lab:5000"
+    url: str  # "https://127.0.0.1:41234"
+    ca: str = ""  # path of the PEM that signs its certificate; empty: the system's trust
+
+
+@dataclass(frozen=True)
+class Call:
+    """One request: a path of the API (or a whole URL) and which answers are fine."""
+
+    method: str
+    path: str
+    fine: tuple[int, ...] = (200,)
+    headers: Mapping[str, str] = field(default_factory=dict)
+    data: bytes | None = None
+
+
+class Registry:
+    """A repository of a registry, and who asks."""
+
+    def __init__(self, session: aiohttp.ClientSession, ref: Reference, url: str, login: Login | None) -> None:
+        self._session = session
+        self._login = login
+        self._header: dict[str, str] = {}
+        self.ref = ref
+        self.root = url.rstrip("/")
+
+    @property
+    def prefix(self) -> str:
+        """Path of the repository's part of the API."""
+        return f"/v2/{self.ref.path}"
+
+    @contextlib.asynccontextmanager
+    async def call(self, call: Call) -> AsyncIterator[aiohttp.ClientResponse]:
+        """Ask once, log in where that is wanted, ask again; raises `RegistryError` for any other answer."""
+        answer = await self._send(call)
+        try:
+            if answer.status == 401 and await self._log_in(answer, call):
+                answer.close()
+                answer = await self._send(call)
+            if answer.status not in call.fine:
+                raise await self._refusal(answer, call)
+            yield answer
+        except (aiohttp.ClientError, TimeoutError) as error:
+            raise self._unreachable(call, error) from error
+        finally:
+            answer.release()
+
+    def url(self, path: str) -> str:
+        """The whole address for a path, or for a Location that the registry gave."""
+        return urljoin(self.root + "/", path)
+
+    async def _send(self, call: Call) -> aiohttp.ClientResponse:
+        url = self.url(call.path)
+        own = urlsplit(url).netloc == urlsplit(self.root).netloc
+        headers = {**call.headers, **(self._header if own else {})}
+        try:
+            address = URL(url, encoded=True)
+            return await self._session.request(call.method, address, headers=headers, data=call.data)
+        except (aiohttp.ClientError, TimeoutError) as error:
+            raise self._unreachable(call, error) from error
+
+    async def _log_in(self, answer: aiohttp.ClientResponse, call: Call) -> bool:
+        """Whether there is a login to try that has not been refused yet."""
+        scheme, _, rest = answer.headers.get("WWW-Authenticate", "").partition(" ")
+        if scheme.lower() == "basic":
+            tried = bool(self._header)
+            self._header = {"Authorization": self._login.basic} if self._login else {}
+            return bool(self._login) and not tried
+        if scheme.lower() == "bearer":
+            token = await self._token(dict(_PARAMETER.findall(rest)), call)
+            header = {"Authorization": f"Bearer {token}"}
+            fresh, self._header = header != self._header, header
+            return fresh
+        return False
+
+    async def _token(self, challenge: Mapping[str, str], call: Call) -> str:
+        """A token for this repository, as the registry's challenge says where to get it."""
+        rights = "pull" if call.method in {"GET", "HEAD"} else "pull,push"
+        query = {"scope": challenge.get("scope", f"repository:{self.ref.path}:{rights}")}
+        if "service" in challenge:
+            query["service"] = challenge["service"]
+        headers = {"Authorization": self._login.basic} if self._login else {}
+        realm = URL(challenge.get("realm", "")).update_query(query)
+        try:
+            async with self._session.get(realm, headers=headers) as answer:
+                if answer.status != 200:
+                    raise await self._refusal(answer, Call("GET", str(realm.with_query(None))))
+                body: dict[str, Any] = await answer.json(content_type=None)
+        except (aiohttp.ClientError, TimeoutError) as error:
+            raise self._unreachable(Call("GET", str(realm.with_query(None))), error) from error
+        return str(body.get("token") or body.get("access_token") or "")
+
+    async def _refusal(self, answer: aiohttp.ClientResponse, call: Call) -> RegistryError:
+        status = f"{answer.status} {answer.reason}"
+        detail = f"unexpected status from {call.method} request to {self.url(call.path)}: {status}"
+        if answer.status in {401, 403}:
+            return self._denied(detail)
+        if answer.status == 404:
+            return NotFound(
+                f"{self.ref.host} has no {self.ref.path}:{self.ref.version}."
+                if not self.ref.digest
+                else f"{self.ref.host} has no {self.ref.path}@{self.ref.digest}.",
+                detail=f"{self.ref}: not found",
+                cause="The repository, the tag or the digest is mistyped, or it was never pushed.",
+                fix="Look at what was pushed, and push again: `labkit image push`.",
+            )
+        told = await _told(answer)
+        return RegistryError(
+            f"{self.ref.host} refused: {status}{f' ({told})' if told else ''}.", detail=detail, cause=told
+        )
+
+    def _denied(self, detail: str) -> Unauthorized:
+        fix = f"Log in: `labkit image login {self.ref.host}`; for a pod: an imagePullSecret in its namespace."
+        if self._login is None:
+            return Unauthorized(
+                f"{self.ref.host} wants a login for {self.ref.path}.",
+                detail="pull access denied, repository does not exist or may require authorization: "
+                "authorization failed: no basic auth credentials",
+                cause="None was given for this host.",
+                fix=fix,
+            )
+        return Unauthorized(
+            f"{self.ref.host} refused the login of `{self._login.username}`.",
+            detail=detail,
+            cause="The name or the password is wrong, or it may not use this repository.",
+            fix=fix,
+        )
+
+    def _unreachable(self, call: Call, error: Exception) -> HostUnreachable:
+        host = urlsplit(self.url(call.path)).netloc
+        why, fix = _reason(error, host)
+        return HostUnreachable(
+            f"The registry {self.ref.host} can't be reached: {why}.",
+            detail=f'failed to do request: {call.method.capitalize()} "{self.url(call.path)}": {why}',
+            cause="Its name is mistyped, it does not run, or the network does not lead there.",
+            fix=fix,
+        )
+
+
+def _reason(error: Exception, host: str) -> tuple[str, str]:
+    """The reason in the words of Go's network library, which containerd would use, and a fix."""
+    name = urlsplit(f"//{host}").hostname
+    if isinstance(error, aiohttp.ClientConnectorDNSError):
+        return f"dial tcp: lookup {name}: no such host", "Mend the host name in the image's reference."
+    if isinstance(
+        error, aiohttp.ClientConnectorCertificateError | aiohttp.ClientConnectorSSLError | ssl.SSLError
+    ):
+        why = f"tls: failed to verify certificate: {error.__cause__ or error}"
+        return why, "Trust the CA of this registry, or use the lab's own registry."
+    if isinstance(error, aiohttp.ClientConnectorError):
+        return (
+            f"dial tcp {host}: connect: {error.strerror or error}",
+            "Start the lab (`labkit up`) and try again.",
+        )
+    if isinstance(error, TimeoutError):
+        return f"dial tcp {host}: i/o timeout", "Look at the network, and try again."
+    return (
+        f"{error or type(error).__name__}",
+        "Try again; look at the registry's log (`labkit logs registry`).",
+    )
+
+
+async def _told(answer: aiohttp.ClientResponse) -> str:
+    """What the registry says itself, in one line."""
+    try:
+        errors = (await answer.json(content_type=None))["errors"]
+        return "; ".join(f"{e.get('code')}: {e.get('message')}" for e in errors)
+    except (ValueError, KeyError, TypeError, aiohttp.ClientError):
+        return ""
+
+
+def _address(ref: Reference, mirrors: Sequence[Mirror]) -> Mirror:
+    for mirror in mirrors:
+        if mirror.host == ref.host:
+            return mirror
+    if ref.host == DOCKER_HUB:
+        return Mirror(ref.host, "https://registry-1.docker.io")
+    scheme = "http" if _loopback(ref.host) else "https"
+    return Mirror(ref.host, f"{scheme}://{ref.host}")
+
+
+def _loopback(netloc: str) -> bool:
+    name = urlsplit(f"//{netloc}").hostname or ""
+    return name in {"localhost", "::1"} or name.startswith("127.")
+
+
+@contextlib.asynccontextmanager
+async def connect(ref: Reference, mirrors: Sequence[Mirror], login: Login | None) -> AsyncIterator[Registry]:
+    """Open a repository; proxies of the environment are used for hosts that are not this machine."""
+    mirror = _address(ref, mirrors)
+    trusted = await asyncio.to_thread(ssl.create_default_context, cafile=mirror.ca or None)
+    connector = aiohttp.TCPConnector(ssl=trusted)
+    local = _loopback(urlsplit(mirror.url).netloc)
+    async with aiohttp.ClientSession(connector=connector, timeout=_TIMEOUT, trust_env=not local) as session:
+        yield Registry(session, ref, mirror.url, login)

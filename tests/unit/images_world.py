@@ -1,0 +1,155 @@
+"""What the tests of images stand on: a build context in a folder, a store of its own, and a real registry."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import ipaddress
+import os
+import socket
+import ssl
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from labkit import _proc, _wait
+from labkit.images import distribution
+from labkit.images.build import Event, Request, Step, build
+from labkit.images.credentials import Credentials, Login
+from labkit.images.reference import parse
+from labkit.images.registry import Mirror
+from labkit.images.store import Image, Store
+from labkit.toolchain import ensure
+
+HOST = "registry.lab:5000"
+NAME = f"{HOST}/llm-inference:v1"
+DOCKERFILE = """\
+FROM python:3.11-slim
+WORKDIR /app
+COPY requirements.txt .
+RUN python -c "open('/opt/installed', 'w').write(open('/app/requirements.txt').read())"
+COPY server/ server/
+USER 10001
+EXPOSE 8000
+ENTRYPOINT ["python", "-m", "server"]
+"""
+FILES = {
+    "Dockerfile": DOCKERFILE,
+    "requirements.txt": "aiohttp\n",
+    "server/__init__.py": "",
+    "server/__main__.py": "print('serving')\n",
+}
+
+
+def write(folder: Path, files: Mapping[str, str]) -> Path:
+    """Files below a folder, by relative path."""
+    for name, text in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+    return folder
+
+
+@dataclass
+class Built:
+    """An image, the steps that made it and what was said on the way."""
+
+    image: Image
+    steps: list[Step]
+    lines: list[str]
+
+    def status(self, instruction: str) -> str:
+        """How the first step went that begins with these words."""
+        return next(step.status for step in self.steps if step.instruction.startswith(instruction))
+
+
+def built(context: Path, store: Store, name: str = NAME, **options: object) -> Built:
+    """Build and keep all events."""
+    events: list[Event] = []
+    request = Request(context, parse(name), **options)  # type: ignore[arg-type]
+    image = build(request, store, events.append)
+    return Built(image, [e for e in events if isinstance(e, Step)], [e for e in events if isinstance(e, str)])
+
+
+@dataclass(frozen=True)
+class LabRegistry:
+    """A running registry with one login."""
+
+    root: Path
+    mirror: Mirror
+    login: Login
+
+    @property
+    def credentials(self) -> Credentials:
+        """The right login."""
+        return Credentials({HOST: self.login})
+
+
+@contextlib.contextmanager
+def registry(folder: Path) -> Iterator[LabRegistry]:
+    """The lab's registry, real, on loopback with TLS and htpasswd."""
+    port = _free_port()
+    _certificate(folder)
+    login = Login("learner", "open sesame")
+    (folder / "htpasswd").write_text(distribution.htpasswd_line(login.username, login.password))
+    text = distribution.config(
+        root=folder / "data",
+        port=port,
+        cert=folder / "tls.crt",
+        key=folder / "tls.key",
+        htpasswd=folder / "htpasswd",
+    )
+    (folder / "config.yml").write_text(text)
+    program = ensure(["registry"])["registry"]
+    argv = [program, "serve", folder / "config.yml"]
+    process = _proc.popen(argv, log=folder / "log", env={**os.environ, **distribution.ENVIRONMENT})
+    mirror = Mirror(HOST, f"https://127.0.0.1:{port}", str(folder / "tls.crt"))
+    try:
+        _wait.until(lambda: _answers(mirror), "the registry", seconds=20)
+        yield LabRegistry(folder / "data", mirror, login)
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def _answers(mirror: Mirror) -> bool:
+    trusted = ssl.create_default_context(cafile=mirror.ca)
+    try:
+        return httpx.get(f"{mirror.url}/v2/", verify=trusted, trust_env=False).status_code == 401
+    except httpx.TransportError:
+        return False
+
+
+def _free_port() -> int:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        port: int = one.getsockname()[1]
+    return port
+
+
+def _certificate(folder: Path) -> None:
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "registry.lab")])
+    now = datetime.datetime.now(datetime.UTC)
+    hosts = [x509.DNSName("registry.lab"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(hours=1))
+        .not_valid_after(now + datetime.timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName(hosts), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    (folder / "tls.crt").write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    plain = serialization.NoEncryption()
+    pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, plain)
+    (folder / "tls.key").write_bytes(pem)
