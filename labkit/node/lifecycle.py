@@ -22,6 +22,7 @@ from labkit.node.context import PodContext, Stopped
 from labkit.node.environment import ConfigError
 from labkit.node.monitor import Monitor, Told
 from labkit.node.pods import RunningContainer
+from labkit.node.quantities import amount
 from labkit.node.records import RunRecord
 from labkit.node.status import ContainerState, Running, Terminated, Waiting, is_sidecar
 
@@ -291,6 +292,12 @@ class ContainerLoop:
         if record.exit_code is not None:
             return Ended(record.exit_code, record.finished_at, record.message)
         return Ended(137, time.time(), "the node agent was killed while it started this container")
+
+    @property
+    def memory_limit(self) -> int:
+        """In bytes; 0 for none."""
+        limits = (self.spec.get("resources") or {}).get("limits") or {}
+        return int(amount(limits.get("memory", 0)))
 
     @property
     def succeeded(self) -> bool:

@@ -62,10 +62,10 @@ class PodWorker:
         self._deadline = 0.0  # of the termination, in the loop's time
         self._conditions: list[Json] = pod.get("status", {}).get("conditions", [])
         self._publisher = Publisher(machine.api, self.pod.view)
-        self._task = asyncio.create_task(self._live(), name=self.pod.full_name)
-        machine.table.put(view)
+        self.task = asyncio.create_task(self._live(), name=self.pod.full_name)
         for loop in self.loops:
             loop.restore()
+        machine.table.put(view)
 
     @property
     def loops(self) -> list[ContainerLoop]:
@@ -90,6 +90,12 @@ class PodWorker:
         self._gone = True
         self._deleted.set()
         self._end_within(1.0)
+
+    def kill_now(self) -> None:
+        """The worker itself is broken: leave no process behind."""
+        for loop in self.loops:
+            if loop.run:
+                loop.run.kill()
 
     def _end_within(self, lab_seconds: float) -> None:
         deadline = asyncio.get_running_loop().time() + self.pod.machine.real(lab_seconds)

@@ -1,0 +1,116 @@
+"""The node agent: all nodes of a lab in one event loop, from start to stop.
+
+Ends its containers only when the lab is being taken down (`<lab>/stopping` exists); otherwise they run on
+and the next agent adopts them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from pathlib import Path
+
+from labkit.gpus.inventory import Inventory, devices_of
+from labkit.images.store import Store
+from labkit.node import leftovers, processes
+from labkit.node.addresses import AddressBook
+from labkit.node.api import Api
+from labkit.node.config import AgentConfig, NodeSpec
+from labkit.node.edge import Edge
+from labkit.node.events import Recorder
+from labkit.node.machine import Machine
+from labkit.node.nodeloop import NodeLoop
+from labkit.node.objects import ObjectReader
+from labkit.node.pods import PodTable
+from labkit.node.ports import PodIPs, Ports
+from labkit.node.pulling import NodeImages
+
+_MEMORY_SECONDS = 0.5  # real time between two looks at the memory of containers
+
+
+class Agent:
+    """Everything that runs for the nodes of one lab."""
+
+    def __init__(self, config: AgentConfig) -> None:
+        self.config = config
+        self.lab_dir = Path(config.lab_dir)
+        self.table = PodTable()
+        self.inventory = Inventory(self.lab_dir / "gpus")
+        self._addresses = AddressBook(self.lab_dir)
+        self._ports = Ports()
+        self._store = Store(Path(config.cache_dir))
+        self._stop = asyncio.Event()
+        for spec in config.nodes:
+            self.inventory.add(
+                devices_of(
+                    lab=self.lab_dir.name,
+                    node=spec.name,
+                    count=spec.gpus,
+                    product=spec.gpu_product,
+                    memory_mib=spec.gpu_memory_mib,
+                )
+            )
+        self.loops = [NodeLoop(self._machine(spec)) for spec in config.nodes]
+
+    def _machine(self, spec: NodeSpec) -> Machine:
+        api = Api(self.lab_dir / "kubeconfigs" / f"node-{spec.name}")
+        record = self.lab_dir / "images" / f"{spec.name}.json"
+        return Machine(
+            config=self.config,
+            spec=spec,
+            api=api,
+            recorder=Recorder(api, spec.name, clock=self.config.clock),
+            reader=ObjectReader(api),
+            images=NodeImages(record=record, store=self._store, registries=self.config.registries),
+            ips=PodIPs(spec.index),
+            ports=self._ports,
+            inventory=self.inventory,
+            addresses=self._addresses,
+            table=self.table,
+        )
+
+    async def run(self) -> None:
+        """Run until SIGTERM or SIGINT."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, self._stop.set)
+        records = leftovers.found(self.lab_dir)
+        leftovers.restore([loop.machine for loop in self.loops], records)
+        self._addresses.retain({r.pod_ip for r in records if r.pod_ip and not r.over})
+        edge = Edge(self.lab_dir, self.table, self.inventory)
+        jobs = [edge.watch(), self._watch_memory(), self._sweep(), self._stop_means_stop()]
+        for loop in self.loops:
+            jobs += [loop.machine.recorder.run(), loop.run(), edge.serve(loop.machine.spec, loop.machine.api)]
+        tasks = [asyncio.create_task(job) for job in jobs]
+        try:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()  # raises what broke it: the supervisor starts us anew
+        finally:
+            self._leave()
+
+    async def _stop_means_stop(self) -> None:
+        await self._stop.wait()
+
+    def _leave(self) -> None:
+        """Containers stay for the next agent, unless there will be none."""
+        if (self.lab_dir / "stopping").exists():
+            for folder in (self.lab_dir / "pods").glob("*"):
+                leftovers.kill(folder)
+
+    async def _sweep(self) -> None:
+        """Once every node's pods are known, remove what no node has any more."""
+        await asyncio.gather(*(loop.listed.wait() for loop in self.loops))
+        known = {uid for loop in self.loops for uid in loop.workers}
+        await leftovers.sweep(self.lab_dir, known)
+        await asyncio.Event().wait()
+
+    async def _watch_memory(self) -> None:
+        """The kernel's part of a memory limit: who holds more is killed."""
+        while True:
+            for loop in self.loops:
+                for worker in list(loop.workers.values()):
+                    for container in worker.loops:
+                        limit = container.memory_limit
+                        if limit and container.run and processes.resident(container.run.pid) > limit:
+                            container.out_of_memory()
+            await asyncio.sleep(_MEMORY_SECONDS)
