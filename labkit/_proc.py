@@ -27,6 +27,8 @@ MARKER = "LABKIT_LAB_DIR"
 
 Finished = subprocess.CompletedProcess[str]
 
+Piped = subprocess.Popen[str]
+
 TimedOut = subprocess.TimeoutExpired
 """Raised by `run` where the process took longer than it was given; the process is killed then."""
 Child = subprocess.Popen[bytes]

@@ -23,7 +23,7 @@ app = typer.Typer(
         "The programs of the control plane: which there are, where they come from, how to carry them on.\n\n"
         "Each is looked for on a ladder, and the first rung that has it wins: the folder LABKIT_BIN_DIR; "
         "this environment, conda's and PATH (the pinned version only); the cache; a download checked against "
-        "the publisher's SHA-256; a build from the pinned Go modules (10 minutes on 2 cores, once a user).\n\n"
+        "the publisher's SHA-256; a build from the pinned Go modules (10 minutes on 2 cores, only once).\n\n"
         "No network? On a machine that has one: labkit toolchain bundle lab.tar.zst. Carry the file over, "
         "then: labkit toolchain install lab.tar.zst."
     ),

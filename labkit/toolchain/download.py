@@ -32,7 +32,6 @@ PATIENCE = 4.0
 """Seconds in which all hosts must have answered with their lists of sums; who has not is passed over."""
 
 _TRIES = 6
-_CHUNK = 1 << 18
 
 
 @dataclass(frozen=True)
@@ -82,7 +81,17 @@ def fetch(offer: Offer, folder: Path, progress: Progress) -> Path:
 
 
 def _client() -> httpx.Client:
-    return httpx.Client(follow_redirects=True, timeout=httpx.Timeout(20.0, connect=PATIENCE))
+    return httpx.Client(
+        follow_redirects=True,
+        timeout=httpx.Timeout(20.0, connect=PATIENCE),
+        event_hooks={"request": [_only_tls]},
+    )
+
+
+def _only_tls(request: httpx.Request) -> None:
+    """A list of sums is worth as much as the way it came; also after a redirect."""
+    if request.url.scheme != "https" and request.url.host != "127.0.0.1":
+        raise httpx.UnsupportedProtocol(f"{request.url} is not https", request=request)
 
 
 def _ask(program: Program, answers: queue.Queue[tuple[Program, str]], patience: float) -> None:
@@ -95,6 +104,8 @@ def _ask(program: Program, answers: queue.Queue[tuple[Program, str]], patience: 
         with _client() as client:
             answer = client.get(download.sums, timeout=patience).raise_for_status()
         answers.put((program, _sum_in(answer.text, Path(urlsplit(download.url).path).name)))
+    except httpx.HTTPStatusError as error:
+        answers.put((program, f"{download.sums} answers {error.response.status_code}"))
     except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
         answers.put((program, f"{urlsplit(download.sums).netloc}: {str(error) or type(error).__name__}"))
 
@@ -129,8 +140,9 @@ def _complete(client: httpx.Client, offer: Offer, part: Path, task: Task) -> Non
             _read_on(client, offer.download.url, part, task)
         except (httpx.TransportError, httpx.HTTPStatusError) as error:
             if attempt == _TRIES or isinstance(error, httpx.HTTPStatusError):
+                said = str(error).splitlines()[0] if str(error) else type(error).__name__
                 raise ToolchainError(
-                    f"{offer.download.url} broke off: {str(error) or type(error).__name__}",
+                    f"{offer.download.url} broke off: {said}",
                     cause="The network or the publisher's server failed.",
                     fix="Run the command again: it goes on where it stopped.",
                 ) from error
@@ -153,7 +165,7 @@ def _read_on(client: httpx.Client, url: str, part: Path, task: Task) -> None:
         task.total, task.done = (float(have + size) if size else None), float(have)
         disk.require(part.parent, size / disk.MB, f"Downloading {url}")
         with part.open("ab" if have else "wb") as file:
-            for chunk in answer.iter_bytes(_CHUNK):
+            for chunk in answer.iter_raw():
                 file.write(chunk)
                 task.advance(len(chunk), f"{task.done / disk.MB:.0f} MB")
 

@@ -120,8 +120,10 @@ class Bar:
     def update(self, task: Task) -> None:
         """Move the bar, which appears with its task."""
         if self._live is None:
-            columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn())
-            self._live = RichProgress(*columns, TextColumn("{task.fields[left]}"), console=self._console)
+            columns = (TextColumn("{task.description}", markup=False), BarColumn(), TaskProgressColumn())
+            self._live = RichProgress(
+                *columns, TextColumn("{task.fields[left]}", markup=False), console=self._console
+            )
             self._live.start()
             self._live.add_task(task.title, total=task.total, left="")
         text = f"{task.left}  {task.detail}".strip()[:48]

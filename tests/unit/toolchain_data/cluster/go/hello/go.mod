@@ -1,0 +1,3 @@
+module labkit.dev/hello
+
+go 1.21.0
