@@ -301,12 +301,22 @@ def test_it_fails_at_the_start_as_vllm_would(
         assert "Fix:" in failing.log.read_text() or "The image holds" in failing.log.read_text()
 
 
-def test_a_device_that_others_fill_runs_out_of_memory_as_cuda_does(
+def test_a_device_that_others_fill_runs_out_of_memory_until_they_are_dead(
     tmp_path: Path, device: dict[str, str]
 ) -> None:
-    neighbour = tmp_path / "gpus" / "GPU-1" / "usage" / "other.json"
-    neighbour.parent.mkdir()
-    neighbour.write_text(json.dumps({"memory_used_mib": 11_000, "updated": 4e9}))
-    with started(tmp_path / "s", device, "--gpu-memory-utilization", "0.5") as failing:
-        assert failing.process.wait(20) == 1
-        assert "CUDA out of memory" in failing.log.read_text()
+    usage = tmp_path / "gpus" / "GPU-1" / "usage"
+    half = ("--gpu-memory-utilization", "0.5")
+    with started(tmp_path / "first", {**device, "LABKIT_POD_UID": "pod-2"}) as first:
+        _wait.until(first.ready, "ready", seconds=20, last_seen=first.log.read_text)
+        # As if it held a little less, so that a second one gets past vLLM's first look at the free memory.
+        report = json.loads((usage / "pod-2.json").read_text())
+        first.process.send_signal(signal.SIGSTOP)
+        (usage / "pod-2.json").write_text(json.dumps({**report, "memory_used_mib": 11_000}))
+        with started(tmp_path / "second", device, *half) as failing:
+            assert failing.process.wait(20) == 1
+            assert "CUDA out of memory" in failing.log.read_text()
+        first.process.kill()
+        first.process.wait(10)
+    assert (usage / "pod-2.json").exists(), "killed, it could not tidy up"
+    with started(tmp_path / "third", device) as third:
+        _wait.until(third.ready, "ready", seconds=20, last_seen=third.log.read_text)

@@ -2,7 +2,9 @@
 
 The node names a container's devices in NVIDIA_VISIBLE_DEVICES and mounts their folders below LABKIT_GPU_DIR.
 Memory is accounted against what all processes on the device report, so two tenants of one device can run out
-of it as they would on a real one. Refuses to run where no device was handed in, as CUDA does.
+of it as they would on a real one. Each holds a lock beside its file, which the kernel drops when it dies:
+what a killed server held is free at once, as a driver frees it. Refuses to run where no device was handed in,
+as CUDA does.
 """
 
 from __future__ import annotations
@@ -17,9 +19,8 @@ from pathlib import Path
 
 from model_server.profile import StartError
 
-STALE_SECONDS = 10.0
-"""A usage file that has not been renewed for so long belongs to a process that is gone."""
 GIB_IN_MIB = 1024.0
+ALIVE = ".alive"
 OWNER_VARIABLES = ("LABKIT_CONTAINER_ID", "LABKIT_POD_UID", "POD_UID", "HOSTNAME")
 
 
@@ -46,16 +47,16 @@ class Device:
         self.usage = Usage(pod_uid=owner)
         self._folder = folder
         self._file = folder / "usage" / f"{owner}.json" if folder else None
+        self._alive = self._file.with_suffix(ALIVE).open("w") if self._file else None
+        if self._alive:
+            fcntl.flock(self._alive, fcntl.LOCK_SH)
 
     def used_by_others(self) -> int:
         """MiB that other living processes hold on this device."""
         if self._folder is None:
             return 0
-        now, total = time.time(), 0
-        for path in (self._folder / "usage").glob("*.json"):
-            if path != self._file:
-                total += _memory_of(path, now)
-        return total
+        files = (self._folder / "usage").glob("*.json")
+        return sum(_memory_of(path) for path in files if path != self._file)
 
     @property
     def free_mib(self) -> int:
@@ -94,8 +95,10 @@ class Device:
 
     def close(self) -> None:
         """Give everything back."""
-        if self._file is not None:
+        if self._file is not None and self._alive is not None:
             self._file.unlink(missing_ok=True)
+            self._file.with_suffix(ALIVE).unlink(missing_ok=True)
+            self._alive.close()
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
@@ -143,10 +146,18 @@ def _open(uuid: str, root: str, owner: str) -> Device:
         ) from error
 
 
-def _memory_of(path: Path, now: float) -> int:
+def _memory_of(path: Path) -> int:
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
-        alive = now - float(data["updated"]) < STALE_SECONDS
-        return int(data["memory_used_mib"]) if alive else 0
+        return int(data["memory_used_mib"]) if _holds_lock(path.with_suffix(ALIVE)) else 0
     except (FileNotFoundError, ValueError, KeyError):
         return 0  # its process ended between the listing and now
+
+
+def _holds_lock(path: Path) -> bool:
+    with path.open() as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        return False
