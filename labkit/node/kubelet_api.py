@@ -7,7 +7,7 @@ with the way to go instead.
 
 from __future__ import annotations
 
-import logging
+import contextlib
 import ssl
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
@@ -32,7 +32,6 @@ _METRICS = ("/metrics", "/stats/")
 _LINGER_SECONDS = 1.0  # for streams that are open when the server stops
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -111,8 +110,9 @@ class KubeletServer:
 
         response = web.StreamResponse(headers={"Content-Type": "text/plain"})
         await response.prepare(request)
-        async for piece in log_reader.read(path, options, self._view.log_times, running=running):
-            await response.write(piece)
+        with contextlib.suppress(ConnectionError):  # the reader has seen enough
+            async for piece in log_reader.read(path, options, self._view.log_times, running=running):
+                await response.write(piece)
         return response
 
     async def _exec(self, request: web.Request) -> web.StreamResponse:
