@@ -15,6 +15,7 @@ from labkit.load import Arrivals, Closed, Load, LoadResult, Open, Workload, arri
 from labkit.load.figures import Figures, recorded
 
 app = typer.Typer(
+    name="load",
     help=(
         "Put load on a model server and measure what its users feel.\n\n"
         "closed: N users, each waits for an answer before the next question. It slows down with the "

@@ -10,9 +10,12 @@ import os
 import sys
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+
+import psutil
 
 from labkit import _proc, _wait
 from labkit._proc import Proc
@@ -110,10 +113,15 @@ class Running:
 
     def stop(self) -> LoadResult:
         """End it now; requests without an answer are recorded as abandoned."""
-        if self.alive:
-            _proc.end([Proc.of(self.pid)], grace=_GRACE)
-        self._close()
+        self.end()
         return self.result()
+
+    def end(self) -> None:
+        """Leave no process behind, whatever state the run is in."""
+        with suppress(psutil.NoSuchProcess):
+            if self.alive:
+                _proc.end([Proc.of(self.pid)], grace=_GRACE)
+        self._close()
 
     def result(self) -> LoadResult:
         """What was measured so far (all of it once the run ended); raises `LoadError` if it never began."""
@@ -136,7 +144,6 @@ class Running:
         seen = partial(tail, self._log)
         _wait.until(self._began, "the load generator to start", seconds=_STARTUP, last_seen=seen)
         if not self._lines:
-            self._close()
             raise _never_began(self._log)
         return self
 
@@ -168,7 +175,11 @@ def start(load: Load, out: Path) -> Running:
     finally:
         os.close(lifeline)
     running = Running(load, child, journal=journal, lifeline=other_end)
-    return running.await_start()
+    try:
+        return running.await_start()
+    except BaseException:  # Ctrl-C as well: nobody would hold the handle that ends it
+        running.end()
+        raise
 
 
 def _argv(load: Load) -> list[str]:
@@ -184,7 +195,8 @@ def _env(journal: Path, lifeline: int) -> dict[str, str]:
     kept = {key: value for key, value in os.environ.items() if not key.startswith("LOCUST_")}
     plan = str(journal.with_name("plan.json").resolve())
     told = {"LABKIT_LOAD_PLAN": plan, "LABKIT_LOAD_JOURNAL": str(journal.resolve())}
-    return kept | told | {"LABKIT_LOAD_LIFELINE": str(lifeline)}
+    # Addresses are numbers by then: no reason to ask a thread for each connection, as gevent would.
+    return kept | told | {"LABKIT_LOAD_LIFELINE": str(lifeline), "GEVENT_RESOLVER": "block"}
 
 
 def _never_began(log: Path) -> LoadError:

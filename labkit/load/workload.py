@@ -30,7 +30,7 @@ class Tokens:
         if not (self.quantiles and rising and self.quantiles[0] >= 1 and self.quantiles[-1] <= _LARGEST):
             raise BadInput(
                 f"Token counts {self.quantiles} are no distribution.",
-                cause=f"Quantiles rise from the smallest count (1 or more) to the largest ({_LARGEST:,} at most).",
+                cause=f"Quantiles rise, from 1 token or more to {_LARGEST:,} at most.",
                 fix="Tokens.fixed(200), Tokens.between(50, 400) or Tokens.lognormal(median=128, p95=450).",
             )
 

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,6 +21,27 @@ from tests.unit.load_target import FaultyServer, free_port, model_server
 
 CLOCK = 60.0
 SHORT = Workload(input=64, output=40)
+
+
+def _cell(url: str, out: Path, *, after: str) -> Any:
+    """A Python process that starts a load, prints the generator's pid, and goes on with `after`."""
+    script = (
+        "import pathlib; from labkit.load import Closed, Load, start\n"
+        f"load = Load(url={url!r}, shape=Closed(users=1, seconds=1e6), clock={CLOCK})\n"
+        f"running = start(load, pathlib.Path({str(out)!r}))\n"
+        f"print(running.pid, flush=True)\n{after}\n"
+    )
+    return _proc.piped([sys.executable, "-c", script])
+
+
+def _line(cell: Any) -> str:
+    return str(cell.stdout.readline()).strip()
+
+
+def _end(cell: Any) -> None:
+    cell.wait()
+    cell.stdout.close()
+    cell.stderr.close()
 
 
 @pytest.fixture(scope="module")
@@ -136,6 +158,19 @@ def test_stop_keeps_what_was_measured(faulty: FaultyServer, tmp_path: Path) -> N
     assert not running.alive
 
 
+def test_ctrl_c_in_a_cell_keeps_what_was_measured(faulty: FaultyServer, tmp_path: Path) -> None:
+    cell = _cell(
+        faulty.url("mute"), tmp_path, after="result = running.wait(); print(len(result.rows), result.ended)"
+    )
+    generator = Proc.of(int(_line(cell)))
+    record = tmp_path / "requests.jsonl"
+    _wait.until(lambda: '"sent":1' in record.read_text(), "a request in flight", seconds=20)
+    os.kill(cell.pid, signal.SIGINT)
+    assert _line(cell) == "1 stopped"
+    _end(cell)
+    assert not generator.alive()
+
+
 def test_a_killed_generator_leaves_its_rows(faulty: FaultyServer, tmp_path: Path) -> None:
     load = Load(url=faulty.url("whole"), shape=Closed(users=2, seconds=1e6), workload=SHORT, clock=CLOCK)
     running = start(load, tmp_path)
@@ -147,20 +182,10 @@ def test_a_killed_generator_leaves_its_rows(faulty: FaultyServer, tmp_path: Path
 
 
 def test_the_generator_dies_with_the_kernel(faulty: FaultyServer, tmp_path: Path) -> None:
-    script = (
-        "import sys, pathlib; from labkit.load import *\n"
-        f"load = Load(url={faulty.url('mute')!r}, shape=Closed(users=1, seconds=1e6), clock=60)\n"
-        f"running = start(load, pathlib.Path({str(tmp_path)!r}))\n"
-        "print(running.pid, flush=True); running.wait()\n"
-    )
-    kernel = _proc.piped([sys.executable, "-c", script])
-    assert kernel.stdout is not None
-    assert kernel.stderr is not None
-    generator = Proc.of(int(kernel.stdout.readline()))
+    kernel = _cell(faulty.url("mute"), tmp_path, after="running.wait()")
+    generator = Proc.of(int(_line(kernel)))
     kernel.kill()
-    kernel.wait()
-    kernel.stdout.close()
-    kernel.stderr.close()
+    _end(kernel)
     _wait.until(lambda: not generator.alive(), "the generator to end", seconds=20)
     assert LoadResult.load(tmp_path / "requests.jsonl").ended == "the process that started it is gone"
 
