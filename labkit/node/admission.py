@@ -18,8 +18,9 @@ class Rejection(Exception):
 def admit(pod: PodContext) -> None:
     """Give everything or raise `Rejection`; a pod that was admitted before keeps what it has."""
     record, machine = pod.record, pod.machine
-    if record.pod_ip:
+    if record.pod_ip and not record.over:
         return
+    record.over = False
     _give_devices(pod)
     record.pod_ip = machine.ips.take()
     for container in _containers(pod):

@@ -7,12 +7,14 @@ to decide. What it starts is recorded before anybody is told, so that a killed a
 from __future__ import annotations
 
 import asyncio
+import logging
 import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from labkit.errors import ClusterError
 from labkit.node import blueprint, container, hooks, records
 from labkit.node.acquiring import Acquisition
 from labkit.node.backoff import BackOff, restart_delay
@@ -31,6 +33,8 @@ Json = dict[str, Any]
 Left = Callable[[], float]  # real seconds of grace that are left; may become less while one waits
 
 _AFTER_HOOK = 2.0  # lab seconds that a container has left after a preStop that took all of its grace
+log = logging.getLogger(__name__)
+
 _CONFIG_RETRY = 10.0  # lab seconds; the kubelet's next round
 
 
@@ -71,6 +75,15 @@ class ContainerLoop:
         """Begin, or take over what an earlier agent left."""
         if self._task is None:
             self._task = asyncio.create_task(self._live(), name=f"{self.pod.full_name}/{self.name}")
+            self._task.add_done_callback(self._report)
+
+    def _report(self, task: asyncio.Task[None]) -> None:
+        """A defect of the agent itself must not look like a container that waits."""
+        if not task.cancelled() and (error := task.exception()):
+            log.error("container %s of %s", self.name, self.pod.full_name, exc_info=error)
+            self.pod.tell(
+                "AgentError", f"The node agent failed: {error!r}", container=self.name, warning=True
+            )
 
     async def _live(self) -> None:
         try:
@@ -104,19 +117,25 @@ class ContainerLoop:
 
     async def _bring_up(self) -> None:
         while True:
-            image = await self._acquisition.image()
-            if self.pod.stopping.is_set():
-                raise Stopped
             number = self._next_number()
             folder = self._folder / str(number)
             try:
+                image = await self._acquisition.image()
                 plan = await blueprint.draw(self.pod, self.spec, image, folder)
-                break
+                if self.pod.stopping.is_set():
+                    raise Stopped
+                await self._start(plan, number, folder)
             except ConfigError as error:
-                self.pod.tell("Failed", f"Error: {error}", container=self.name, warning=True)
-                self._wait_with(Waiting("CreateContainerConfigError", str(error)))
-                await self.pod.sleep(_CONFIG_RETRY)
-        await self._start(plan, number, folder)
+                await self._try_later("CreateContainerConfigError", str(error))
+            except (OSError, ClusterError) as error:  # a full disk, an API server that is away
+                await self._try_later("CreateContainerError", str(error))
+            else:
+                return
+
+    async def _try_later(self, reason: str, message: str) -> None:
+        self.pod.tell("Failed", f"Error: {message}", container=self.name, warning=True)
+        self._wait_with(Waiting(reason, message))
+        await self.pod.sleep(_CONFIG_RETRY)
 
     async def _start(self, plan: Blueprint, number: int, folder: Path) -> None:
         image = plan.image

@@ -81,6 +81,7 @@ class RunRecord:
 
 def save_json(path: Path, data: Json) -> None:
     """Write beside and rename. Not synced to disk: after a crash of the machine no container is left."""
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     fresh = path.with_name(f".{path.name}.new")
     fresh.touch(mode=0o600)
     fresh.write_text(json.dumps(data))
