@@ -26,7 +26,7 @@ class Limits:
     """Beyond these the machine, not the cluster, was measured."""
 
     lag: float = 1.0  # 99th percentile of how late requests were sent, lab seconds
-    pressure: float = 0.8  # share of the time in which some task of the machine waited for a CPU
+    pressure: float = 0.95  # share of the time in which some task of the machine waited for a CPU
 
 
 LIMITS = Limits()
