@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.table import Table
 
 from labkit import toolchain
 from labkit.cli.console import err, out
 from labkit.errors import BadInput, ToolchainError
 from labkit.toolchain import bundle as bundles
 from labkit.toolchain import locate, progress
-from labkit.toolchain.cache import Cache
+from labkit.toolchain.cache import Cache, Entry
+from labkit.toolchain.versions import CLUSTER
 
 app = typer.Typer(
     name="toolchain",
@@ -63,9 +64,7 @@ def list_programs(
 ) -> None:
     """List the pinned programs, where each one is, and where it came from. Fetches nothing."""
     ladder = toolchain.Ladder()
-    table = Table(box=None, header_style="bold")
-    for column in ("PROGRAM", "VERSION", "PATH", "ORIGIN"):
-        table.add_column(column, overflow="fold")
+    rows = [("PROGRAM", "VERSION", "ORIGIN", "PATH")]
     broken = False
     for program in ladder.pins.programs.values():
         path = ladder.look([program.name]).get(program.name)
@@ -73,10 +72,13 @@ def list_programs(
         broken |= ladder.cache.find(program.key()) is not None and entry is None
         in_cache = entry is not None and path == entry.folder / program.name
         origin = entry.about.get("origin", "") if entry and in_cache else "installed" if path else ""
-        table.add_row(program.name, program.version, str(path or "missing"), origin)
+        rows.append((program.name, program.version, origin, str(path or "missing")))
     kubernetes = ladder.pins.releases["kubernetes"]
-    table.add_row("kubectl", f"near {kubernetes}", str(locate.kubectl(kubernetes)), "installed")
-    out.print(table)
+    rows.append(("kubectl", kubernetes, "installed, of about that version", str(locate.kubectl(kubernetes))))
+    widths = [max(map(len, column)) + 2 for column in zip(*rows, strict=True)]
+    for row in rows:
+        line = "".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        out.print(line.rstrip(), markup=False)
     if broken:
         raise ToolchainError("The cache is damaged.", fix="Run `labkit toolchain fetch`: it mends it.")
 
@@ -95,6 +97,18 @@ def which(name: Annotated[str, typer.Argument(help="A program, as `ls` names it.
 
 
 @app.command()
+def prune() -> None:
+    """Remove what other versions of the course left in the cache; what runs of it goes on running."""
+    ladder = toolchain.Ladder()
+    needed = {program.key() for program in ladder.pins.programs.values()}
+    with ladder.cache.writing(ladder.progress):
+        for entry in ladder.cache.entries():
+            if entry.key not in needed:
+                ladder.cache.remove(entry)
+                out.print(f"removed {entry.key}", markup=False)
+
+
+@app.command()
 def bundle(
     file: Annotated[Path, typer.Argument(help="Where to: a name that ends in .tar.zst or .tar.gz.")],
 ) -> None:
@@ -107,8 +121,7 @@ def bundle(
     ladder = toolchain.Ladder(progress=tell, use_installed=False)
     ladder.ensure(list(ladder.pins.programs))
     entries = [entry for p in ladder.pins.programs.values() if (entry := ladder.cached(p))]
-    wheels = Cache(toolchain.cache_root() / "wheels").entries()
-    digest = bundles.pack(file, [*entries, *wheels], tell)
+    digest = bundles.pack(file, [*entries, *_wheels(tell)], tell)
     out.print(f"{digest}  {file}", markup=False)
 
 
@@ -126,5 +139,15 @@ def install(
     added = bundles.install(file, toolchain.cache_root(), needed, progress.on(), sha256=sha256)
     for key in added:
         out.print(key, markup=False)
+        if "-cpython-" in key and f"-{sys.implementation.cache_tag}-" not in key:
+            err.print(f"{key}: packages for another Python; image builds with yours will need a network.")
     if not added:
         err.print("All of it was in the cache already.")
+
+
+def _wheels(tell: progress.Progress) -> list[Entry]:
+    """The cached packages for image builds, first of all those of the course's own image."""
+    requirements = CLUSTER / "images" / "model-server" / "requirements.txt"
+    if requirements.is_file():
+        toolchain.wheels(requirements, progress=tell)
+    return Cache(toolchain.cache_root() / "wheels").entries()

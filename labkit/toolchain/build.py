@@ -43,7 +43,8 @@ class Job:
     @property
     def title(self) -> str:
         """What people are told is going on."""
-        return "Building " + ", ".join(program.name for program in self.programs)
+        names = [program.name for program in self.programs]
+        return f"Building {', '.join(names[:2])}" + (f" and {len(names) - 2} more" if names[2:] else "")
 
     def command(self, verb: str, *options: str) -> list[str | Path]:
         """A Go command on the job's packages, with the flags that decide what comes out."""

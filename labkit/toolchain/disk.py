@@ -44,6 +44,8 @@ def guarded(folder: Path, what: str) -> Iterator[None]:
             cause = "The disk is full, or a limit on the size of files or on your quota was reached."
         elif error.errno in {errno.EACCES, errno.EPERM, errno.EROFS}:
             cause = f"You may not write to {folder}."
+        elif error.errno in {errno.ENOTDIR, errno.EEXIST}:
+            cause = f"{folder}, or what it lies in, is no folder."
         else:
             raise
         raise ToolchainError(f"{what} stopped: {error}.", cause=cause, fix=_FIX) from error

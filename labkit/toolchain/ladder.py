@@ -6,6 +6,7 @@ version (but for a folder that the user named: whoever names it, decides).
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -57,6 +58,10 @@ class Ladder:
             return None
         return entry
 
+    @property
+    def _downloads(self) -> Path:
+        return self.cache.root / ".downloads"
+
     def _named(self, names: Sequence[str]) -> list[Program]:
         unknown = sorted(set(names) - set(self.pins.programs))
         if unknown:
@@ -81,15 +86,16 @@ class Ladder:
         if missing and self.use_downloads:
             found |= self._downloaded(missing)
         missing = [p for p in missing if p.name not in found]
-        return found | self._built(missing) if missing else found
+        found |= self._built(missing) if missing else {}
+        shutil.rmtree(self._downloads, ignore_errors=True)  # parts of what came another way
+        return found
 
     def _downloaded(self, programs: Sequence[Program]) -> dict[str, Path]:
         found: dict[str, Path] = {}
-        folder = self.cache.root / ".downloads"
         for offer in download.offers(programs, self.progress):
             program = offer.program
             try:
-                file = download.fetch(offer, folder, self.progress)
+                file = download.fetch(offer, self._downloads, self.progress)
                 origin = f"downloaded from {offer.download.url}"
                 found[program.name] = self._kept(program, file, origin)
             except (ToolchainError, httpx.HTTPError) as error:

@@ -81,9 +81,9 @@ def _await(handle: int, path: Path, progress: Progress, patience: float) -> None
         task.advance(0, str(holder(path) or "another process"))
         return _try(handle, path)
 
+    who = holder(path) or "just started"
+    progress.note(f"Another process is filling the cache ({who}); waiting for it.")
     with progress.task("Waiting for the cache") as task:
-        who = holder(path) or "just started"
-        progress.note(f"Another process is filling the cache ({who}); waiting for it.")
         try:
             _wait.until(taken, f"the lock {path}", seconds=patience, every=0.2, last_seen=lambda: task.detail)
         except WaitTimeout as error:

@@ -85,12 +85,13 @@ class Silent:
 
 
 class Lines:
-    """Plain lines, at most one for every `every` seconds of a task: for logs and continuous integration."""
+    """Plain lines, one as a task begins and then one every `every` seconds: for logs and CI."""
 
     def __init__(self, stream: TextIO, *, every: float = 10.0) -> None:
         self._stream = stream
         self._every = every
-        self._last = time.monotonic()
+        self._last = 0.0
+        self._task: Task | None = None
 
     def line(self, text: str) -> None:
         """Print it at once."""
@@ -98,8 +99,8 @@ class Lines:
 
     def update(self, task: Task) -> None:
         """Print the status, now and then."""
-        if time.monotonic() - self._last >= self._every:
-            self._last = time.monotonic()
+        if task is not self._task or time.monotonic() - self._last >= self._every:
+            self._task, self._last = task, time.monotonic()
             self.line(f"  {task.status}")
 
     def end(self, _task: Task) -> None:

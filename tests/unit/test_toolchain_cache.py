@@ -127,6 +127,13 @@ def test_kill_9_of_the_holder_frees_the_lock(tmp_path: Path) -> None:
         _wait.until(lambda: lock.holder(path), "our name in the lock", seconds=5)
 
 
+def test_what_is_removed_is_gone(tmp_path: Path) -> None:
+    cache, entry = _filled(tmp_path)
+    with cache.writing(silent()):
+        cache.remove(entry)
+    assert [p.name for p in tmp_path.iterdir()] == [".lock"]
+
+
 def test_too_small_a_disk_is_told_before_the_work(tmp_path: Path) -> None:
     with pytest.raises(ToolchainError, match=r"Packing needs 1,000,000,000 MB .* are free") as told:
         disk.require(tmp_path / "not" / "yet", 1e9, "Packing")
@@ -159,5 +166,6 @@ def test_a_full_disk_in_the_middle_leaves_nothing(tmp_path: Path) -> None:
 
 def test_a_folder_that_is_none_of_ours_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(OSError, match="file"), Cache(tmp_path / "file" / "bin").writing(silent()):
+    with pytest.raises(ToolchainError) as told, Cache(tmp_path / "file" / "bin").writing(silent()):
         pass
+    assert "is no folder" in told.value.cause

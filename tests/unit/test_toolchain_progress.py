@@ -39,7 +39,7 @@ def test_a_log_gets_a_line_now_and_then() -> None:
         for _ in range(1000):
             task.advance(1)
     tell.note("done")
-    assert stream.getvalue() == "done\n"
+    assert stream.getvalue() == "  Building 0 %\ndone\n"
 
 
 def test_a_log_gets_every_line_that_is_due() -> None:
