@@ -13,6 +13,7 @@ import hashlib
 import os
 import shutil
 import tarfile
+import zlib
 from pathlib import Path, PurePosixPath
 from typing import IO, BinaryIO, cast
 
@@ -40,13 +41,13 @@ class Extraction:
             with tarfile.open(fileobj=cast("IO[bytes]", plain), mode="r|") as tar:
                 for member in tar:
                     self._member(tar, member)
-        except (tarfile.TarError, gzip.BadGzipFile, EOFError, UnicodeError) as error:
+            plain.drain()
+        except (tarfile.TarError, gzip.BadGzipFile, zlib.error, EOFError, UnicodeError) as error:
             raise ImageError(
                 f"The layer is not a readable archive: {error}.",
                 cause="It was cut short, or it is compressed with something else than gzip.",
                 fix="Pull it again; or push the image with gzip layers.",
             ) from error
-        plain.drain()
         return plain.digest
 
     def _member(self, tar: tarfile.TarFile, member: tarfile.TarInfo) -> None:

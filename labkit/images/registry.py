@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import io
+import os
 import re
 import ssl
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -88,7 +90,8 @@ class Registry:
         headers = {**call.headers, **(self._header if own else {})}
         try:
             address = URL(url, encoded=True)
-            return await self._session.request(call.method, address, headers=headers, data=call.data)
+            body = io.BytesIO(call.data) if call.data is not None else None
+            return await self._session.request(call.method, address, headers=headers, data=body)
         except (aiohttp.ClientError, TimeoutError) as error:
             raise self._unreachable(call, error) from error
 
@@ -181,8 +184,9 @@ def _reason(error: Exception, host: str) -> tuple[str, str]:
         why = f"tls: failed to verify certificate: {error.__cause__ or error}"
         return why, "Trust the CA of this registry, or use the lab's own registry."
     if isinstance(error, aiohttp.ClientConnectorError):
+        why = os.strerror(error.errno).lower() if error.errno else str(error)
         return (
-            f"dial tcp {host}: connect: {error.strerror or error}",
+            f"dial tcp {host}: connect: {why}",
             "Start the lab (`labkit up`) and try again.",
         )
     if isinstance(error, TimeoutError):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import datetime
+import datetime as dt
 import ipaddress
 import os
 import socket
@@ -106,7 +106,7 @@ def registry(folder: Path) -> Iterator[LabRegistry]:
     )
     (folder / "config.yml").write_text(text)
     program = ensure(["registry"])["registry"]
-    argv = [program, "serve", folder / "config.yml"]
+    argv: list[str | Path] = [program, "serve", folder / "config.yml"]
     process = _proc.popen(argv, log=folder / "log", env={**os.environ, **distribution.ENVIRONMENT})
     mirror = Mirror(HOST, f"https://127.0.0.1:{port}", str(folder / "tls.crt"))
     try:
@@ -135,7 +135,7 @@ def _free_port() -> int:
 def _certificate(folder: Path) -> None:
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "registry.lab")])
-    now = datetime.datetime.now(datetime.UTC)
+    now = dt.datetime.now(dt.UTC)
     hosts = [x509.DNSName("registry.lab"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
     certificate = (
         x509.CertificateBuilder()
@@ -143,8 +143,8 @@ def _certificate(folder: Path) -> None:
         .issuer_name(name)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(hours=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
+        .not_valid_before(now - dt.timedelta(hours=1))
+        .not_valid_after(now + dt.timedelta(days=1))
         .add_extension(x509.SubjectAlternativeName(hosts), critical=False)
         .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
         .sign(key, hashes.SHA256())

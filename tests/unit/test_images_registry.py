@@ -1,0 +1,250 @@
+"""Push and pull against the real registry, over TLS, with its login."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from labkit.errors import ImageError
+from labkit.images import blocking
+from labkit.images.build import Request, build
+from labkit.images.credentials import Credentials, Login
+from labkit.images.failure import (
+    Corrupt,
+    HostUnreachable,
+    NotFound,
+    RegistryError,
+    Unauthorized,
+    pull_message,
+)
+from labkit.images.pull import Progress, pull, remote_digest
+from labkit.images.push import Pushed, check_login, push
+from labkit.images.reference import Reference, parse
+from labkit.images.registry import Mirror
+from labkit.images.rootfs import RunnableImage
+from labkit.images.store import Store
+from tests.unit.images_world import FILES, HOST, LabRegistry, built, registry, write
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabRegistry]:
+    with registry(tmp_path_factory.mktemp("registry")) as running:
+        yield running
+
+
+@pytest.fixture
+def context(tmp_path: Path) -> Path:
+    return write(tmp_path / "context", FILES)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path / "mine")
+
+
+@pytest.fixture
+def ref(request: pytest.FixtureRequest) -> Reference:
+    """A repository of its own for each test."""
+    return parse(f"{HOST}/{request.node.name.partition('[')[0]}:v1")
+
+
+class Seen(list[Progress]):
+    """What was reported, and the last word on each blob."""
+
+    @property
+    def ends(self) -> dict[str, str]:
+        return {one.digest: one.status for one in self}
+
+
+def pushed(lab: LabRegistry, store: Store, ref: Reference, seen: Seen | None = None) -> Pushed:
+    tell = (seen if seen is not None else Seen()).append
+    job = push(ref, store=store, mirrors=[lab.mirror], credentials=lab.credentials, on_progress=tell)
+    return blocking.run(job)
+
+
+def pulled(lab: LabRegistry, store: Store, ref: Reference, login: Login | None = None) -> RunnableImage:
+    credentials = Credentials({HOST: login}) if login else lab.credentials
+    return blocking.run(pull(ref, store=store, mirrors=[lab.mirror], credentials=credentials))
+
+
+def test_what_is_pushed_is_what_is_pulled(
+    lab: LabRegistry, store: Store, context: Path, ref: Reference, tmp_path: Path
+) -> None:
+    image = built(context, store, str(ref)).image
+    assert pushed(lab, store, ref).digest == image.digest
+    other = Store(tmp_path / "node")
+    runnable = pulled(lab, other, ref)
+    assert runnable.digest == image.digest
+    assert runnable.config == image.config
+    assert (runnable.base, runnable.size_bytes) == ("python:3.11-slim", image.size_bytes)
+    assert (runnable.rootfs / "app/server/__main__.py").read_text() == "print('serving')\n"
+    assert pulled(lab, other, ref.at(image.digest)).rootfs == runnable.rootfs
+    asked = remote_digest(ref, mirrors=[lab.mirror], credentials=lab.credentials)
+    assert blocking.run(asked) == image.digest
+
+
+def test_a_second_push_sends_no_layer_and_a_changed_line_sends_one(
+    lab: LabRegistry, store: Store, context: Path, ref: Reference
+) -> None:
+    image = built(context, store, str(ref)).image
+    assert pushed(lab, store, ref).layers_sent == len(image.manifest.layers)
+    seen = Seen()
+    again = pushed(lab, store, ref, seen)
+    assert (again.layers_sent, again.bytes_sent) == (0, 0)
+    assert set(seen.ends.values()) == {"Layer already exists"}
+    write(context, {"server/__main__.py": "print('serving better')\n"})
+    changed = built(context, store, str(ref)).image
+    seen = Seen()
+    assert pushed(lab, store, ref, seen).layers_sent == 1
+    assert seen.ends[changed.manifest.layers[-1].digest] == "Pushed"
+
+
+def test_a_second_pull_moves_nothing_but_the_manifest(
+    lab: LabRegistry, store: Store, context: Path, ref: Reference
+) -> None:
+    built(context, store, str(ref))
+    pushed(lab, store, ref)
+    seen = Seen()
+    job = pull(
+        str(ref), store=store, mirrors=[lab.mirror], credentials=lab.credentials, on_progress=seen.append
+    )
+    blocking.run(job)
+    assert set(seen.ends.values()) == {"Already exists"}
+
+
+def test_a_layer_of_several_chunks(
+    lab: LabRegistry, store: Store, context: Path, ref: Reference, tmp_path: Path
+) -> None:
+    (context / "weights").write_bytes(random.Random(1).randbytes(20_000_000))
+    (context / "Dockerfile").write_text("FROM scratch\nCOPY weights /\n")
+    built(context, store, str(ref))
+    seen = Seen()
+    pushed(lab, store, ref, seen)
+    assert sum(one.status == "Pushing" for one in seen) > 2
+    got = pulled(lab, Store(tmp_path / "node"), ref).rootfs / "weights"
+    assert got.read_bytes() == (context / "weights").read_bytes()
+
+
+@pytest.mark.parametrize("login", [Login("learner", "sesame, shut"), Login("nobody", "open sesame")])
+def test_a_wrong_login(lab: LabRegistry, store: Store, ref: Reference, login: Login) -> None:
+    with pytest.raises(Unauthorized) as caught:
+        pulled(lab, store, ref, login)
+    assert f"refused the login of `{login.username}`" in caught.value.what
+    said = pull_message(ref, caught.value)
+    assert said.startswith(f'failed to pull and unpack image "{ref}": failed to resolve reference "{ref}": ')
+    assert said.endswith("401 Unauthorized")
+    assert login.password not in str(caught.value)
+
+
+def test_no_login(lab: LabRegistry, store: Store, context: Path, ref: Reference) -> None:
+    built(context, store, str(ref))
+    with pytest.raises(Unauthorized, match="wants a login") as caught:
+        blocking.run(pull(ref, store=store, mirrors=[lab.mirror]))
+    assert "no basic auth credentials" in caught.value.detail
+    with pytest.raises(Unauthorized):
+        blocking.run(push(ref, store=store, mirrors=[lab.mirror]))
+
+
+def test_logins_are_tried_in_turn(lab: LabRegistry, store: Store, context: Path, ref: Reference) -> None:
+    built(context, store, str(ref))
+    pushed(lab, store, ref)
+    both = Credentials({HOST: lab.login, f"{HOST}/{ref.path}": Login("old", "login")})
+    blocking.run(pull(ref, store=store, mirrors=[lab.mirror], credentials=both))
+
+
+def test_a_login_is_asked_for_before_it_is_kept(lab: LabRegistry) -> None:
+    blocking.run(check_login(HOST, lab.login, mirrors=[lab.mirror]))
+    with pytest.raises(Unauthorized):
+        blocking.run(check_login(HOST, Login("learner", "sesame, shut"), mirrors=[lab.mirror]))
+
+
+@pytest.mark.parametrize("version", [":nothing", "@sha256:" + "0" * 64])
+def test_what_was_never_pushed(lab: LabRegistry, store: Store, version: str) -> None:
+    ref = parse(f"{HOST}/never-pushed{version}")
+    with pytest.raises(NotFound) as caught:
+        pulled(lab, store, ref)
+    assert pull_message(ref, caught.value).endswith(f"{ref}: not found")
+    assert caught.value.grpc_code == "NotFound"
+
+
+def test_a_host_without_a_name(store: Store) -> None:
+    ref = parse("no-such-host.invalid/a:v1")
+    with pytest.raises(HostUnreachable) as caught:
+        blocking.run(pull(ref, store=store))
+    assert "lookup no-such-host.invalid: no such host" in pull_message(ref, caught.value)
+
+
+def test_nobody_listens(store: Store) -> None:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        ref = parse(f"127.0.0.1:{one.getsockname()[1]}/a:v1")
+        with pytest.raises(HostUnreachable) as caught:
+            blocking.run(pull(ref, store=store))
+    assert "connect: connection refused" in caught.value.detail
+
+
+def test_a_certificate_that_nobody_signed(lab: LabRegistry, store: Store, ref: Reference) -> None:
+    with pytest.raises(HostUnreachable, match="certificate"):
+        blocking.run(pull(ref, store=store, mirrors=[Mirror(HOST, lab.mirror.url)]))
+
+
+def test_a_registry_that_hands_out_other_bytes(
+    lab: LabRegistry, store: Store, context: Path, ref: Reference, tmp_path: Path
+) -> None:
+    image = built(context, store, str(ref)).image
+    pushed(lab, store, ref)
+    layer = image.manifest.layers[-1]
+    hexa = layer.digest.removeprefix("sha256:")
+    kept = lab.root / "docker/registry/v2/blobs/sha256" / hexa[:2] / hexa / "data"
+    good = kept.read_bytes()
+    kept.write_bytes(good[:-1] + bytes([good[-1] ^ 1]))
+    node = Store(tmp_path / "node")
+    try:
+        with pytest.raises(Corrupt, match="Digest mismatch"):
+            pulled(lab, node, ref)
+    finally:
+        kept.write_bytes(good)
+    assert node.find(ref) is None
+    assert not node.blobs.has(layer.digest)
+    assert pulled(lab, node, ref).digest == image.digest
+
+
+def test_many_pulls_at_once_move_each_blob_once(
+    lab: LabRegistry, store: Store, context: Path, ref: Reference, tmp_path: Path
+) -> None:
+    built(context, store, str(ref))
+    pushed(lab, store, ref)
+    node, seen = Store(tmp_path / "node"), Seen()
+
+    async def several() -> list[RunnableImage]:
+        jobs = (
+            pull(ref, store=node, mirrors=[lab.mirror], credentials=lab.credentials, on_progress=seen.append)
+            for _ in range(5)
+        )
+        return await asyncio.gather(*jobs)
+
+    images = blocking.run(several())
+    assert len({image.rootfs for image in images}) == 1
+    complete = [one.digest for one in seen if one.status == "Pull complete"]
+    assert len(complete) == len(set(complete))
+
+
+def test_build_and_pull_inside_of_a_running_loop(
+    lab: LabRegistry, store: Store, context: Path, ref: Reference
+) -> None:
+    async def cell() -> str:
+        build(Request(context, ref), store)
+        return pushed(lab, store, ref).digest
+
+    assert asyncio.run(cell()) == store.get(ref).digest
+
+
+def test_an_image_that_is_not_here_is_not_pushed(lab: LabRegistry, store: Store, ref: Reference) -> None:
+    with pytest.raises(ImageError, match="There is no image") as caught:
+        pushed(lab, store, ref)
+    assert not isinstance(caught.value, RegistryError)
