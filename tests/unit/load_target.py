@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import socket
+import ssl
 import sys
 import threading
 from collections.abc import Iterator
@@ -24,7 +25,8 @@ MODEL_SERVER = Path(__file__).parents[2] / "cluster/images/model-server"
 class FaultyServer:
     """`/<mode>/v1/completions`: whole, uncounted, broken, error, full (503), mute, reset, garbage."""
 
-    def __init__(self) -> None:
+    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
+        self._tls = tls
         self.connections: set[object] = set()
         self.bodies: list[dict[str, object]] = []
         self.port = 0
@@ -33,7 +35,7 @@ class FaultyServer:
         self._stop = asyncio.Event()
 
     def url(self, mode: str) -> str:
-        return f"http://127.0.0.1:{self.port}/{mode}"
+        return f"http{'s' if self._tls else ''}://127.0.0.1:{self.port}/{mode}"
 
     @contextmanager
     def running(self) -> Iterator[FaultyServer]:
@@ -53,7 +55,7 @@ class FaultyServer:
         app.router.add_post("/{mode}/v1/completions", self._complete)
         runner = web.AppRunner(app, shutdown_timeout=0)
         await runner.setup()
-        site = web.TCPSite(runner, "127.0.0.1", 0)
+        site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=self._tls)
         await site.start()
         self.port = runner.addresses[0][1]
         self._ready.set()
