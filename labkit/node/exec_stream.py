@@ -17,7 +17,6 @@ import signal
 import struct
 import subprocess  # noqa: TID251 - for PIPE; processes are started by labkit._proc
 import termios
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,6 +30,7 @@ PROTOCOLS = ("v5.channel.k8s.io", "v4.channel.k8s.io")
 
 STDIN, STDOUT, STDERR, ERROR, RESIZE, CLOSE = 0, 1, 2, 3, 4, 255
 _CHUNK = 32 * 1024
+_TIOCSPTLCK, _TIOCGPTPEER = 0x40045431, 0x5441  # Linux: unlock a terminal, open its other end
 
 
 @dataclass(frozen=True)
@@ -76,19 +76,19 @@ class _Process:
     async def start(cls, container: RunningContainer, options: ExecOptions) -> _Process:
         argv = await exec_argv(container, options.command)
         if options.tty:
-            return await cls._start_on_terminal(argv, container.env)
+            return await cls._start_on_terminal(container, argv)
         process = await _proc.start(
             argv, stdin=subprocess.PIPE if options.stdin else subprocess.DEVNULL, env=container.env
         )
         return cls(process, None)
 
     @classmethod
-    async def _start_on_terminal(cls, argv: list[str], env: Mapping[str, str]) -> _Process:
-        ours, theirs = os.openpty()
+    async def _start_on_terminal(cls, container: RunningContainer, argv: list[str]) -> _Process:
+        ours, theirs = _open_terminal(container)
         words = ["/usr/bin/setsid", "--ctty", "--wait", *argv]  # makes it the controlling terminal
         try:
             process = await _proc.start(
-                words, stdin=theirs, stdout=theirs, stderr=theirs, env={"TERM": "xterm", **env}
+                words, stdin=theirs, stdout=theirs, stderr=theirs, env={"TERM": "xterm", **container.env}
             )
         except BaseException:
             os.close(ours)
@@ -127,6 +127,19 @@ class _Process:
             os.close(self.terminal)
         code = await self.process.wait()
         return 128 - code if code < 0 else code
+
+
+def _open_terminal(container: RunningContainer) -> tuple[int, int]:
+    """A new terminal, our end and the program's; the container's own, so that it has a name in there."""
+    if not container.isolated:
+        return os.openpty()
+    ours = os.open(f"/proc/{container.pid}/root/dev/pts/ptmx", os.O_RDWR | os.O_NOCTTY)
+    try:
+        fcntl.ioctl(ours, _TIOCSPTLCK, struct.pack("i", 0))
+        return ours, fcntl.ioctl(ours, _TIOCGPTPEER, os.O_RDWR | os.O_NOCTTY)
+    except OSError:
+        os.close(ours)
+        raise
 
 
 async def serve(

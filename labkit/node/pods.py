@@ -95,5 +95,5 @@ async def exec_argv(container: RunningContainer, command: Sequence[str]) -> list
         raise ProcessLookupError(f"container {container.name} is not running")
     if not container.isolated:
         return list(command)
-    enter = ["/usr/bin/nsenter", "-t", str(container.pid), "-U", "-m", "-p", "-i", "-u"]
+    enter = ["/usr/bin/nsenter", "-t", str(container.pid), "-U", "-m", "-p", "-i", "-u", "-w"]
     return [*enter, "--preserve-credentials", "--", *command]
