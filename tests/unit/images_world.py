@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import datetime as dt
 import ipaddress
 import os
 import socket
 import ssl
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import httpx
@@ -153,3 +154,53 @@ def _certificate(folder: Path) -> None:
     plain = serialization.NoEncryption()
     pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, plain)
     (folder / "tls.key").write_bytes(pem)
+
+
+class BrokenLine:
+    """A TCP relay that cuts a connection once it has carried `after` bytes, once each time it is armed."""
+
+    def __init__(self, target: Mirror, after: int) -> None:
+        self._port = int(target.url.rpartition(":")[2])
+        self._after, self._armed_at = after, 0
+        self._armed = True
+        self.carried, self.broken = 0, 0
+        self.mirror = target
+
+    def rearm(self) -> None:
+        """Cut one more connection, `after` bytes from now."""
+        self._armed, self._armed_at = True, self.carried
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Carry one connection in both directions."""
+        far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self._port)
+        ends = (writer, far_writer)
+        await asyncio.gather(self._carry(reader, far_writer, ends), self._carry(far_reader, writer, ends))
+
+    async def _carry(
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        ends: tuple[asyncio.StreamWriter, ...],
+    ) -> None:
+        with contextlib.suppress(ConnectionError):
+            while data := await reader.read(65536):
+                self.carried += len(data)
+                if self._armed and self.carried - self._armed_at > self._after:
+                    self._armed = False
+                    self.broken += 1
+                    for end in ends:
+                        end.transport.abort()
+                    return
+                writer.write(data)
+                await writer.drain()
+        writer.close()
+
+
+@contextlib.asynccontextmanager
+async def broken_line(target: Mirror, *, after: int) -> AsyncIterator[BrokenLine]:
+    """A way to a registry that breaks."""
+    line = BrokenLine(target, after)
+    server = await asyncio.start_server(line.serve, "127.0.0.1", 0)
+    line.mirror = replace(target, url=f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+    async with server:
+        yield line

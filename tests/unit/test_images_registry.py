@@ -28,7 +28,7 @@ from labkit.images.reference import Reference, parse
 from labkit.images.registry import Mirror
 from labkit.images.rootfs import RunnableImage
 from labkit.images.store import Store
-from tests.unit.images_world import FILES, HOST, LabRegistry, built, registry, write
+from tests.unit.images_world import FILES, HOST, LabRegistry, broken_line, built, registry, write
 
 
 @pytest.fixture(scope="module")
@@ -128,6 +128,34 @@ def test_a_layer_of_several_chunks(
     assert sum(one.status == "Pushing" for one in seen) > 2
     got = pulled(lab, Store(tmp_path / "node"), ref).rootfs / "weights"
     assert got.read_bytes() == (context / "weights").read_bytes()
+
+
+def test_a_transfer_that_breaks_goes_on_from_there(
+    lab: LabRegistry, store: Store, context: Path, ref: Reference, tmp_path: Path
+) -> None:
+    (context / "weights").write_bytes(random.Random(2).randbytes(20_000_000))
+    (context / "Dockerfile").write_text("FROM scratch\nCOPY weights /\n")
+    image = built(context, store, str(ref)).image
+    node, seen = Store(tmp_path / "node"), Seen()
+
+    async def there_and_back() -> None:
+        async with broken_line(lab.mirror, after=12_000_000) as line:
+            await push(ref, store=store, mirrors=[line.mirror], credentials=lab.credentials)
+            sent = line.carried
+            line.rearm()
+            await pull(
+                ref,
+                store=node,
+                mirrors=[line.mirror],
+                credentials=lab.credentials,
+                on_progress=seen.append,
+            )
+        assert line.broken == 2
+        assert image.size_bytes <= sent < 1.9 * image.size_bytes
+        assert image.size_bytes <= line.carried - sent < 1.3 * image.size_bytes
+
+    blocking.run(there_and_back())
+    assert node.get(ref).digest == image.digest
 
 
 @pytest.mark.parametrize("login", [Login("learner", "sesame, shut"), Login("nobody", "open sesame")])
