@@ -21,6 +21,7 @@ from labkit.errors import BadInput, LabError
 from labkit.evidence import Series, Timeline, Verdict, could_not_run
 from labkit.evidence.reads import read
 from labkit.evidence.recording import Recording, in_lab_time
+from labkit.evidence.served import requests_by_pod
 from labkit.kube.client import Kube, Which
 from labkit.kube.objects import KubeObject
 from labkit.load import Closed, Load, LoadResult, Open, Running
@@ -98,6 +99,11 @@ class Lab:
         gone = self.kube.delete(*targets)
         notebook.show(Note("\n".join(f"{name} deleted" for name in gone) or "nothing to delete"))
 
+    def scale(self, target: str, *, replicas: int) -> None:
+        """`kubectl scale`: the number of replicas, by hand."""
+        self.kube.scale(target, replicas=replicas)
+        notebook.show(Note(f"{target} scaled to {replicas}"))
+
     def show(self, what: str, *, selector: str | None = None) -> None:
         """`kubectl get` for a kind, `kubectl describe` for one object, and `nodes` with their GPUs."""
         if "/" in what:
@@ -144,6 +150,10 @@ class Lab:
         """Start a load on the model server and go on; `lab.watch(…, until=running)` follows it."""
         options = {"url": self.url(), "clock": self.clock, "seed": self.session.seed, **options}
         return start_load(Load(shape=shape, **options), course.out("load"))
+
+    def requests_by_pod(self, running: Running, *, seconds: float) -> dict[str, int]:
+        """Who answers a running load in the next lab `seconds`; ends the load."""
+        return requests_by_pod(running, self.pods(), seconds=seconds)
 
     def metrics(self, promql: str, *, since: float | None = None) -> Rows | tuple[Series, ...]:
         """PromQL: what each series says now, or its course over the last `since` lab seconds."""

@@ -8,6 +8,7 @@ from typing import Any
 
 from labkit.checks.check import Check, Finding, dig, matches, number, numbers
 from labkit.evidence import Series, Timeline
+from labkit.load.results import LoadResult
 
 LESSON_HPA = {
     "apiVersion": "autoscaling/v2",
@@ -138,6 +139,25 @@ def scale_in(timeline: Timeline) -> Finding:
     return Finding(passed=back and waited >= STABILIZATION - 45, observed=observed)
 
 
+def no_failures(load: LoadResult) -> Finding:
+    """Every request was answered; a load whose generator was starved proves nothing."""
+    total, failed = len(load.rows), load.failures()
+    kinds = ", ".join(f"{count} {kind}" for kind, count in failed.items())
+    observed = f"{total} requests, {sum(failed.values())} failed" + (f" ({kinds})" if kinds else "")
+    if load.doubts:
+        return Finding(passed=False, observed="; ".join([observed, *load.doubts]), inconclusive=True)
+    return Finding(passed=total > 0 and not failed, observed=observed)
+
+
+def behavior(plain: Timeline, behavior: Timeline) -> Finding:
+    """The first step of an HPA with `behavior` is larger: 4 pods at once instead of at most 4 in all."""
+    paths = [_way_up(run.one("desired")) for run in (plain, behavior)]
+    observed = f"without: {_shown(paths[0])}; with: {_shown(paths[1])}"
+    if any(len(path) < 2 for path in paths):
+        return Finding(passed=False, observed=observed, hint="One of the two runs never scaled out.")
+    return Finding(passed=paths[0][0] == paths[1][0] == 2 and paths[1][1] > paths[0][1], observed=observed)
+
+
 def keep_alive(kept: Any, fresh: Any) -> Finding:
     """Requests by pod: with kept connections the new pods get none, with fresh ones they get their share."""
     if not (isinstance(kept, Mapping) and isinstance(fresh, Mapping) and kept and fresh):
@@ -180,7 +200,11 @@ def _way_up(desired: Series) -> list[float]:
 
 
 def _path(series: Series) -> str:
-    return " → ".join(f"{v:g}" for _, v in series.steps()) or "never seen"
+    return _shown([v for _, v in series.steps()])
+
+
+def _shown(values: Sequence[float]) -> str:
+    return " → ".join(f"{v:g}" for v in values) or "never seen"
 
 
 CHECKS: Sequence[Check] = (
@@ -239,6 +263,25 @@ CHECKS: Sequence[Check] = (
         "back to 2 replicas, not before 300 lab seconds of quiet",
         "The HPA takes the highest recommendation of the last 300 s: wait longer, or look for late requests.",
         scale_in,
+    ),
+    Check(
+        "05.no-failures",
+        "not one request failed while pods came and went",
+        "Which kind? `refused` and `reset` mean traffic before a pod was ready, or too long after.",
+        no_failures,
+    ),
+    Check(
+        "05.behavior",
+        "from 2 replicas, the first step is larger with `behavior` than without",
+        "Both runs must begin at 2 replicas and meet the same burst.",
+        behavior,
+    ),
+    Check(
+        "05.mended",
+        "llm-hpa reads its metric again: ScalingActive is True",
+        "Ask hop 5 for the list of names: lab.raw('/apis/custom.metrics.k8s.io/v1beta2').",
+        scaling_active,
+        {"hpa": "hpa/llm-hpa"},
     ),
     Check(
         "05.keep-alive",

@@ -14,7 +14,9 @@ from labkit.cli.console import err, out
 from labkit.errors import BadInput
 from labkit.providers import catalog
 
-app = typer.Typer(help="Run the course's notebooks without a browser.", no_args_is_help=True)
+app = typer.Typer(
+    name="notebooks", help="Run the course's notebooks without a browser.", no_args_is_help=True
+)
 
 
 @app.callback()

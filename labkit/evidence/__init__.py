@@ -1,6 +1,17 @@
 """What was seen while a notebook ran: series over lab time, their recorder, and what a check found."""
 
+from labkit.evidence.quantity import average_of, quantity
 from labkit.evidence.timeline import Event, Series, Timeline
 from labkit.evidence.verdict import MIME, RUN_MIME, Verdict, could_not_run
 
-__all__ = ["MIME", "RUN_MIME", "Event", "Series", "Timeline", "Verdict", "could_not_run"]
+__all__ = [
+    "MIME",
+    "RUN_MIME",
+    "Event",
+    "Series",
+    "Timeline",
+    "Verdict",
+    "average_of",
+    "could_not_run",
+    "quantity",
+]

@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from typing import Self
 
 from labkit.errors import ClusterError, Refused
+from labkit.evidence.quantity import average_of
 from labkit.evidence.timeline import Event, Series, Timeline
 from labkit.kube.client import Kube
 from labkit.kube.objects import KubeObject
 
 EVERY = 0.25  # real seconds between two looks
-SUFFIXES = {"m": 1e-3, "k": 1e3, "M": 1e6, "": 1.0}
 
 
 @dataclass(frozen=True)
@@ -102,15 +102,3 @@ class Recorder:
             if error.reason == "NotFound":
                 return None
             raise
-
-
-def average_of(hpa: KubeObject | None) -> float | None:
-    """The average of its `Pods` metric that the HPA saw at its last look; None before the first."""
-    value = hpa.at("status.currentMetrics.0.pods.current.averageValue") if hpa else None
-    return None if value is None else quantity(str(value))
-
-
-def quantity(text: str) -> float:
-    """A Kubernetes quantity as a number: `12500m` is 12.5."""
-    suffix = text[-1] if text[-1:] in SUFFIXES else ""
-    return float(text.removesuffix(suffix)) * SUFFIXES[suffix]

@@ -15,11 +15,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import nbformat
 import papermill
 from papermill.exceptions import PapermillExecutionError
 from traitlets.config import Config
 
 from labkit.notebooks import record
+from labkit.notebooks.answers import for_learners
 from labkit.notebooks.pages import write_page
 from labkit.notebooks.record import Record
 from labkit.notebooks.strip import read
@@ -66,12 +68,21 @@ def run_one(path: Path, plan: Plan, progress: Progress = quiet) -> Record:
     return found
 
 
+def _as_asked(path: Path, plan: Plan, folder: Path) -> Path:
+    """The notebook itself, or a copy without solutions where exercises are asked for."""
+    if plan.parameters.get("ANSWERS") != "exercises":
+        return path
+    copy = folder / path.name
+    nbformat.write(for_learners(read(path)), copy)
+    return copy
+
+
 def _execute(path: Path, target: Path, plan: Plan, on_cell: Callable[..., None]) -> None:
     with warnings.catch_warnings(), tempfile.TemporaryDirectory(prefix="labkit-") as sockets:
         # papermill 2.7 names its own future changes; they are not about our notebooks.
         warnings.filterwarnings("ignore", category=DeprecationWarning, module=r"papermill\..*")
         papermill.execute_notebook(
-            str(path),
+            str(_as_asked(path, plan, Path(sockets))),
             str(target),
             parameters=plan.parameters,
             kernel_name=KERNEL,

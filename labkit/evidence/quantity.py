@@ -1,0 +1,19 @@
+"""Numbers as Kubernetes writes them, and the one that the HPA shows. Refuses binary suffixes (Ki, Mi)."""
+
+from __future__ import annotations
+
+from labkit.kube.objects import KubeObject
+
+SUFFIXES = {"m": 1e-3, "k": 1e3, "M": 1e6, "G": 1e9}
+
+
+def average_of(hpa: KubeObject | None) -> float | None:
+    """The average of its `Pods` metric that the HPA saw at its last look; None before the first."""
+    value = hpa.at("status.currentMetrics.0.pods.current.averageValue") if hpa else None
+    return None if value is None else quantity(str(value))
+
+
+def quantity(text: str) -> float:
+    """A Kubernetes quantity as a number: `12500m` is 12.5."""
+    number, factor = (text[:-1], SUFFIXES[text[-1]]) if text[-1:] in SUFFIXES else (text, 1.0)
+    return float(number) * factor

@@ -1,0 +1,24 @@
+"""Which pods answer a load that runs. Refuses to count what was sent before it was asked to look."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from labkit import _wait
+from labkit.load import Running
+
+
+def requests_by_pod(running: Running, pods: Sequence[str], *, seconds: float) -> dict[str, int]:
+    """Answers by pod to requests sent in the next `seconds` lab seconds, 0 where none; then ends the load."""
+    since = running.progress().t
+    clock = running.load.clock
+    _wait.until(
+        lambda: not running.alive or running.progress().t >= since + seconds,
+        f"{seconds:g} lab seconds of load",
+        seconds=seconds / clock + 60,
+        last_seen=lambda: str(running.progress()),
+    )
+    rows = running.stop().rows
+    answered = Counter(row.pod for row in rows if row.ok and row.sent >= since)
+    return {pod: answered[pod] for pod in pods}
