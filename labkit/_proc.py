@@ -125,6 +125,12 @@ def popen(
             os.close(out)
 
 
+def detach(argv: Sequence[str | Path], *, log: Path, env: Mapping[str, str], pass_fds: Sequence[int]) -> None:
+    """Start a process that outlives us; the system's first process takes its exit status, not we."""
+    shell = ("/bin/sh", "-c", '"$@" &', "sh", *argv)
+    popen(shell, log=log, env=env, pass_fds=pass_fds).wait()
+
+
 def piped(argv: Sequence[str | Path], *, env: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
     """Start a child whose standard output we read line by line; the caller ends it."""
     return subprocess.Popen(

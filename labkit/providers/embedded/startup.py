@@ -81,7 +81,7 @@ class Startup:
         argv = (*PYTHON, "labkit.providers.embedded.supervisor", str(self.layout.dir))
         log = self.layout.log("supervisor")
         try:
-            _proc.popen(argv, log=log, env=env, pass_fds=(control_read, reports_write))
+            _proc.detach(argv, log=log, env=env, pass_fds=(control_read, reports_write))
         finally:
             os.close(control_read)
             os.close(reports_write)
