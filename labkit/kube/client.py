@@ -186,9 +186,9 @@ class Kube:
         """Make the namespace with labkit's label and Pod Security levels; True where it is new."""
         return namespaces.ensure(self.api, name or self.namespace)
 
-    def delete_namespace(self, name: str = "", *, seconds: float = 60) -> None:
-        """Delete a namespace that labkit made, and wait until it is gone."""
-        namespaces.delete(self.api, name or self.namespace, seconds=seconds)
+    def delete_namespace(self, name: str = "", *, seconds: float = 60, wait: bool = True) -> None:
+        """Delete a namespace that labkit made; to wait until it is gone takes 5 real seconds or more."""
+        namespaces.delete(self.api, name or self.namespace, seconds=seconds if wait else 0)
 
     def _until(self, condition: conditions.Condition, resource: Resource, seconds: float) -> None:
         last: list[KubeObject] = []

@@ -51,4 +51,6 @@ def namespace(cluster: Embedded) -> Iterator[Kube]:
     kube = Kube(cluster.kubeconfig(), namespace=f"t-{uuid.uuid4().hex[:8]}")
     kube.ensure_namespace()
     yield kube
-    kube.delete_namespace()
+    # The GPUs must be free for the next test; the namespace itself may take its time (5 s at the least).
+    kube.kubectl("delete", "hpa,deployment,replicaset,pod", "--all", "--grace-period=1", "--wait=true")
+    kube.delete_namespace(wait=False)
