@@ -31,6 +31,7 @@ MERGE = "application/merge-patch+json"
 APPLY = "application/apply-patch+yaml"
 
 _ANSWER_WITHIN = aiohttp.ClientTimeout(total=15)
+_CONNECTIONS = 10  # a burst waits its turn: a TLS handshake costs more than ten requests
 _WATCH_SECONDS = 290  # the server ends a watch after this; it is opened again where it stood
 _NETWORK = (aiohttp.ClientConnectionError, aiohttp.ClientPayloadError, asyncio.TimeoutError, OSError)
 
@@ -107,7 +108,7 @@ class Api:
                 fix="`labkit down`, then `labkit up` writes it anew",
             ) from error
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(ssl=self.tls, limit=0, keepalive_timeout=120),
+            connector=aiohttp.TCPConnector(ssl=self.tls, limit=_CONNECTIONS, keepalive_timeout=120),
             headers={"Accept": "application/json", "User-Agent": "labkit-node"},
         )
 

@@ -113,17 +113,25 @@ async def start(box: Sandbox, *, folder: Path, log: Path, lab_dir: Path) -> Run:
 
 
 async def started(monitor: subprocess.Popen[bytes], *, folder: Path, log: Path, began: float) -> Run:
-    """Wait until the status file names the container's pid."""
+    """Wait until the container's own program runs (or has run already)."""
     pause = 0.002
     while True:
         pid = _status(folder).get("child-pid")
-        if pid is not None:
+        if pid is not None and _executed(pid):
             (folder / "born").write_text(str(processes.started(pid) or 0.0))
             return Run(folder, log, pid, began, monitor)
-        if monitor.poll() is not None and _status(folder).get("child-pid") is None:
+        if monitor.poll() is not None and "exit-code" not in _status(folder):
             raise StartFailure(_refusal(_last_words(log)))
         await asyncio.sleep(pause)
         pause = min(pause * 1.5, 0.05)
+
+
+def _executed(pid: int) -> bool:
+    """Whether the process is past bubblewrap's preparations; it names its pid before they are done."""
+    try:
+        return Path(f"/proc/{pid}/comm").read_text() != "bwrap\n"
+    except (FileNotFoundError, ProcessLookupError):
+        return True
 
 
 def adopt(folder: Path, log: Path, container_id: str) -> Run | None:

@@ -21,6 +21,7 @@ Json = dict[str, Any]
 _REMEMBERED = 4096
 _QUEUED = 2000
 _BURST = 25
+_YIELD = 0.1  # real seconds: starting containers comes before telling of it
 _REFILL_SECONDS = 300.0  # lab seconds for one more event
 
 
@@ -97,6 +98,7 @@ class Recorder:
         """Send for ever."""
         while True:
             await self._waiting.wait()
+            await asyncio.sleep(_YIELD)
             while self._queue:
                 if await self._deliver(self._queue[0]):
                     self._queue.popleft()

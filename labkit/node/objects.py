@@ -17,6 +17,7 @@ from labkit.node.environment import Objects, Reference
 
 Json = dict[str, Any]
 
+_ROOT_CA = "kube-root-ca.crt"
 _PATIENCE = 2.0  # seconds of real time for the node authorizer to learn of a pod
 
 
@@ -33,10 +34,13 @@ class ObjectReader:
 
     def __init__(self, api: Api) -> None:
         self._api = api
+        self._root_cas: dict[str, dict[str, bytes]] = {}  # every pod wants it, and it stays what it is
 
     async def data(self, namespace: str, reference: Reference) -> dict[str, bytes] | None:
         """The content of a ConfigMap or Secret, decoded; None where there is none."""
         kind, name = reference
+        if name == _ROOT_CA and (known := self._root_cas.get(namespace)):
+            return known
         try:
             found = await self._patiently(f"/api/v1/namespaces/{namespace}/{kind}/{name}")
         except ApiError as error:
@@ -48,7 +52,10 @@ class ObjectReader:
         if kind == "secrets":
             encoded, plain = plain, {}
         content = {key: str(value).encode() for key, value in plain.items()}
-        return content | {key: base64.b64decode(value) for key, value in encoded.items()}
+        content |= {key: base64.b64decode(value) for key, value in encoded.items()}
+        if name == _ROOT_CA:
+            self._root_cas[namespace] = content
+        return content
 
     async def texts(self, namespace: str, references: Iterable[Reference]) -> Objects:
         """The same for several, as text, for an environment."""

@@ -5,6 +5,7 @@ Ports are taken below the kernel's ephemeral range, so that no outgoing connecti
 
 from __future__ import annotations
 
+import itertools
 import random
 import socket
 from collections.abc import Iterable
@@ -20,9 +21,8 @@ class Ports:
 
     def take(self) -> int:
         """A port that nobody holds or listens on; raises OSError where there is none left."""
-        candidates = list(range(_LOWEST, _HIGHEST))
-        random.shuffle(candidates)
-        for port in candidates:
+        start = random.randint(_LOWEST, _HIGHEST)
+        for port in itertools.chain(range(start, _HIGHEST), range(_LOWEST, start)):
             if port not in self._taken and _free(port):
                 self._taken.add(port)
                 return port

@@ -13,7 +13,7 @@ from labkit.node.pods import RunningPod
 Json = dict[str, Any]
 Source = Callable[[], tuple[Json, dict[str, str]]]  # status and annotations, as of now
 
-_TOGETHER = 0.01  # real seconds
+_TOGETHER = 0.02  # real seconds; a start takes many small steps, and each status costs an API call
 
 
 class Publisher:

@@ -102,6 +102,8 @@ def pod_status(view: PodView) -> Json:
         status |= {"podIP": view.pod_ip, "podIPs": [{"ip": view.pod_ip}]}
     if view.rejected:
         status |= {"reason": view.rejected[0], "message": view.rejected[1]}
+    if view.rejected and not view.sandbox:
+        return status  # never admitted: nothing is known of its containers
     if view.init:
         status["initContainerStatuses"] = [container_status(c) for c in view.init]
     if view.main:
