@@ -13,7 +13,7 @@ from typing import Any
 
 from labkit import _proc
 from labkit.images.rootfs import RunnableImage
-from labkit.node import environment, volumes
+from labkit.node import environment, unboxed, volumes
 from labkit.node.container import ID_VARIABLE
 from labkit.node.context import PodContext
 from labkit.node.machine import GPU_DIR
@@ -56,7 +56,7 @@ async def draw(pod: PodContext, container: Json, image: RunnableImage, folder: P
         hostname=pod.spec.get("hostname") or pod.record.name,
         read_only_root=bool(context.get("readOnlyRootFilesystem")),
     )
-    return Blueprint(container_id, image, box)
+    return Blueprint(container_id, image, box if pod.machine.isolated else unboxed.translate(box))
 
 
 def _defaults(pod: PodContext, uid: int) -> dict[str, str]:

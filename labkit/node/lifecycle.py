@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from labkit.errors import ClusterError
-from labkit.node import blueprint, container, hooks, records
+from labkit.node import blueprint, container, hooks, records, unboxed
 from labkit.node.acquiring import Acquisition
 from labkit.node.backoff import BackOff, restart_delay
 from labkit.node.blueprint import Blueprint
@@ -151,8 +151,11 @@ class ContainerLoop:
         self.record.save(folder)
         self.pod.tell("Created", "Container created", container=self.name)
         self._publish(None)
-        lab_dir = self.pod.machine.lab_dir
-        self.run = await container.start(plan.box, folder=folder, log=self._log(number), lab_dir=lab_dir)
+        machine = self.pod.machine
+        if not machine.isolated:
+            self.pod.tell("NoIsolation", unboxed.WARNING, container=self.name, warning=True)
+        start = container.start if machine.isolated else unboxed.start
+        self.run = await start(plan.box, folder=folder, log=self._log(number), lab_dir=machine.lab_dir)
         self.pod.tell("Started", "Container started", container=self.name)
 
     def _watch(self, run: Run) -> None:
