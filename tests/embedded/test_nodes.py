@@ -1,0 +1,101 @@
+"""The simulated nodes as the API server sees them: what they announce, and who may say so."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from labkit import _wait
+from labkit.errors import ClusterError
+from labkit.gpus.inventory import Inventory, device_uuid
+from labkit.kube import Kube
+from labkit.metrics.client import Metrics
+from labkit.providers.embedded.provider import Embedded
+
+pytestmark = pytest.mark.embedded
+
+GPU = "nvidia.com/gpu"
+
+
+@pytest.fixture(scope="module")
+def kube(cluster: Embedded) -> Kube:
+    return Kube(cluster.kubeconfig(), namespace="default")
+
+
+@pytest.fixture
+def sick_gpu(cluster: Embedded) -> Iterator[str]:
+    """One GPU of gpu-node-2 that has fallen off the bus, until the test is over."""
+    inventory = Inventory(cluster.layout.dir / "gpus")
+    device = device_uuid(lab=cluster.layout.dir.name, node="gpu-node-2", index=1)
+    inventory.fail(device, "Xid 79: GPU has fallen off the bus")
+    yield device
+    inventory.heal(device)
+
+
+def allocatable(kube: Kube, node: str) -> str:
+    return str(kube.object(f"node/{node}").at("status.allocatable")[GPU])
+
+
+def test_gpu_nodes_announce_their_gpus_as_feature_discovery_does(kube: Kube) -> None:
+    nodes = {n.name: n for n in kube.objects("nodes")}
+    assert set(nodes) == {"gpu-node-1", "gpu-node-2", "gpu-node-3", "cpu-node-1"}
+    node = nodes["gpu-node-1"]
+    assert node.at("status.capacity")[GPU] == "4"
+    labels = {key: node.labels[f"nvidia.com/gpu.{key}"] for key in ("product", "memory", "count", "present")}
+    assert labels == {"product": "NVIDIA-L4", "memory": "23034", "count": "4", "present": "true"}
+    assert node.labels["labkit.dev/simulated"] == "true"
+    assert GPU not in nodes["cpu-node-1"].at("status.capacity")
+    assert not [k for k in nodes["cpu-node-1"].labels if k.startswith("nvidia.com/")]
+
+
+def test_describe_says_that_the_machine_is_simulated(kube: Kube) -> None:
+    text = kube.kubectl("describe", "node/gpu-node-1")
+    for part in ("labkit simulated node", "bubblewrap://", "KubeletReady", "nvidia.com/gpu:     4"):
+        assert part in text
+
+
+def test_every_node_renews_its_lease(kube: Kube) -> None:
+    leases = kube.raw("/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases")["items"]
+    assert {item["spec"]["holderIdentity"] for item in leases} == {n.name for n in kube.objects("nodes")}
+
+
+def test_a_deleted_node_comes_back(kube: Kube) -> None:
+    before = kube.object("node/cpu-node-1").at("metadata.uid")
+    kube.kubectl("delete", "node/cpu-node-1")
+
+    def back() -> bool:
+        return any(n.name == "cpu-node-1" and n.at("metadata.uid") != before for n in kube.objects("nodes"))
+
+    _wait.until(back, "the node to register again", seconds=20)
+    kube.until("node/cpu-node-1 ready", seconds=20)
+
+
+def test_an_unhealthy_gpu_is_not_allocatable(kube: Kube, sick_gpu: str) -> None:
+    assert sick_gpu.startswith("GPU-")
+    _wait.until(lambda: allocatable(kube, "gpu-node-2") == "3", "3 allocatable GPUs", seconds=20)
+    assert kube.object("node/gpu-node-2").at("status.capacity")[GPU] == "4"
+
+
+def test_a_gpu_that_is_well_again_is_allocatable(kube: Kube) -> None:
+    _wait.until(lambda: allocatable(kube, "gpu-node-2") == "4", "4 allocatable GPUs", seconds=20)
+
+
+def test_prometheus_knows_every_gpu(cluster: Embedded) -> None:
+    at = cluster.prometheus()
+    metrics = Metrics(at.url, ca=at.ca, cert=at.cert, key=at.key, clock=cluster.spec().clock)
+
+    def devices() -> int:
+        return len(metrics.query("DCGM_FI_DEV_FB_FREE", may_be_empty=True).by("UUID"))
+
+    _wait.until(lambda: devices() == 12, "12 GPUs in Prometheus", seconds=20)
+
+
+def test_a_node_may_speak_only_for_itself(cluster: Embedded) -> None:
+    theirs: Path = cluster.layout.dir / "kubeconfigs" / "node-gpu-node-1"
+    node = Kube(theirs, namespace="default")
+    with pytest.raises(ClusterError, match="forbidden"):
+        node.kubectl("label", "node/gpu-node-2", "mine=yes")
+    with pytest.raises(ClusterError, match="not allowed to modify taints"):
+        node.kubectl("taint", "node", "gpu-node-1", "mine=yes:NoSchedule")
