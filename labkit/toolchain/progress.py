@@ -127,7 +127,7 @@ class Bar:
             )
             self._live.start()
             self._live.add_task(task.title, total=task.total, left="")
-        text = f"{task.left}  {task.detail}".strip()[:48]
+        text = f"{task.left}  {task.detail}".strip()[:36]
         self._live.update(self._live.task_ids[0], completed=task.done, left=text)
 
     def end(self, _task: Task) -> None:

@@ -158,7 +158,7 @@ class Child:
         self.process.wait(60)
 
     def finished(self) -> tuple[int, str, str]:
-        out, err = self.process.communicate(timeout=60)
+        out, err = self.process.communicate(timeout=120)
         return self.process.returncode, out, err
 
 
