@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from textwrap import shorten
 from typing import Any
 
 from labkit.errors import LabError, Refused
@@ -21,6 +22,7 @@ from labkit.kube.resources import Resource, Resources
 from labkit.kube.schema import did_you_mean
 
 MANAGER = "labkit"
+WIDTH = 120  # of a warning on the screen; `Result.warnings` has all of it
 _OWNER = re.compile(r'conflicts? with "([^"]+)"')
 
 
@@ -46,7 +48,7 @@ class Result:
 
     def __str__(self) -> str:
         lines = [f"{self.title} {self.verb}"]
-        lines += [f"  Warning: {w}" for w in self.warnings]
+        lines += [f"  Warning: {shorten(w, WIDTH, placeholder=' …')}" for w in self.warnings]
         lines += [f"  lab clock: {c}" for c in self.changes]
         lines += [f"  took over fields that {m} had set" for m in self.taken_from]
         return "\n".join(lines)
