@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from labkit.cli import cluster, load, notebooks, toolchain
+from labkit.cli import cluster, image, load, notebooks, toolchain
 from labkit.cli.console import err, fail
 from labkit.errors import LabError
 
@@ -23,6 +23,7 @@ app = typer.Typer(
 for group in (cluster,):
     app.registered_commands += group.app.registered_commands
 app.add_typer(toolchain.app)
+app.add_typer(image.app)
 app.add_typer(load.app)
 app.add_typer(notebooks.app)
 

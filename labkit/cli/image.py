@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.table import Table
 
+from labkit._proc import Proc
 from labkit.cli.console import err, out, report
 from labkit.errors import BadInput
-from labkit.images import archive, blocking, builders
+from labkit.images import archive, blocking, builders, sweep
 from labkit.images.build import Event, Request, Step, build
 from labkit.images.credentials import Credentials, Login, save
 from labkit.images.pull import Progress
@@ -31,10 +31,12 @@ from labkit.providers.embedded.layout import Layout, default_name, home
 from labkit.toolchain import wheels
 
 app = typer.Typer(
+    name="image",
     help=(
         "Build, push and pull container images; no Docker needed.\n\n"
         "The lab's registry is called registry.lab:5000 on every lab."
     ),
+    rich_markup_mode=None,
     no_args_is_help=True,
 )
 
@@ -86,23 +88,25 @@ def push(ref: Ref, lab: Lab) -> None:
 @app.command()
 def pull(ref: Ref, lab: Lab) -> None:
     """Fetch an image from its registry and unpack it."""
+    store = Store()
     job = pull_image(
-        ref, store=Store(), mirrors=_mirrors(lab), credentials=_credentials(lab), on_progress=_tell
+        ref, store=store, mirrors=_mirrors(lab), credentials=_credentials(lab), on_progress=_tell
     )
     image = blocking.run(job)
+    store.tag(image.ref, image.digest)
     out.print(f"{image.ref}  {image.digest}  {size(image.size_bytes)}")
 
 
 @app.command()
 def ls() -> None:
-    """List the images on this machine."""
+    """List the images on this machine that have a name."""
     store = Store()
-    table = Table("IMAGE", "DIGEST", "SIZE", "BASE", box=None, pad_edge=False)
-    for name in sorted(store.names()):
+    rows = [("IMAGE", "DIGEST", "SIZE", "BASE")]
+    for name in sorted(name for name in store.names() if "@" not in name):
         image = store.find(parse(name))
         if image:
-            table.add_row(name, image.digest[:19], size(image.size_bytes), image.base or "complete")
-    out.print(table)
+            rows.append((name, image.digest[:19], size(image.size_bytes), image.base or "complete"))
+    _columns(rows)
 
 
 @app.command()
@@ -131,9 +135,22 @@ def tag(ref: Ref, name: Annotated[str, typer.Argument(help="Its new name.")]) ->
 @app.command()
 def rm(ref: Ref) -> None:
     """Forget a name, and delete what no other image needs."""
-    wanted = parse(ref)
-    gone = Store().remove(wanted)
-    out.print(f"{wanted}: removed, {len(gone)} blobs deleted")
+    store, wanted = Store(), parse(ref)
+    store.get(wanted)
+    store.forget(str(wanted))
+    out.print(f"{wanted}: name removed")
+    freed = sweep.blobs(store)
+    out.print(f"{freed.count} blobs deleted, {size(freed.bytes)}")
+
+
+@app.command()
+def prune() -> None:
+    """Delete all that no name leads to: blobs, what nodes pulled, unpacked roots. No lab may run."""
+    store = Store()
+    _refuse_running_labs()
+    count = sweep.nodes(store)
+    freed, roots = sweep.blobs(store), sweep.roots(store)
+    out.print(f"{count} images of nodes, {freed.count} blobs ({size(freed.bytes)}), {roots} roots deleted")
 
 
 @app.command()
@@ -215,15 +232,32 @@ def _tell(progress: Progress) -> None:
 
 def _show_layers(image: Image) -> None:
     layers = iter(image.manifest.layers)
-    table = Table("LAYER", "SIZE", "INSTRUCTION", box=None, pad_edge=False)
+    rows = [("LAYER", "SIZE", "INSTRUCTION")]
     for line in image.document.get("history", ()):
         layer = None if line.get("empty_layer") else next(layers, None)
         digest, bytes_ = (layer.digest[:19], size(layer.size)) if layer else ("-", "-")
-        table.add_row(digest, bytes_, str(line.get("created_by", ""))[:80])
-    for layer in layers:  # an image may come without a history
-        table.add_row(layer.digest[:19], size(layer.size), "")
+        rows.append((digest, bytes_, str(line.get("created_by", ""))[:80]))
+    rows += [(layer.digest[:19], size(layer.size), "") for layer in layers]  # one without a history
     out.print(f"{image.ref}\n{image.digest}\nFROM {image.base or 'nothing: a complete image'}", markup=False)
-    out.print(table)
+    _columns(rows)
+
+
+def _columns(rows: Sequence[tuple[str, ...]]) -> None:
+    """A table for people that is still whole when it goes through a pipe."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        line = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        out.print(line.rstrip(), markup=False)
+
+
+def _refuse_running_labs() -> None:
+    for record in home().glob("*/run/node-agent.json"):
+        agent = Proc.load(record)
+        if agent and agent.alive():
+            name = record.parent.parent.name
+            raise BadInput(
+                f"The lab `{name}` runs from these images.", fix=f"labkit down --name {name}, then prune."
+            )
 
 
 def _document(image: Image) -> dict[str, Any]:

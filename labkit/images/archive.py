@@ -34,7 +34,7 @@ _OCI_NAME = "org.opencontainers.image.ref.name"
 def load(file: Path, store: Store, *, ref: Reference | None = None) -> list[Image]:
     """Take in every image of an archive, under the names that it has there, or under `ref`."""
     try:
-        with tarfile.open(file) as tar:
+        with store.in_use(), tarfile.open(file) as tar:
             names = {posixpath.normpath(name) for name in tar.getnames()}
             if "index.json" in names:
                 found = _oci(tar, store)

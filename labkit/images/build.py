@@ -56,6 +56,11 @@ Event = Step | str
 
 def build(request: Request, store: Store, on_event: Callable[[Event], object] = lambda _: None) -> Image:
     """Build, name and return the image; nothing is named where a step fails."""
+    with store.in_use():
+        return _build(request, store, on_event)
+
+
+def _build(request: Request, store: Store, on_event: Callable[[Event], object]) -> Image:
     file = request.dockerfile or request.context / "Dockerfile"
     instructions = dockerfile.read(file)
     builder = Builder(store, Context(request.context, file), request.wheels, use_cache=request.use_cache)

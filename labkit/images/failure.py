@@ -7,6 +7,7 @@
     │   └── HostUnreachable no such host, connection refused, certificate not trusted
     ├── Corrupt             bytes that don't have the digest they should have
     ├── DiskFull            no room left
+    ├── Busy                another process adds images just now
     └── Unsafe              an archive that tries to leave its folder
 
 `detail` is worded as containerd words it, so that the node agent's events read like a real kubelet's.
@@ -50,6 +51,10 @@ class Corrupt(ImageError):
 
 class DiskFull(LabError):
     """No room left where images are kept."""
+
+
+class Busy(LabError):
+    """Another process is at work on the images; nothing was deleted."""
 
 
 class Unsafe(ImageError):

@@ -48,20 +48,23 @@ async def pull(
 ) -> RunnableImage:
     """Fetch what is missing, unpack it once, and return what can be run.
 
+    It is kept under its digest: a node's pull leaves the names of this machine's people alone. A person's
+    pull points the name to it as well (`store.tag`).
     Raises `RegistryError` (`Unauthorized`, `NotFound`, `HostUnreachable`), `Corrupt`, `DiskFull`, `Unsafe`.
     """
     wanted = parse(ref) if isinstance(ref, str) else ref
     logins: list[Login | None] = list((credentials or Credentials()).matching(wanted)) or [None]
-    for number, login in enumerate(logins, start=1):
-        try:
-            async with connect(wanted, mirrors, login) as registry:
-                digest = await _fetch(registry, store, on_progress)
-            break
-        except Unauthorized:
-            if number == len(logins):
-                raise
-    store.tag(wanted, digest)
-    return await asyncio.to_thread(_runnable, store, wanted, digest)
+    with store.in_use():
+        for number, login in enumerate(logins, start=1):
+            try:
+                async with connect(wanted, mirrors, login) as registry:
+                    digest = await _fetch(registry, store, on_progress)
+                break
+            except Unauthorized:
+                if number == len(logins):
+                    raise
+        store.tag(wanted.at(digest), digest)
+        return await asyncio.to_thread(_runnable, store, wanted, digest)
 
 
 async def remote_digest(

@@ -177,7 +177,10 @@ def _reason(error: Exception, host: str) -> tuple[str, str]:
     """The reason in the words of Go's network library, which containerd would use, and a fix."""
     name = urlsplit(f"//{host}").hostname
     if isinstance(error, aiohttp.ClientConnectorDNSError):
-        return f"dial tcp: lookup {name}: no such host", "Mend the host name in the image's reference."
+        return (
+            f"dial tcp: lookup {name}: no such host",
+            "Mend the host name in the image's reference; a lab's registry needs its lab (`labkit up`).",
+        )
     if isinstance(
         error, aiohttp.ClientConnectorCertificateError | aiohttp.ClientConnectorSSLError | ssl.SSLError
     ):

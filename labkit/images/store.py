@@ -105,25 +105,32 @@ class Store:
         manifest = Manifest.read(self.blobs.read(digest))
         return Image(ref, digest, manifest, json.loads(self.blobs.read(manifest.config.digest)))
 
-    def remove(self, ref: Reference) -> list[str]:
-        """Forget a name, and delete the blobs that no other name needs; returns their digests."""
-        self.get(ref)
-        self._change(lambda names: names.pop(str(ref), None))
-        needed = {digest for other in self.names().values() for digest in self._reachable(other.digest)}
-        gone = [digest for digest in self.blobs if digest not in needed]
-        for digest in gone:
-            self.blobs.remove(digest)
-        return gone
+    def forget(self, *names: str) -> None:
+        """Forget names; the blobs stay until `sweep` is asked to delete what no name needs."""
+        self._change(lambda known: [known.pop(name, None) for name in names])
+
+    @contextlib.contextmanager
+    def in_use(self) -> Iterator[None]:
+        """While blobs without a name are being added: nothing is swept away."""
+        with (self.layout / "use.lock").open("w") as file:
+            fcntl.flock(file, fcntl.LOCK_SH)
+            yield
+
+    @contextlib.contextmanager
+    def alone(self) -> Iterator[bool]:
+        """Whether nobody adds blobs now; as long as this lasts, nobody starts to."""
+        with (self.layout / "use.lock").open("w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                yield False
+                return
+            yield True
 
     def lock(self, digest: str) -> asyncio.Lock:
         """One at a time for a blob, within the running event loop."""
         locks = self._locks.setdefault(asyncio.get_running_loop(), {})
         return locks.setdefault(digest, asyncio.Lock())
-
-    def _reachable(self, digest: str) -> Iterator[str]:
-        yield digest
-        if self.blobs.has(digest):
-            yield from (blob.digest for blob in Manifest.read(self.blobs.read(digest)).blobs)
 
     def _has_config(self, digest: str) -> bool:
         return self.blobs.has(Manifest.read(self.blobs.read(digest)).config.digest)

@@ -165,6 +165,7 @@ class BrokenLine:
         self._armed = True
         self.carried, self.broken = 0, 0
         self.mirror = target
+        self.connections: set[asyncio.Task[None]] = set()
 
     def rearm(self) -> None:
         """Cut one more connection, `after` bytes from now."""
@@ -172,6 +173,9 @@ class BrokenLine:
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Carry one connection in both directions."""
+        task = asyncio.current_task()
+        assert task is not None
+        self.connections.add(task)
         far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self._port)
         ends = (writer, far_writer)
         await asyncio.gather(self._carry(reader, far_writer, ends), self._carry(far_reader, writer, ends))
@@ -190,10 +194,12 @@ class BrokenLine:
                     self.broken += 1
                     for end in ends:
                         end.transport.abort()
-                    return
+                    break
                 writer.write(data)
                 await writer.drain()
         writer.close()
+        with contextlib.suppress(ConnectionError):
+            await writer.wait_closed()
 
 
 @contextlib.asynccontextmanager
@@ -204,3 +210,4 @@ async def broken_line(target: Mirror, *, after: int) -> AsyncIterator[BrokenLine
     line.mirror = replace(target, url=f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}")
     async with server:
         yield line
+        await asyncio.gather(*line.connections)

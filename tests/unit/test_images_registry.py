@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from labkit.errors import ImageError
-from labkit.images import blocking
+from labkit.images import blocking, sweep
 from labkit.images.build import Request, build
 from labkit.images.credentials import Credentials, Login
 from labkit.images.failure import (
@@ -104,6 +104,23 @@ def test_a_second_push_sends_no_layer_and_a_changed_line_sends_one(
     assert seen.ends[changed.manifest.layers[-1].digest] == "Pushed"
 
 
+def test_a_node_leaves_the_names_of_people_alone(
+    lab: LabRegistry, store: Store, context: Path, ref: Reference
+) -> None:
+    old = built(context, store, str(ref)).image
+    pushed(lab, store, ref)
+    write(context, {"server/__main__.py": "print('serving better')\n"})
+    new = built(context, store, str(ref)).image
+    assert pulled(lab, store, ref).digest == old.digest
+    assert store.get(ref).digest == new.digest
+    store.forget(str(ref))
+    sweep.blobs(store)
+    assert store.find(ref.at(old.digest))
+    assert sweep.nodes(store) == 1
+    assert (sweep.blobs(store).count, sweep.roots(store)) != (0, 0)
+    assert list(store.blobs) == []
+
+
 def test_a_second_pull_moves_nothing_but_the_manifest(
     lab: LabRegistry, store: Store, context: Path, ref: Reference
 ) -> None:
@@ -155,7 +172,7 @@ def test_a_transfer_that_breaks_goes_on_from_there(
         assert image.size_bytes <= line.carried - sent < 1.3 * image.size_bytes
 
     blocking.run(there_and_back())
-    assert node.get(ref).digest == image.digest
+    assert node.get(ref.at(image.digest)).digest == image.digest
 
 
 @pytest.mark.parametrize("login", [Login("learner", "sesame, shut"), Login("nobody", "open sesame")])
@@ -237,7 +254,7 @@ def test_a_registry_that_hands_out_other_bytes(
             pulled(lab, node, ref)
     finally:
         kept.write_bytes(good)
-    assert node.find(ref) is None
+    assert node.names() == {}
     assert not node.blobs.has(layer.digest)
     assert pulled(lab, node, ref).digest == image.digest
 

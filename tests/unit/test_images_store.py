@@ -11,8 +11,9 @@ import pytest
 
 from labkit import _proc
 from labkit.errors import ImageError
+from labkit.images import sweep
 from labkit.images.credentials import Credentials, Login, save
-from labkit.images.failure import Corrupt, DiskFull, on_disk, pull_message
+from labkit.images.failure import Busy, Corrupt, DiskFull, on_disk, pull_message
 from labkit.images.manifest import INDEX, MANIFEST, Descriptor, chosen, machine
 from labkit.images.reference import parse
 from labkit.images.store import Store
@@ -49,9 +50,15 @@ def test_a_full_disk_is_named() -> None:
 def test_two_names_share_blobs_until_the_last_is_removed(store: Store, tmp_path: Path) -> None:
     image = built(write(tmp_path / "context", FILES), store, "localhost/a:v1").image
     store.tag(parse("localhost/a:v2"), image.digest)
-    assert store.remove(parse("localhost/a:v1")) == []
+    store.forget("localhost/a:v1")
+    assert sweep.blobs(store).count == 0
     assert store.get(parse("localhost/a:v2")).digest == image.digest
-    assert len(store.remove(parse("localhost/a:v2"))) == 2 + len(image.manifest.layers)
+    store.forget("localhost/a:v2")
+    with store.in_use(), pytest.raises(Busy):
+        sweep.blobs(store)
+    freed = sweep.blobs(store)
+    assert freed == sweep.Freed(2 + len(image.manifest.layers), freed.bytes)
+    assert freed.bytes > image.size_bytes
     with pytest.raises(ImageError, match="There is no image localhost/a:v2"):
         store.get(parse("localhost/a:v2"))
 
