@@ -11,6 +11,7 @@ refuses.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -158,15 +159,19 @@ class Kube:
         return watch(self.api, path, seconds=seconds, selector=which.selector)
 
     def until(self, *wanted: str, seconds: float) -> None:
-        """Wait until all conditions hold; `WaitTimeout` says what was last seen and what last went wrong.
+        """Wait for each condition in turn, `seconds` for all of them together.
+
+        `WaitTimeout` says what was last seen and what last went wrong.
 
         For example `until("pods app=llm-model ready=3", "hpa/llm-hpa desired>=6", seconds=60)`.
         """
-        for text in wanted:
-            condition = conditions.parse(text)
-            resource = self.resources.named(condition.kind)
+        parsed = [conditions.parse(text) for text in wanted]
+        resources = [self.resources.named(c.kind) for c in parsed]
+        for condition, resource in zip(parsed, resources, strict=True):
             conditions.check(condition, resource)
-            self._until(condition, resource, seconds)
+        deadline = time.monotonic() + seconds
+        for condition, resource in zip(parsed, resources, strict=True):
+            self._until(condition, resource, max(0.0, deadline - time.monotonic()))
 
     def raw(self, path: str) -> Any:
         """What `kubectl get --raw PATH` returns, as JSON."""

@@ -78,20 +78,43 @@ def _kustomized(path: Path) -> Iterator[Document]:
 
 
 def _file(path: Path) -> Iterator[Document]:
-    text = path.read_text()
     try:
+        text = path.read_text()
         nodes = list(yaml.compose_all(text, Loader=yaml.SafeLoader))
         objects = list(yaml.safe_load_all(text))
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise BadInput(
             f"{path} is not YAML: {_first_line(error)}",
             cause="A tab, a missing blank after a colon, or lines that don't stand in one column.",
             fix="Mend the line that is named, or the one above it.",
         ) from error
+    for node in nodes:
+        _no_key_twice(node, path)
     for i, (node, obj) in enumerate(zip(nodes, objects, strict=True), start=1):
         if obj is not None:  # an empty document between two ---
             place = f"{path}:{node.start_mark.line + 1}"
             yield from _unpacked(Document(_checked(obj, place), path, i, node))
+
+
+def _no_key_twice(node: yaml.Node, path: Path) -> None:
+    """YAML readers keep the last of two equal keys in silence; whoever wrote both meant both."""
+    children: list[yaml.Node] = []
+    if isinstance(node, yaml.MappingNode):
+        lines: dict[str, int] = {}
+        for key, value in node.value:
+            line, name = key.start_mark.line + 1, str(key.value)
+            if name in lines and name != "<<":
+                raise BadInput(
+                    f"{path}:{line}: `{name}` stands there twice, first in line {lines[name]}.",
+                    cause="A block was added beside one of the same name.",
+                    fix="Put both under one key.",
+                )
+            lines[name] = line
+            children.append(value)
+    elif isinstance(node, yaml.SequenceNode):
+        children = list(node.value)
+    for child in children:
+        _no_key_twice(child, path)
 
 
 def _unpacked(document: Document) -> Iterator[Document]:
@@ -136,7 +159,7 @@ def _step(node: yaml.Node, step: str | int) -> tuple[int, yaml.Node] | None:
     return None
 
 
-def _first_line(error: yaml.YAMLError) -> str:
+def _first_line(error: Exception) -> str:
     mark = getattr(error, "problem_mark", None)
     problem = getattr(error, "problem", None) or str(error)
     return f"line {mark.line + 1}: {problem}" if mark else str(problem)
