@@ -187,8 +187,13 @@ def test_new_connections_meet_every_pod_and_an_old_one_its_own(
     kube: Kube, cluster: Embedded, talk: Talk
 ) -> None:
     first = talk.say()
-    heard = {answer(cluster, kube) for _ in range(60)}
-    assert heard == {p.name for p in pods(kube)}
+    met: set[str] = set()
+
+    def everybody() -> bool:
+        met.add(answer(cluster, kube))
+        return met == {p.name for p in pods(kube)}
+
+    _wait.until(everybody, "new connections to meet every pod", seconds=20, every=0.0)
     assert {talk.say() for _ in range(10)} == {first}
 
 
