@@ -9,14 +9,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import httpx
 
-from labkit import checks, course, reset
+from labkit import _wait, checks, course, reset
 from labkit.errors import BadInput, LabError
 from labkit.evidence import Series, Timeline, Verdict, could_not_run
 from labkit.evidence.reads import read
@@ -37,6 +37,7 @@ from labkit.view.verdict import Hello, Note, Shown
 
 NAMESPACE = "llm-lab"
 SERVER = "llm-inference-service"
+LOOKS = 8  # half a second apart: four syncs of the HPA at the default clock
 ADDRESS = "labkit.dev/address"
 
 
@@ -107,7 +108,7 @@ class Lab:
     def show(self, what: str, *, selector: str | None = None) -> None:
         """`kubectl get` for a kind, `kubectl describe` for one object, and `nodes` with their GPUs."""
         if "/" in what:
-            notebook.show(Note(self.kube.kubectl("describe", what).rstrip()))
+            notebook.show(Note(self.kube.kubectl("describe", what).rstrip(), mono=True))
         else:
             notebook.show(live.table(self.kube, what, stamp=self.session.stamp, selector=selector))
 
@@ -185,7 +186,7 @@ class Lab:
         """Judge a step of the course and show why; never raises for a wrong answer."""
         check = checks.get(name)
         try:
-            verdict = check.run({**read(self.kube, check.reads), **answers})
+            verdict = settled(check, lambda: {**read(self.kube, check.reads), **answers})
         except LabError as error:
             verdict = could_not_run(name, error.what, hint=error.fix)
         notebook.show(Shown(verdict))
@@ -198,6 +199,17 @@ class Lab:
     def predict(self, question: str, answer: Any) -> Prediction:
         """Commit to an answer before the run; `.compare(seen)` holds it against what happened."""
         return predict(question, answer)
+
+
+def settled(check: checks.Check, evidence: Callable[[], dict[str, Any]]) -> Verdict:
+    """The verdict; where a controller may still be at work, the last one of a few looks."""
+    verdict = check.run(evidence())
+    for _ in range(LOOKS if check.settles else 0):
+        if verdict.passed:
+            break
+        _wait.pause(0.5)
+        verdict = check.run(evidence())
+    return verdict
 
 
 __all__ = ["Lab", "LoadResult", "connect"]

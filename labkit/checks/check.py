@@ -36,6 +36,8 @@ class Check:
     hint: str
     judge: Callable[..., Finding]
     reads: Mapping[str, str] = field(default_factory=dict)
+    settles: bool = False
+    """What it reads is a controller's work, which may take a sync or two: look again before saying no."""
 
     def run(self, evidence: Mapping[str, Any]) -> Verdict:
         """Judge the evidence: objects that were read, and answers by name."""

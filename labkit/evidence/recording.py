@@ -6,7 +6,8 @@ Refuses to mix clocks: everything is brought to lab seconds since the recording 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 
 from labkit.evidence.load_series import load_series
 from labkit.evidence.recorder import Recorder
@@ -16,6 +17,8 @@ from labkit.load.results import LoadResult
 from labkit.metrics.client import Metrics
 from labkit.metrics.series import Series as Measured
 
+NOTHING: Mapping[float, str] = MappingProxyType({})
+STEP = "3s"  # finer than a scrape: the moment of a step is known to a scrape, not to two
 QUEUE = "vllm:num_requests_waiting"
 
 
@@ -41,14 +44,19 @@ class Recording:
         """Note that something happens now."""
         self._recorder.mark(text)
 
-    def stop(self, *loads: LoadResult) -> Timeline:
-        """End the recording; the timeline holds the loads' waiting times too. Safe to repeat."""
+    def stop(self, load: LoadResult | None = None, *, events: Mapping[float, str] = NOTHING) -> Timeline:
+        """End the recording and put the load's figures beside it. Safe to repeat.
+
+        `events` names moments of the load, in lab seconds since it began: `{60: "the crowd arrives"}`.
+        """
         self._recorder.stop()
-        started = self._recorder.started
         found = self._recorder.timeline().with_series(self._queues())
-        for load in loads:
-            found = found.with_series(load_series(load, since=started))
-        return found
+        if load is None:
+            return found
+        began = (load.started - self._recorder.started) * load.clock
+        for at, text in events.items():
+            found = found.with_event(began + at, text)
+        return found.with_series(load_series(load, shift=began))
 
     def _queues(self) -> Iterable[Series]:
         start = self._recorder.started
@@ -56,6 +64,7 @@ class Recording:
             f'{QUEUE}{{namespace="{self._namespace}"}}',
             start=start,
             end=self._recorder.ended or time.time(),
+            step=STEP,
             may_be_empty=True,
         )
         return in_lab_time(found, start=start, clock=self._metrics.clock, name="queue")

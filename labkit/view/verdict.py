@@ -74,10 +74,13 @@ class Note:
 
     text: str
     colour: str = "#0072B2"
+    mono: bool = False
 
     def __str__(self) -> str:
         return self.text
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
         style = f"border-left:4px solid {self.colour};padding:2px 12px;margin:4px 0;white-space:pre-wrap"
+        if self.mono:
+            style += ";font-family:monospace;font-size:12px;overflow-x:auto"
         return {"text/plain": self.text, "text/html": f"<div style='{style}'>{escape(self.text)}</div>"}

@@ -27,6 +27,8 @@ def test_no_answer_raises_or_passes(check: Check, answer: Any) -> None:
         return
     if "timeline" in names:
         evidence["timeline"] = checks_timeline()
+    if names & {"load", "plain"}:
+        return  # recordings and load results come from labkit, not from the learner
     evidence |= dict.fromkeys(check.reads)
     verdict = check.run(evidence)
     assert not verdict.passed, verdict

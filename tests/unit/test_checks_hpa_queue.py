@@ -3,12 +3,15 @@
 import copy
 import math
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from labkit import checks
-from labkit.evidence import Series, Timeline
+from labkit.evidence import Event, Series, Timeline
+from labkit.load.results import LoadResult
+from labkit.load.rows import Row
 
 HPA = {
     "apiVersion": "autoscaling/v2",
@@ -35,7 +38,7 @@ def recording(desired: list[tuple[float, float]], *, quiet_at: float = 500, top:
     average = Series("queue average", "requests", ((0, 0), (90, top / 2), (quiet_at, 0)))
     rising = tuple((t + 60, v) for t, v in desired)
     every = (Series("desired", "", tuple(desired)), Series("ready", "", rising), queue, average)
-    return Timeline(15, "test", every)
+    return Timeline(15, "test", every, (Event(85, "the crowd arrives"),))
 
 
 GOOD = recording([(0, 2), (105, 6), (340, 10), (820, 2)])
@@ -64,6 +67,8 @@ PASSING: list[tuple[str, dict[str, Any]]] = [
     ("05.steps", {"answer": [2, 6, 10], "timeline": GOOD}),
     ("05.delay", {"answer": 20, "timeline": GOOD}),
     ("05.scale-in", {"timeline": GOOD}),
+    ("05.behavior", {"plain": recording([(0, 2), (105, 4), (120, 8)]), "behavior": GOOD}),
+    ("05.mended", {"hpa": HPA}),
     ("05.keep-alive", {"kept": {"a": 9, "b": 8, "c": 0}, "fresh": {"a": 3, "b": 4, "c": 3}}),
 ]
 
@@ -95,6 +100,10 @@ MUTANTS: list[tuple[str, dict[str, Any]]] = [
     ("05.scale-in", {"timeline": recording([(0, 2), (105, 6), (340, 10), (560, 2)])}),  # no window
     ("05.scale-in", {"timeline": recording([(0, 2), (105, 6), (340, 10)])}),  # never came back
     ("05.scale-in", {"timeline": recording([(0, 2), (105, 6), (340, 10), (820, 4)])}),  # not all the way
+    ("05.behavior", {"plain": GOOD, "behavior": GOOD}),
+    ("05.behavior", {"plain": recording([(0, 2)]), "behavior": GOOD}),
+    ("05.behavior", {"plain": recording([(0, 3), (105, 4)]), "behavior": GOOD}),
+    ("05.mended", {"hpa": wrong(["status", "conditions", 0, "status"], "False")}),
     ("05.keep-alive", {"kept": {"a": 9, "b": 8, "c": 7}, "fresh": {"a": 3, "b": 4, "c": 3}}),
     ("05.keep-alive", {"kept": None, "fresh": {}}),
 ]
@@ -128,3 +137,23 @@ def test_a_function_that_changes_its_input_does_not_change_the_next_case() -> No
 
     answer: Callable[[list[float]], int] = clears
     assert checks.get("05.desired-by-hand").run({"desired": answer}).passed
+
+
+def load(*outcomes: str, ended: str = "done", lag: float = 0.0) -> LoadResult:
+    rows = tuple(Row(i, 1.0, 1.0 + lag, 3.0, outcome, first=2.0) for i, outcome in enumerate(outcomes))
+    return LoadResult(Path("none"), {"clock": 15}, 0.0, rows, (), ended)
+
+
+@pytest.mark.parametrize(
+    ("result", "state"),
+    [
+        (load("ok", "ok"), "passed"),
+        (load("ok", "http_503"), "failed"),
+        (load("ok", "reset", lag=9), "failed"),  # a failure is one, whatever the generator did
+        (load("ok", "abandoned"), "inconclusive"),
+        (load("ok", lag=9), "inconclusive"),
+        (load("ok", ended=""), "inconclusive"),
+    ],
+)
+def test_a_run_without_failures(result: LoadResult, state: str) -> None:
+    assert checks.get("05.no-failures").run({"load": result}).state == state
