@@ -7,6 +7,7 @@ and the next agent adopts them.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import signal
 from pathlib import Path
 
@@ -26,6 +27,7 @@ from labkit.node.ports import PodIPs, Ports
 from labkit.node.pulling import NodeImages
 
 _MEMORY_SECONDS = 0.5  # real time between two looks at the memory of containers
+_CONFIG_SECONDS = 1.0  # and at node.json
 
 
 class Agent:
@@ -77,7 +79,13 @@ class Agent:
         leftovers.restore([loop.machine for loop in self.loops], records)
         self._addresses.retain({r.pod_ip for r in records if r.pod_ip and not r.over})
         edge = Edge(self.lab_dir, self.table, self.inventory)
-        jobs = [edge.watch(), self._watch_memory(), self._sweep(), self._stop_means_stop()]
+        jobs = [
+            edge.watch(),
+            self._watch_memory(),
+            self._sweep(),
+            self._stop_means_stop(),
+            self._new_config(),
+        ]
         for loop in self.loops:
             jobs += [loop.machine.recorder.run(), loop.run(), edge.serve(loop.machine.spec, loop.machine.api)]
         tasks = [asyncio.create_task(job) for job in jobs]
@@ -90,6 +98,21 @@ class Agent:
 
     async def _stop_means_stop(self) -> None:
         await self._stop.wait()
+
+    async def _new_config(self) -> None:
+        """Return when nodes joined or left (node.json changed): the next agent has them, and adopts the pods.
+
+        The pods of a node that left end with it, as those of a machine without power; its Node object stays.
+        """
+        path = self.lab_dir / "node.json"
+        seen = 0
+        while True:
+            with contextlib.suppress(FileNotFoundError):  # the lab is being taken down
+                changed = path.stat().st_mtime_ns
+                if changed != seen and AgentConfig.load(path) != self.config:
+                    return
+                seen = changed
+            await asyncio.sleep(_CONFIG_SECONDS)
 
     def _leave(self) -> None:
         """Containers stay for the next agent, unless there will be none."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,8 @@ from labkit.errors import ClusterError
 from labkit.gpus.inventory import Inventory, device_uuid
 from labkit.kube import Kube
 from labkit.metrics.client import Metrics
+from labkit.node.config import AgentConfig, NodeSpec
+from labkit.providers.embedded import kubeconfigs, pki
 from labkit.providers.embedded.provider import Embedded
 
 pytestmark = pytest.mark.embedded
@@ -99,3 +103,36 @@ def test_a_node_may_speak_only_for_itself(cluster: Embedded) -> None:
         node.kubectl("label", "node/gpu-node-2", "mine=yes")
     with pytest.raises(ClusterError, match="not allowed to modify taints"):
         node.kubectl("taint", "node", "gpu-node-1", "mine=yes:NoSchedule")
+
+
+@pytest.fixture
+def ninth(cluster: Embedded) -> Iterator[NodeSpec]:
+    """A node that joined the running lab, and leaves it again."""
+    layout = cluster.layout
+    config = AgentConfig.load(layout.dir / "node.json")
+    spec = NodeSpec("gpu-node-9", 9, gpus=8, labels={"tier": "burst"})
+    pki.ensure(layout.dir / "pki", pki.node_identities(spec.name))
+    kubeconfigs.write(layout, layout.load()[1], [spec.name])
+    replace(config, nodes=(*config.nodes, spec)).save(layout.dir / "node.json")
+    yield spec
+    config.save(layout.dir / "node.json")
+    Kube(cluster.kubeconfig()).kubectl("delete", "node", spec.name, "--ignore-not-found")
+
+
+def test_a_node_joins_and_leaves_while_the_cluster_runs(
+    kube: Kube, cluster: Embedded, ninth: NodeSpec
+) -> None:
+    _wait.until(lambda: ninth.name in {n.name for n in kube.objects("nodes")}, "the node to join", seconds=30)
+    kube.until(f"node/{ninth.name} ready", seconds=30)
+    node = kube.object(f"node/{ninth.name}")
+    assert (node.at("status.capacity")[GPU], node.labels["tier"]) == ("8", "burst")
+    port = node.at("status.daemonEndpoints.kubeletEndpoint.Port")
+    config = AgentConfig.load(cluster.layout.dir / "node.json")
+    replace(config, nodes=config.nodes[:-1]).save(cluster.layout.dir / "node.json")
+
+    def silent() -> bool:
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", port)) != 0
+
+    _wait.until(silent, "its kubelet to fall silent", seconds=30)
+    kube.until("node/gpu-node-1 ready", seconds=30)
