@@ -87,7 +87,9 @@ class Agent:
             self._new_config(),
         ]
         for loop in self.loops:
-            jobs += [loop.machine.recorder.run(), loop.run(), edge.serve(loop.machine.spec, loop.machine.api)]
+            node = loop.machine
+            edging = edge.serve(node.spec, node.api, images=node.images.sizes)
+            jobs += [node.recorder.run(), loop.run(), edging]
         tasks = [asyncio.create_task(job) for job in jobs]
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)

@@ -6,6 +6,7 @@ node. Nothing here starts, stops or changes a container.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from labkit.gpus.inventory import Inventory
@@ -16,7 +17,7 @@ from labkit.node.gpu_metrics import GpuMetrics
 from labkit.node.kubelet_api import KubeletServer, NodeView
 from labkit.node.log_reader import LogTimes
 from labkit.node.pods import PodTable
-from labkit.node.registration import Registration
+from labkit.node.registration import Local, Registration
 from labkit.node.stats import Sampler
 
 
@@ -36,13 +37,17 @@ class Edge:
         """Note when logs grow, for ever."""
         await self._log_times.watch(self._pods)
 
-    async def serve(self, spec: NodeSpec, api: Api) -> None:
-        """Be this node's kubelet towards the cluster, with the node's own identity, until cancelled."""
+    async def serve(self, spec: NodeSpec, api: Api, *, images: Callable[[], Mapping[str, int]]) -> None:
+        """Be this node's kubelet towards the cluster, with the node's own identity, until cancelled.
+
+        `images` gives the bytes of each image that the node has, by name.
+        """
         view = NodeView(spec, self._pods, self._sampler, self._gpus, self._log_times)
         server = KubeletServer(view, self._pki)
         port = await server.start()
         try:
-            await Registration(api, spec, self._inventory, kubelet_port=port).run()
+            local = Local(spec, self._inventory, images)
+            await Registration(api, local, kubelet_port=port).run()
         finally:
             await server.stop()
             self._sampler.forget(spec.name)

@@ -9,7 +9,8 @@ from __future__ import annotations
 import os
 import platform
 import uuid
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from labkit.gpus import feature_discovery
@@ -24,6 +25,7 @@ RUNTIME_VERSION = "bubblewrap://0.11"
 GPU = "nvidia.com/gpu"
 
 _PODS = "110"
+_IMAGES = 50  # the kubelet's nodeStatusMaxImages
 _DISK = 200 * 2**30
 _EVICTION_MEMORY = 100 * 2**20  # the kubelet keeps this back (evictionHard memory.available)
 _EVICTION_DISK = 0.9  # and a tenth of the disk (nodefs.available)
@@ -44,6 +46,7 @@ class Machine:
     kubelet_port: int
     healthy_gpus: int
     ready_since: float  # seconds since the epoch
+    images: Mapping[str, int] = field(default_factory=dict)  # name by digest -> bytes
 
 
 def labels(spec: NodeSpec) -> dict[str, str]:
@@ -95,6 +98,7 @@ def status(spec: NodeSpec, machine: Machine, *, now: float) -> Json:
         # With this the API server passes `kubectl exec` on as a WebSocket instead of SPDY.
         "declaredFeatures": ["ExtendWebSocketsToKubelet"],
         "nodeInfo": _info(spec),
+        "images": _images(machine.images),
     }
 
 
@@ -114,6 +118,12 @@ def _allocatable(spec: NodeSpec, healthy_gpus: int) -> dict[str, str]:
         "ephemeral-storage": str(int(_DISK * _EVICTION_DISK)),
     }
     return found | ({GPU: str(healthy_gpus)} if spec.gpus else {})
+
+
+def _images(sizes: Mapping[str, int]) -> list[Json]:
+    """The largest first, as the kubelet lists them: the scheduler prefers nodes that have an image."""
+    largest = sorted(sizes.items(), key=lambda item: -item[1])[:_IMAGES]
+    return [{"names": [name], "sizeBytes": size} for name, size in largest]
 
 
 def _info(spec: NodeSpec) -> dict[str, str]:

@@ -10,8 +10,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable
-from dataclasses import replace
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -34,14 +34,23 @@ _LEASE_SECONDS = 40
 log = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True)
+class Local:
+    """What a node has on this machine, asked anew each second: its GPUs and its images (bytes by name)."""
+
+    spec: NodeSpec
+    inventory: Inventory
+    images: Callable[[], Mapping[str, int]]
+
+
 class Registration:
     """One node, from its first registration until `run` is cancelled."""
 
-    def __init__(self, api: Api, spec: NodeSpec, inventory: Inventory, *, kubelet_port: int) -> None:
+    def __init__(self, api: Api, local: Local, *, kubelet_port: int) -> None:
         self._api = api
-        self._spec = spec
-        self._inventory = inventory
-        self._machine = Machine(kubelet_port, spec.gpus, time.time())
+        self._local = local
+        self._spec = local.spec
+        self._machine = Machine(kubelet_port, local.spec.gpus, time.time())
         self._uid = ""
 
     async def run(self) -> None:
@@ -77,10 +86,10 @@ class Registration:
 
     def _look(self) -> bool:
         """Take in what changed about the machine; whether anything did."""
-        healthy = self._inventory.healthy(self._spec.name)
-        changed = healthy != self._machine.healthy_gpus
-        self._machine = replace(self._machine, healthy_gpus=healthy)
-        return changed
+        before = self._machine
+        healthy = self._local.inventory.healthy(self._spec.name)
+        self._machine = replace(before, healthy_gpus=healthy, images=dict(self._local.images()))
+        return self._machine != before
 
     async def _report(self) -> None:
         """Write the status when it changes, and once a minute."""

@@ -76,7 +76,8 @@ class Talk:
         return self.file.readline().strip()
 
     def close(self) -> None:
-        self.file.close()
+        with contextlib.suppress(OSError):  # what was not sent can't be any more
+            self.file.close()
         self.socket.close()
 
 
@@ -181,6 +182,19 @@ def test_top_shows_pods_and_nodes(kube: Kube) -> None:
     _wait.until(lambda: len(rows()) == 3, "kubectl top to show 3 pods", seconds=30)
     assert all(row.split()[2].endswith("Mi") and row.split()[2] != "0Mi" for row in rows())
     assert len(kube.kubectl("top", "nodes", "--no-headers").splitlines()) == 4
+
+
+def test_nodes_list_the_images_that_they_have(kube: Kube) -> None:
+    def listed() -> bool:
+        names = [
+            name
+            for node in kube.objects("nodes")
+            for i in node.at("status.images", [])
+            for name in i["names"]
+        ]
+        return any(name.startswith("registry.lab:5000/echo-server") for name in names)
+
+    _wait.until(listed, "the image in a node's status", seconds=20)
 
 
 def test_new_connections_meet_every_pod_and_an_old_one_its_own(

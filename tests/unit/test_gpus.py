@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from labkit.gpus.feature_discovery import architecture, labels
 from labkit.gpus.inventory import Device, Inventory, NoFreeGpu, devices_of
 from labkit.gpus.usage import Usage, total
 
@@ -124,3 +125,28 @@ def test_the_memory_of_a_dead_holder_is_free(inventory: Inventory) -> None:
 def test_strange_usage_files_count_as_none(tmp_path: Path, text: str) -> None:
     (tmp_path / "x.json").write_text(text)
     assert Usage.load(tmp_path / "x.json") is None
+
+
+@pytest.mark.parametrize(
+    ("product", "family"),
+    [
+        ("NVIDIA-L4", "ada-lovelace"),
+        ("NVIDIA-L40S", "ada-lovelace"),
+        ("NVIDIA-A10G", "ampere"),
+        ("NVIDIA-A100-SXM4-80GB", "ampere"),
+        ("NVIDIA-H100-80GB-HBM3", "hopper"),
+        ("Acme-1", None),
+    ],
+)
+def test_a_products_architecture(product: str, family: str | None) -> None:
+    found = architecture(product)
+    assert (found.family if found else None) == family
+
+
+def test_only_mig_capable_gpus_say_so() -> None:
+    assert labels(product="NVIDIA-A10G", memory_mib=23028, count=1)["nvidia.com/mig.capable"] == "false"
+    assert labels(product="NVIDIA-H200", memory_mib=143771, count=8)["nvidia.com/mig.capable"] == "true"
+
+
+def test_a_node_without_gpus_has_no_gpu_labels() -> None:
+    assert labels(product="NVIDIA-L4", memory_mib=23034, count=0) == {}
