@@ -173,4 +173,3 @@ def _pem(section: dict[str, str], name: str) -> str:
 
 def _cpu(processes: list[psutil.Process]) -> float:
     return sum(p.cpu_times().user + p.cpu_times().system for p in processes)
-

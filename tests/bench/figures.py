@@ -49,7 +49,11 @@ def write(figures: Sequence[Figure], into: Path) -> None:
         verdict = "[green]met[/]" if f.met else "[bold red]missed[/]"
         how = f"{f.samples} samples" if f.samples > 1 else "1 run"
         table.add_row(
-            f.name, f"{f.value:.3g} {f.unit}", f"≤ {f.target:g} {f.unit}", verdict, f"{how}; {f.note}".strip("; ")
+            f.name,
+            f"{f.value:.3g} {f.unit}",
+            f"≤ {f.target:g} {f.unit}",
+            verdict,
+            f"{how}; {f.note}".strip("; "),
         )
     Console().print(table)
     into.mkdir(parents=True, exist_ok=True)

@@ -1,0 +1,80 @@
+"""`make bench`: what we hold ourselves to, as a table on the screen and as JSON in out/.
+
+    python -m tests.bench [--kwok DIR] [--cold] [--only cluster|pods|idle]
+
+`--kwok DIR` holds kwok and kwokctl (built from cluster/go/kwok when left out). `--cold` also builds the
+control plane's programs from nothing, which takes about ten minutes on two cores.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import tempfile
+import time
+from pathlib import Path
+
+from labkit import _proc, toolchain
+from labkit.providers.embedded.files import CLUSTER
+from tests.bench import cluster, pods
+from tests.bench.figures import Figure, write
+
+OUT = Path("out")
+
+
+def main() -> None:
+    """Run what was asked for."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--kwok", type=Path, help="folder with kwok and kwokctl")
+    parser.add_argument("--cold", action="store_true", help="also build everything from nothing")
+    parser.add_argument("--only", choices=("cluster", "idle", "pods"), help="one part of it")
+    asked = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="labkit-bench-") as home:
+        os.environ["LABKIT_HOME"] = home
+        figures: list[Figure] = []
+        if asked.only in {None, "cluster"}:
+            kwok = asked.kwok or build_kwok(Path(home) / "kwok")
+            figures += cluster.up_against_kwokctl(kwok, binaries(Path(home) / "bin"))
+        if asked.only in {None, "idle"}:
+            figures += cluster.idle()
+        if asked.only in {None, "pods"}:
+            figures += pods.run(OUT)
+        if asked.cold:
+            figures.append(cold_build(Path(home) / "cold"))
+    write(figures, OUT)
+
+
+def binaries(into: Path) -> Path:
+    """The same binaries for both, in one folder, as kwokctl wants them."""
+    into.mkdir()
+    for name, path in toolchain.ensure().items():
+        (into / name).symlink_to(path)
+    return into
+
+
+def build_kwok(into: Path) -> Path:
+    """Build kwok and kwokctl with the compiler that is there (about two minutes, once)."""
+    into.mkdir()
+    names = ("sigs.k8s.io/kwok/cmd/kwok", "sigs.k8s.io/kwok/cmd/kwokctl")
+    env = {**os.environ, "CGO_ENABLED": "0"}
+    built = _proc.run(["go", "build", "-o", f"{into}/", *names], cwd=CLUSTER / "go" / "kwok", env=env)
+    if built.returncode:
+        raise SystemExit(f"kwok could not be built (is Go installed?):\n{built.stderr[-500:]}")
+    return into
+
+
+def cold_build(cache: Path) -> Figure:
+    """Every program from pinned modules, with nothing in any cache but the modules' sources."""
+    env = {**os.environ, "LABKIT_CACHE": str(cache), "GOCACHE": str(cache / "go-build")}
+    env.pop("LABKIT_BIN_DIR", None)
+    began = time.monotonic()
+    status = _proc.attached(["labkit", "toolchain", "build"], env=env)
+    if status:
+        raise SystemExit("the build from nothing failed")
+    return Figure("binaries built from nothing", (time.monotonic() - began) / 60, "min", 10.0)
+
+
+if __name__ == "__main__":
+    main()
