@@ -12,11 +12,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
 import random
 import resource
 import signal
 import socket
 import sys
+import threading
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -209,8 +211,15 @@ async def follow(api: Api, balancer: Balancer) -> None:
         group.create_task(watch(SLICES))
 
 
+def _give_up(broken: threading.ExceptHookArgs) -> None:
+    """A balancer whose relay died would accept and stay silent: better end, and be started again."""
+    threading.__excepthook__(broken)
+    os._exit(1)
+
+
 async def serve(lab_dir: Path) -> None:
     """Balance the Services of a lab until SIGTERM."""
+    threading.excepthook = _give_up
     clock = AgentConfig.load(lab_dir / "node.json").clock
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # two sockets for each connection
