@@ -125,7 +125,9 @@ def delay(answer: Any, timeline: Timeline) -> Finding:
         observed = "no event was marked, or the HPA never asked for more"
         return Finding(passed=False, observed=observed, inconclusive=True)
     near = said is not None and abs(said - seen) <= 10
-    return Finding(passed=near, observed=f"you say {answer}, the recording says {seen:.0f} lab seconds")
+    return Finding(
+        passed=near, observed=f"you say {_rounded(answer)}, the recording says {seen:.0f} lab seconds"
+    )
 
 
 def scale_in(timeline: Timeline) -> Finding:
@@ -196,6 +198,11 @@ def _way_up(desired: Series) -> list[float]:
     values = [v for _, v in desired.steps()]
     top = values.index(max(values)) + 1 if values else 0
     return values[:top]
+
+
+def _rounded(answer: Any) -> str:
+    value = number(answer)
+    return repr(answer) if value is None else f"{value:.0f}"
 
 
 def _path(series: Series) -> str:

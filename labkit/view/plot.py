@@ -20,7 +20,7 @@ from labkit.evidence import Series, Timeline
 
 BLACK, ORANGE, SKY, GREEN = "#000000", "#E69F00", "#56B4E9", "#009E73"
 BLUE, RED, PURPLE, GREY = "#0072B2", "#D55E00", "#CC79A7", "#767676"
-PODS = [BLUE, ORANGE, GREEN, RED, SKY, PURPLE, BLACK, GREY]
+PODS = [BLUE, ORANGE, GREEN, SKY, PURPLE, GREY]  # black is the average, red what the HPA is told
 STYLES = ["-", "--", "-.", ":"]
 
 
@@ -99,7 +99,7 @@ def lines(
     figure = Figure(figsize=(9.6, 3.4), layout="constrained")
     axis = figure.subplots()
     for i, one in enumerate(series):
-        axis.plot(*_xy(one), color=PODS[i % 8], linestyle=STYLES[i // 8 % 4], label=one.label or one.name)
+        axis.plot(*_xy(one), color=PODS[i % 6], linestyle=STYLES[i // 6 % 4], label=one.label or one.name)
     axis.set_xlabel(xlabel)
     axis.set_ylabel(ylabel or (series[0].unit if series else ""))
     _dress(axis)
@@ -121,7 +121,7 @@ def _queue(axis: Axes, timeline: Timeline) -> None:
     pods = timeline.of("queue")
     for i, one in enumerate(pods):
         label = f"pod …{one.label[-5:]}" if len(pods) <= 4 else None
-        axis.plot(*_xy(one), color=PODS[i % 8], linestyle=STYLES[i % 4], lw=1.1, label=label)
+        axis.plot(*_xy(one), color=PODS[i % 6], linestyle=STYLES[i % 4], lw=1.1, label=label)
     if len(pods) > 4:
         axis.plot([], [], color=PODS[0], lw=1.1, label=f"each of {len(pods)} pods")
     average = timeline.one("queue average")
