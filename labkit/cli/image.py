@@ -19,13 +19,13 @@ from labkit.errors import BadInput
 from labkit.images import archive, blocking, builders, sweep
 from labkit.images.build import Event, Request, Step, build
 from labkit.images.credentials import Credentials, Login, save
-from labkit.images.pull import Progress
 from labkit.images.pull import pull as pull_image
 from labkit.images.push import check_login
 from labkit.images.push import push as push_image
 from labkit.images.reference import parse
 from labkit.images.registry import Mirror
 from labkit.images.store import Image, Store
+from labkit.images.transfer import Progress
 from labkit.node.config import AgentConfig
 from labkit.providers.embedded.layout import Layout, default_name, home
 from labkit.toolchain import wheels

@@ -18,7 +18,7 @@ from labkit.images import dockerfile, hostbase, manifest
 from labkit.images.context import Context
 from labkit.images.dockerfile import Instruction
 from labkit.images.layers import Layer, epoch
-from labkit.images.manifest import BASE, CONFIG, Descriptor, ImageConfig, Manifest, canonical
+from labkit.images.manifest import BASE, CONFIG, HOST_PYTHON, Descriptor, ImageConfig, Manifest, canonical
 from labkit.images.reference import Reference, parse
 from labkit.images.rootfs import Stack, stack_of
 from labkit.images.stage import Builder, Stage
@@ -125,6 +125,7 @@ def _start_from(stage: Stage, image: Image) -> None:
     stage.inherited = list(zip(image.manifest.layers, image.diff_ids, strict=True))
     stage.history = list(image.document.get("history") or [])
     stage.base_name = image.base or ""
+    stage.host_python = image.manifest.annotations.get(HOST_PYTHON, "")
     config = image.config
     stage.env.update(config.env)
     stage.labels.update(config.labels)
@@ -143,7 +144,8 @@ def _finish(stage: Stage, ref: Reference) -> Image:
     config = canonical(document)
     descriptor = Descriptor(CONFIG, store.blobs.put(config), len(config))
     layers = [layer for layer, _ in stage.inherited] + [layer.descriptor for layer in stage.layers]
-    digest = store.blobs.put(Manifest(descriptor, tuple(layers), labels).write())
+    notes = {**labels, HOST_PYTHON: stage.host_python} if stage.host_python else labels
+    digest = store.blobs.put(Manifest(descriptor, tuple(layers), notes).write())
     store.tag(ref, digest)
     return store.load(ref, digest)
 

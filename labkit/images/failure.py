@@ -25,6 +25,8 @@ class RegistryError(ImageError):
     """A registry was asked and the answer can't be used."""
 
     grpc_code = "Unknown"
+    status = 0
+    """The HTTP status, where there was an answer."""
 
     def __init__(self, what: str, *, detail: str, cause: str = "", fix: str = "") -> None:
         super().__init__(what, cause=cause, fix=fix)

@@ -9,12 +9,13 @@ stand-in.
 from __future__ import annotations
 
 import hashlib
-import shutil
 import sys
 import tempfile
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+
+from labkit.images.folders import publish
 
 _TOP = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")
 _ETC = (
@@ -139,13 +140,3 @@ def _mount_point(place: Path, *, folder: bool) -> None:
         place.mkdir(exist_ok=True)
     else:
         place.touch()
-
-
-def publish(fresh: Path, place: Path) -> None:
-    """Give a finished folder its name; where another process was first, ours is thrown away."""
-    try:
-        fresh.rename(place)
-    except OSError:
-        shutil.rmtree(fresh)
-        if not place.is_dir():
-            raise

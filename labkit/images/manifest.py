@@ -26,6 +26,8 @@ MANIFESTS = (MANIFEST, DOCKER_MANIFEST)
 INDEXES = (INDEX, DOCKER_INDEX)
 BASE = "dev.labkit.base"
 """Annotation of the manifest, and label: the FROM of an image that holds only what its Dockerfile adds."""
+HOST_PYTHON = "dev.labkit.host-python"
+"""Annotation: the Python of the machine that a RUN of such an image was run with."""
 
 _MACHINES = {"x86_64": "amd64", "AMD64": "amd64", "aarch64": "arm64", "arm64": "arm64"}
 

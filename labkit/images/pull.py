@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Coroutine, Iterable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Sequence
+from functools import partial
 
 from labkit.images.blobs import CHUNK, Writing, digest_of, mismatch
 from labkit.images.credentials import Credentials, Login
@@ -19,23 +18,10 @@ from labkit.images.reference import Reference, parse
 from labkit.images.registry import Call, Mirror, Registry, connect
 from labkit.images.rootfs import RunnableImage, unpack
 from labkit.images.store import Store
+from labkit.images.transfer import Progress, Transfers
 
 _ACCEPT = {"Accept": ", ".join((*MANIFESTS, *INDEXES))}
-_AT_ONCE = 3  # blobs in transfer, as containerd and Docker do it
 _TRIES = 3
-
-
-@dataclass(frozen=True)
-class Progress:
-    """How far one blob is, in bytes; `status` is the word that Docker uses for it."""
-
-    digest: str
-    status: str
-    done: int
-    total: int
-
-
-OnProgress = Callable[[Progress], object]
 
 
 async def pull(
@@ -44,7 +30,7 @@ async def pull(
     store: Store,
     mirrors: Sequence[Mirror] = (),
     credentials: Credentials | None = None,
-    on_progress: OnProgress = lambda _: None,
+    on_progress: Callable[[Progress], object] = lambda _: None,
 ) -> RunnableImage:
     """Fetch what is missing, unpack it once, and return what can be run.
 
@@ -58,7 +44,7 @@ async def pull(
         for number, login in enumerate(logins, start=1):
             try:
                 async with connect(wanted, mirrors, login) as registry:
-                    digest = await _fetch(registry, store, on_progress)
+                    digest = await _fetch(registry, store, Transfers(on_progress))
                 break
             except Unauthorized:
                 if number == len(logins):
@@ -81,31 +67,14 @@ def _runnable(store: Store, ref: Reference, digest: str) -> RunnableImage:
     return unpack(store, store.load(ref, digest))
 
 
-async def _fetch(registry: Registry, store: Store, on_progress: OnProgress) -> str:
+async def _fetch(registry: Registry, store: Store, transfers: Transfers) -> str:
     data, media_type = await _manifest(registry, registry.ref.version)
     if media_type in INDEXES:
         entries = [Descriptor.of(entry) for entry in json.loads(data)["manifests"]]
         data, _ = await _manifest(registry, chosen(entries).digest)
     blobs = {blob.digest: blob for blob in Manifest.read(data).blobs}
-    gate = asyncio.Semaphore(_AT_ONCE)
-
-    async def one(blob: Descriptor) -> None:
-        async with gate, store.lock(blob.digest):
-            await _blob(registry, store, blob, on_progress)
-
-    await together(one(blob) for blob in blobs.values())
+    await transfers.run(partial(_blob, registry, store, blob, transfers) for blob in blobs.values())
     return store.blobs.put(data)
-
-
-async def together(jobs: Iterable[Coroutine[Any, Any, None]]) -> None:
-    """Run all at once; the first that fails ends the others and is raised as it is."""
-    tasks = [asyncio.ensure_future(job) for job in jobs]
-    try:
-        await asyncio.gather(*tasks)
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def _manifest(registry: Registry, version: str) -> tuple[bytes, str]:
@@ -121,30 +90,32 @@ async def _manifest(registry: Registry, version: str) -> tuple[bytes, str]:
     return data, media_type
 
 
-async def _blob(registry: Registry, store: Store, blob: Descriptor, on_progress: OnProgress) -> None:
-    if store.blobs.has(blob.digest):
-        on_progress(Progress(blob.digest, "Already exists", blob.size, blob.size))
-        return
-    with store.blobs.writing(blob.digest) as file:
-        for tries_left in reversed(range(_TRIES)):
-            try:
-                await _transfer(registry, blob, file, on_progress)
-                break
-            except HostUnreachable:
-                if not tries_left:
-                    raise
-    on_progress(Progress(blob.digest, "Pull complete", blob.size, blob.size))
+async def _blob(registry: Registry, store: Store, blob: Descriptor, transfers: Transfers) -> None:
+    async with store.lock(blob.digest):
+        if store.blobs.has(blob.digest):
+            transfers.tell(Progress(blob.digest, "Already exists", blob.size, blob.size))
+            return
+        with store.blobs.writing(blob.digest) as file:
+            for tries_left in reversed(range(_TRIES)):
+                try:
+                    await _transfer(registry, blob, file, transfers)
+                    break
+                except HostUnreachable:
+                    if not tries_left:
+                        raise
+    transfers.tell(Progress(blob.digest, "Pull complete", blob.size, blob.size))
 
 
-async def _transfer(registry: Registry, blob: Descriptor, file: Writing, on_progress: OnProgress) -> None:
+async def _transfer(registry: Registry, blob: Descriptor, file: Writing, transfers: Transfers) -> None:
     """Read the blob from where `file` ends."""
     headers = {"Range": f"bytes={file.size}-"} if file.size else {}
     path = f"{registry.prefix}/blobs/{blob.digest}"
     async with registry.call(Call("GET", path, (200, 206), headers)) as answer:
         known = file.size if answer.status == 200 else 0  # no ranges here: pass over what we have
         async for chunk in answer.content.iter_chunked(CHUNK):
+            transfers.check()
             file.write(chunk[known:])
             known = max(0, known - len(chunk))
-            on_progress(Progress(blob.digest, "Downloading", file.size, blob.size))
+            transfers.tell(Progress(blob.digest, "Downloading", file.size, blob.size))
             if file.size > blob.size:
                 raise mismatch(blob.digest, f"more than {blob.size} bytes")

@@ -5,24 +5,24 @@ An upload that breaks goes on from where the registry says it is.
 
 from __future__ import annotations
 
-import asyncio
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import aiohttp
 
 from labkit.images.credentials import Credentials, Login
-from labkit.images.failure import HostUnreachable
+from labkit.images.failure import HostUnreachable, RegistryError
 from labkit.images.manifest import MANIFEST, Descriptor
-from labkit.images.pull import OnProgress, Progress, together
 from labkit.images.reference import Reference
 from labkit.images.registry import Call, Mirror, Registry, connect
 from labkit.images.store import Image, Store
+from labkit.images.transfer import Progress, Transfers
 
 _CHUNK = 8 << 20
-_AT_ONCE = 3
 _TRIES = 3
+_OUT_OF_STEP = 416  # the registry has more or less of the blob than we think
 
 
 @dataclass(frozen=True)
@@ -40,13 +40,13 @@ async def push(
     store: Store,
     mirrors: Sequence[Mirror] = (),
     credentials: Credentials | None = None,
-    on_progress: OnProgress = lambda _: None,
+    on_progress: Callable[[Progress], object] = lambda _: None,
 ) -> Pushed:
     """Send an image of the store to the registry that its name says; raises `RegistryError`."""
     image = store.get(ref)
     login = next(iter((credentials or Credentials()).matching(ref)), None)
     async with connect(ref, mirrors, login) as registry:
-        return await _push(registry, store, image, on_progress)
+        return await _push(registry, store, image, Transfers(on_progress))
 
 
 async def check_login(host: str, login: Login, *, mirrors: Sequence[Mirror] = ()) -> None:
@@ -56,53 +56,71 @@ async def check_login(host: str, login: Login, *, mirrors: Sequence[Mirror] = ()
         pass
 
 
-async def _push(registry: Registry, store: Store, image: Image, on_progress: OnProgress) -> Pushed:
+async def _push(registry: Registry, store: Store, image: Image, transfers: Transfers) -> Pushed:
     async with registry.call(Call("GET", "/v2/", (200, 404))):
         pass  # log in once, before several uploads want to at the same time
-    gate = asyncio.Semaphore(_AT_ONCE)
     sent: list[Descriptor] = []
 
     async def one(blob: Descriptor) -> None:
-        async with gate:
-            if await _missing(registry, blob, on_progress):
-                await _upload(registry, store, blob, on_progress)
-                sent.append(blob)
+        if await _missing(registry, blob, transfers):
+            await _upload(registry, store, blob, transfers)
+            sent.append(blob)
 
-    await together(one(blob) for blob in {blob.digest: blob for blob in image.manifest.blobs}.values())
+    blobs = {blob.digest: blob for blob in image.manifest.blobs}
+    await transfers.run(partial(one, blob) for blob in blobs.values())
     await _put_manifest(registry, store, image)
     layers = {layer.digest for layer in image.manifest.layers}
     return Pushed(image.digest, sum(blob.digest in layers for blob in sent), sum(blob.size for blob in sent))
 
 
-async def _missing(registry: Registry, blob: Descriptor, on_progress: OnProgress) -> bool:
+async def _missing(registry: Registry, blob: Descriptor, transfers: Transfers) -> bool:
     call = Call("HEAD", f"{registry.prefix}/blobs/{blob.digest}", (200, 404))
     async with registry.call(call) as answer:
         missing = answer.status == 404
     if not missing:
-        on_progress(Progress(blob.digest, "Layer already exists", blob.size, blob.size))
+        transfers.tell(Progress(blob.digest, "Layer already exists", blob.size, blob.size))
     return missing
 
 
-async def _upload(registry: Registry, store: Store, blob: Descriptor, on_progress: OnProgress) -> None:
+@dataclass
+class _Upload:
+    """One blob on its way: where its next bytes go, and how many chunks' bytes are there for certain."""
+
+    registry: Registry
+    place: str
+    start: int = 0
+    tries_left: int = _TRIES
+
+
+async def _upload(registry: Registry, store: Store, blob: Descriptor, transfers: Transfers) -> None:
     async with registry.call(Call("POST", f"{registry.prefix}/blobs/uploads/", (202,))) as answer:
-        place = answer.headers["Location"]
-    done, tries_left = 0, _TRIES
+        upload = _Upload(registry, answer.headers["Location"])
     with store.blobs.reading(blob.digest) as file:
         while chunk := file.read(_CHUNK):
-            left = chunk
-            while left:
-                try:
-                    place, after = await _send(registry, place, left, done)
-                except HostUnreachable:
-                    tries_left -= 1
-                    if not tries_left:
-                        raise
-                    place, after = await _standing(registry, place)
-                left, done = left[after - done :], after
-                on_progress(Progress(blob.digest, "Pushing", done, blob.size))
-    joined = f"{place}{'&' if '?' in place else '?'}digest={blob.digest}"
-    async with registry.call(Call("PUT", joined, (201,))):
-        on_progress(Progress(blob.digest, "Pushed", blob.size, blob.size))
+            transfers.check()
+            await _chunk(upload, chunk)
+            transfers.tell(Progress(blob.digest, "Pushing", upload.start, blob.size))
+    place = f"{upload.place}{'&' if '?' in upload.place else '?'}digest={blob.digest}"
+    async with registry.call(Call("PUT", place, (201,))):
+        transfers.tell(Progress(blob.digest, "Pushed", blob.size, blob.size))
+
+
+async def _chunk(upload: _Upload, chunk: bytes) -> None:
+    """Send a chunk, if need be in several goes."""
+    done = upload.start
+    while done < upload.start + len(chunk):
+        try:
+            rest = chunk[done - upload.start :]
+            upload.place, done = await _send(upload.registry, upload.place, rest, done)
+        except RegistryError as error:
+            upload.tries_left -= 1
+            passing = isinstance(error, HostUnreachable) or error.status == _OUT_OF_STEP
+            if not passing or not upload.tries_left:
+                raise
+            upload.place, done = await _standing(upload.registry, upload.place)
+            if done < upload.start:  # it has lost what it had acknowledged
+                raise
+    upload.start = done
 
 
 async def _send(registry: Registry, place: str, chunk: bytes, start: int) -> tuple[str, int]:

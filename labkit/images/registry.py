@@ -78,6 +78,8 @@ class Registry:
         except (aiohttp.ClientError, TimeoutError) as error:
             raise self._unreachable(call, error) from error
         finally:
+            if answer.connection and answer.connection.transport and not answer.content.is_eof():
+                answer.connection.transport.abort()  # a polite end of TLS could outlast the event loop
             answer.release()
 
     def url(self, path: str) -> str:
@@ -141,9 +143,9 @@ class Registry:
                 fix="Look at what was pushed, and push again: `labkit image push`.",
             )
         told = await _told(answer)
-        return RegistryError(
-            f"{self.ref.host} refused: {status}{f' ({told})' if told else ''}.", detail=detail, cause=told
-        )
+        error = RegistryError(f"{self.ref.host} refused: {status}.", detail=detail, cause=told)
+        error.status = answer.status
+        return error
 
     def _denied(self, detail: str) -> Unauthorized:
         fix = f"Log in: `labkit image login {self.ref.host}`; for a pod: an imagePullSecret in its namespace."

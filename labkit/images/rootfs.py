@@ -13,12 +13,14 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from labkit.errors import ImageError
 from labkit.images import hostbase
 from labkit.images.blobs import mismatch
 from labkit.images.extract import Extraction
 from labkit.images.failure import on_disk
-from labkit.images.hostbase import HostBase, publish
-from labkit.images.manifest import ImageConfig, chain_id
+from labkit.images.folders import publish
+from labkit.images.hostbase import HostBase
+from labkit.images.manifest import HOST_PYTHON, ImageConfig, chain_id
 from labkit.images.reference import Reference
 from labkit.images.store import Image, Store
 
@@ -64,8 +66,21 @@ class Stack:
 
 def unpack(store: Store, image: Image, *, notes: list[str] | None = None) -> RunnableImage:
     """Make the image's root folder, if it is not there yet; `notes` is told what had to be left out."""
+    _check_python(image)
     root = materialize(store, stack_of(image), notes=notes)
     return RunnableImage(image.ref, image.digest, image.config, root, image.base, image.size_bytes)
+
+
+def _check_python(image: Image) -> None:
+    """What a RUN made (a venv, for one) works with the Python that it was made with."""
+    made_with = image.manifest.annotations.get(HOST_PYTHON)
+    ours = str(hostbase.host().python)
+    if image.base and made_with and made_with != ours:
+        raise ImageError(
+            f"{image.ref} was built over another machine's Python: {made_with}.",
+            cause=f"It holds only what its Dockerfile adds to {image.base}; the Python here is {ours}.",
+            fix="Build it on this machine, or build a complete image (`--builder docker`).",
+        )
 
 
 def stack_of(image: Image) -> Stack:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import shutil
 import signal
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -20,6 +19,7 @@ from pathlib import Path
 from labkit import _proc
 from labkit.errors import ImageError
 from labkit.images import blocking
+from labkit.images.folders import delete
 from labkit.images.hostbase import HostBase
 from labkit.images.layers import epoch
 from labkit.toolchain import bwrap
@@ -75,7 +75,7 @@ def run(command: Command, *, work: Path, on_line: Callable[[str], object]) -> It
             raise _no_sandbox(tail)
         yield Result(status, folder / "upper", tail)
     finally:
-        _delete(folder)
+        delete(folder)
 
 
 def ignored(base: HostBase | None) -> set[str]:
@@ -166,13 +166,3 @@ def _no_sandbox(tail: str) -> ImageError:
         fix="Allow user namespaces (on Ubuntu: sysctl kernel.apparmor_restrict_unprivileged_userns=0), set "
         "LABKIT_CACHE to a local disk, or build with `--builder docker`.",
     )
-
-
-def _delete(folder: Path) -> None:
-    """Remove a folder in which a program may have taken our rights away."""
-    for place, folders, _ in os.walk(folder):
-        for name in folders:
-            inner = Path(place, name)
-            if not inner.is_symlink():
-                inner.chmod(0o700)
-    shutil.rmtree(folder)

@@ -64,6 +64,7 @@ class Stage:
     layers: list[Layer] = field(default_factory=list)
     history: list[dict[str, Any]] = field(default_factory=list)
     base_name: str = ""
+    host_python: str = ""  # the one that a RUN was run with
     runs: ImageConfig = field(default_factory=ImageConfig)  # all but env and labels
     env: dict[str, str] = field(default_factory=dict)
     labels: dict[str, str] = field(default_factory=dict)

@@ -133,6 +133,8 @@ def _with_mode(instruction: Instruction, entries: list[Entry], mode: str) -> lis
 
 
 def _run(stage: Stage, instruction: Instruction) -> str:
+    if stage.stack.base:
+        stage.host_python = str(stage.stack.base.python)
     argv = instruction.words() or [*_SHELL, instruction.text]
     env = stage.variables
     told = ("RUN", argv, sorted(env.items()), stage.runs.user, stage.runs.workdir)

@@ -209,5 +209,7 @@ async def broken_line(target: Mirror, *, after: int) -> AsyncIterator[BrokenLine
     server = await asyncio.start_server(line.serve, "127.0.0.1", 0)
     line.mirror = replace(target, url=f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}")
     async with server:
-        yield line
-        await asyncio.gather(*line.connections)
+        try:
+            yield line
+        finally:
+            await asyncio.gather(*line.connections)

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import os
+import signal
+import sys
 import tarfile
+from dataclasses import replace
 from pathlib import Path
 
+import psutil
 import pytest
 
+from labkit import _proc, _wait
 from labkit.errors import ImageError
+from labkit.images.manifest import HOST_PYTHON
 from labkit.images.reference import parse
 from labkit.images.rootfs import unpack
 from labkit.images.store import Store
@@ -158,6 +164,38 @@ def test_a_failing_run_names_the_line_and_leaves_no_image(context: Path, store: 
     assert "so far" in caught.value.fix
     assert store.find(parse(NAME)) is None
     assert not list((store.cache_dir / "rootfs").glob("run-*"))
+
+
+def test_an_image_that_was_run_with_another_python(context: Path, store: Store) -> None:
+    image = built(context, store).image
+    notes = {**image.manifest.annotations, HOST_PYTHON: "/elsewhere/bin/python3"}
+    moved = replace(image, manifest=replace(image.manifest, annotations=notes))
+    with pytest.raises(ImageError, match="another machine's Python: /elsewhere"):
+        unpack(store, moved)
+
+
+def test_an_interrupt_ends_the_run_and_leaves_nothing(context: Path, store: Store) -> None:
+    dockerfile(context, "RUN echo started && sleep 1234.5")
+    program = (
+        "import sys; from pathlib import Path; from labkit.images.build import Request, build;"
+        "from labkit.images.store import Store; from labkit.images.reference import parse;"
+        "context, cache = map(Path, sys.argv[1:]);"
+        "build(Request(context, parse('a')), Store(cache), lambda e: print(e, flush=True))"
+    )
+    builder = _proc.piped([sys.executable, "-c", program, str(context), str(store.cache_dir)])
+    assert builder.stdout is not None
+    assert any("started" in line for line in builder.stdout)
+    (sleeper,) = sleeping()
+    builder.send_signal(signal.SIGINT)
+    builder.communicate()
+    _wait.until(lambda: sleeper not in sleeping(), "the command of the RUN to end", seconds=10)
+    assert not list((store.cache_dir / "rootfs").glob("run-*"))
+    assert store.names() == {}
+
+
+def sleeping() -> list[int]:
+    found = psutil.process_iter(["pid", "cmdline"])
+    return [p.pid for p in found if p.info["cmdline"] == ["sleep", "1234.5"]]
 
 
 def test_system_packages_are_explained(context: Path, store: Store) -> None:

@@ -22,12 +22,13 @@ from labkit.images.failure import (
     Unauthorized,
     pull_message,
 )
-from labkit.images.pull import Progress, pull, remote_digest
+from labkit.images.pull import pull, remote_digest
 from labkit.images.push import Pushed, check_login, push
 from labkit.images.reference import Reference, parse
 from labkit.images.registry import Mirror
 from labkit.images.rootfs import RunnableImage
 from labkit.images.store import Store
+from labkit.images.transfer import Progress
 from tests.unit.images_world import FILES, HOST, LabRegistry, broken_line, built, registry, write
 
 
@@ -119,6 +120,16 @@ def test_a_node_leaves_the_names_of_people_alone(
     assert sweep.nodes(store) == 1
     assert (sweep.blobs(store).count, sweep.roots(store)) != (0, 0)
     assert list(store.blobs) == []
+
+
+def test_a_proxy_of_the_environment_is_not_asked_for_this_machine(
+    lab: LabRegistry, store: Store, context: Path, ref: Reference, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    built(context, store, str(ref))
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    pushed(lab, store, ref)
+    assert pulled(lab, store, ref).digest == store.get(ref).digest
 
 
 def test_a_second_pull_moves_nothing_but_the_manifest(
