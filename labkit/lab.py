@@ -32,7 +32,7 @@ from labkit.providers import catalog
 from labkit.providers.base import Provider, Spec
 from labkit.view import cluster, live, notebook, plot
 from labkit.view.prediction import Prediction, predict
-from labkit.view.refusal import Refusal
+from labkit.view.refusal import Attempt, Refusal
 from labkit.view.verdict import Hello, Note, Shown
 
 NAMESPACE = "llm-lab"
@@ -128,9 +128,10 @@ class Lab:
         """One object as JSON: `lab.object("hpa/llm-hpa").at("status.desiredReplicas")`."""
         return self.kube.object(name)
 
-    def pods(self, selector: str = "app=llm-model") -> list[str]:
-        """The names of the pods with a label, in order."""
-        return sorted(pod.name for pod in self.kube.objects("pods", which=Which(selector)))
+    def pods(self, selector: str = "app=llm-model", *, phase: str = "") -> list[str]:
+        """The names of the pods with a label, in order; only those in a phase (`Pending`) if one is named."""
+        found = self.kube.objects("pods", which=Which(selector))
+        return sorted(pod.name for pod in found if phase in {"", pod.at("status.phase")})
 
     def raw(self, path: str) -> Any:
         """`kubectl get --raw PATH`."""
@@ -195,6 +196,10 @@ class Lab:
     def refused(self, check: str = "refused", *, because: str = "") -> Refusal:
         """`with lab.refused(): …` expects the API server to say no, shows its words, and goes on."""
         return Refusal(check, because=because)
+
+    def attempt(self) -> Attempt:
+        """`with lab.attempt(): …` shows what your own file met, and goes on to the check that judges it."""
+        return Attempt()
 
     def predict(self, question: str, answer: Any) -> Prediction:
         """Commit to an answer before the run; `.compare(seen)` holds it against what happened."""

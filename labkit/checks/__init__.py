@@ -1,11 +1,11 @@
 """The checks of the course: pure functions from what was observed to a `Verdict`."""
 
-from labkit.checks import hpa_queue
+from labkit.checks import hpa_queue, start
 from labkit.checks.check import Check, Finding
 from labkit.errors import BadInput
 from labkit.evidence import Verdict
 
-CHECKS: dict[str, Check] = {check.id: check for check in (*hpa_queue.CHECKS,)}
+CHECKS: dict[str, Check] = {check.id: check for check in (*start.CHECKS, *hpa_queue.CHECKS)}
 
 
 def get(check: str) -> Check:

@@ -1,7 +1,8 @@
-"""An expected refusal: `with lab.refused(): …` shows what the API server said, and goes on.
+"""An expected refusal, and an attempt that may fail: both show what the cluster said, and go on.
 
-Refuses to hide that nothing was refused: then a verdict says so. An API server that did not answer at all
-is an error, and stays one.
+`with lab.refused(): …` refuses to hide that nothing was refused: then a verdict says so.
+`with lab.attempt(): …` judges nothing: a check below it does. An API server that did not answer at all is an
+error, and stays one.
 """
 
 from __future__ import annotations
@@ -38,10 +39,7 @@ class Refusal:
             return False
         self.error = error
         if isinstance(error, Refused):
-            lines = [f"Refused ({error.reason or 'by the API server'}): {error.what}"]
-            lines += [f"Likely cause: {error.cause}"] if error.cause else []
-            lines += [f"Fix: {error.fix}"] if error.fix else []
-            show(Note("\n".join(lines), colour="#E69F00"))
+            show(told(error))
         if self.check != "refused" or not isinstance(error, Refused):
             show(Shown(self.verdict()))
         return True
@@ -66,3 +64,27 @@ class Refusal:
             observed=self.error.what,
             hint="" if right else "It was refused for another reason: mend that first.",
         )
+
+
+class Attempt:
+    """What a learner's own file meets on its way: shown where it fails, for a check to judge."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool:
+        if not isinstance(error, LabError) or isinstance(error, Unreachable):
+            return False
+        show(told(error))
+        return True
+
+
+def told(error: LabError) -> Note:
+    """The error in full, as a message: what, why, and what to do."""
+    refused = f"Refused ({error.reason or 'by the API server'}): " if isinstance(error, Refused) else ""
+    lines = [f"{refused}{error.what}"]
+    lines += [f"Likely cause: {error.cause}"] if error.cause else []
+    lines += [f"Fix: {error.fix}"] if error.fix else []
+    return Note("\n".join(lines), colour="#E69F00")

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.embedded
 
 MANIFESTS = Path(__file__).parents[2] / "manifests"
 DEPLOYMENT = MANIFESTS / "base" / "server" / "deployment.yaml"
-START = MANIFESTS / "00-start" / "exercises"
+START = MANIFESTS / "00-start" / "refused"
 
 
 def config_map(name: str, *, value: str = "1") -> str:
@@ -175,14 +175,14 @@ def test_a_watch_ends_at_its_deadline(namespace: Kube) -> None:
 def test_waiting_in_vain_tells_what_was_seen_and_what_went_wrong(namespace: Kube, tmp_path: Path) -> None:
     too_many = tmp_path / "x.yaml"
     too_many.write_text(
-        (START.parent / "solutions" / "half-a-gpu.yaml").read_text().replace("gpu: 1", "gpu: 99")
+        (START.parent / "solutions" / "one-gpu.yaml").read_text().replace("gpu: 1", "gpu: 99")
     )
     namespace.apply(too_many)
     with pytest.raises(WaitTimeout) as late:
-        namespace.until("pod/half-a-gpu ready", seconds=3)
-    assert "pod/half-a-gpu Pending" in str(late.value)
+        namespace.until("pod/one-gpu ready", seconds=3)
+    assert "pod/one-gpu Pending" in str(late.value)
     assert "FailedScheduling" in str(late.value)
-    assert "FailedScheduling" in repr(namespace.events("pod/half-a-gpu"))
+    assert "FailedScheduling" in repr(namespace.events("pod/one-gpu"))
 
 
 def test_unknown_words_are_refused_before_the_wait(namespace: Kube) -> None:
