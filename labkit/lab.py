@@ -124,6 +124,10 @@ class Lab:
         """Wait for named conditions; `WaitTimeout` tells what was last seen. Real seconds."""
         live.until(self.kube, wanted, seconds=seconds)
 
+    def until_metric(self, promql: str, *, seconds: float = 30) -> None:
+        """Wait until a PromQL comparison, such as `sum(…) > 15`, holds for at least one series."""
+        live.until_metric(self.prometheus(), promql, seconds=seconds)
+
     def object(self, name: str) -> KubeObject:
         """One object as JSON: `lab.object("hpa/llm-hpa").at("status.desiredReplicas")`."""
         return self.kube.object(name)

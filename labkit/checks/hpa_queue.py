@@ -58,9 +58,12 @@ def scaling_active(hpa: Mapping[str, Any] | None) -> Finding:
 
 def hops(hops: Any) -> Finding:
     """The same number at each hop; a queue never stands quite still, so 30 % or 3 requests are the same."""
-    values = numbers(hops.values()) if isinstance(hops, Mapping) else None
-    if values is None:
+    if not isinstance(hops, Mapping):
         return Finding(passed=False, observed=f"{hops!r} is no dict from a hop to its number")
+    values = numbers(hops.values())
+    if values is None:
+        silent = [name for name, value in hops.items() if number(value) is None]
+        return Finding(passed=False, observed=f"no number from: {', '.join(map(str, silent))}")
     shown = ", ".join(f"{name}: {value:g}" for name, value in zip(hops, values, strict=True))
     if len(values) < 4:
         return Finding(passed=False, observed=f"only {len(values)} hops: {shown}")

@@ -14,6 +14,7 @@ from labkit import _wait
 from labkit.errors import WaitTimeout
 from labkit.kube.client import Kube, Which
 from labkit.load import Running
+from labkit.metrics.client import Metrics
 from labkit.view import cluster
 from labkit.view.notebook import Place
 from labkit.view.table import Table
@@ -68,6 +69,16 @@ def until(kube: Kube, wanted: Sequence[str], *, seconds: float) -> None:
     kube.until(*wanted, seconds=seconds)
     took = time.monotonic() - began
     place.show(Note(f"{', '.join(wanted)}: true after {took:.1f} s = {took * kube.clock:.0f} lab s"))
+
+
+def until_metric(metrics: Metrics, promql: str, *, seconds: float) -> None:
+    """Wait until the query returns something, and say how long it took."""
+    began = time.monotonic()
+    place = Place()
+    place.show(Note(f"waiting for {promql} (at most {seconds:g} s) …"))
+    _wait.until(lambda: len(metrics.query(promql, may_be_empty=True)), promql, seconds=seconds, every=0.2)
+    took = time.monotonic() - began
+    place.show(Note(f"{promql}: true after {took:.1f} s = {took * metrics.clock:.0f} lab s"))
 
 
 def watch(kube: Kube, kinds: Sequence[str], end: Until) -> None:
