@@ -10,7 +10,7 @@ import random
 import socket
 from collections.abc import Iterable
 
-_LOWEST, _HIGHEST = 20000, 32000
+RANGE = range(20_000, 32_000)
 
 
 class Ports:
@@ -21,12 +21,12 @@ class Ports:
 
     def take(self) -> int:
         """A port that nobody holds or listens on; raises OSError where there is none left."""
-        start = random.randint(_LOWEST, _HIGHEST)
-        for port in itertools.chain(range(start, _HIGHEST), range(_LOWEST, start)):
-            if port not in self._taken and _free(port):
+        start = random.randrange(len(RANGE))
+        for port in itertools.chain(RANGE[start:], RANGE[:start]):
+            if port not in self._taken and is_free(port):
                 self._taken.add(port)
                 return port
-        raise OSError(f"no free port between {_LOWEST} and {_HIGHEST} on 127.0.0.1")
+        raise OSError(f"no free port between {RANGE.start} and {RANGE.stop} on 127.0.0.1")
 
     def restore(self, addresses: Iterable[str]) -> None:
         """Note what pods hold already, as their records say."""
@@ -37,14 +37,15 @@ class Ports:
         self._taken -= {int(a.rpartition(":")[2]) for a in addresses}
 
 
-def _free(port: int) -> bool:
+def is_free(port: int) -> bool:
+    """Whether a server could listen on 127.0.0.1:`port` right now."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(("127.0.0.1", port))
         except OSError:
             return False
-    return True
+        return True
 
 
 class PodIPs:

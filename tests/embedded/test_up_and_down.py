@@ -9,12 +9,13 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from labkit import _proc, _wait
 from labkit.errors import BadInput, ComponentError, ProviderError
+from labkit.node.ports import is_free
 from labkit.providers.base import Spec
-from labkit.providers.embedded import ports
 from labkit.providers.embedded.api import Api
 from labkit.providers.embedded.layout import Layout, prepare
 from labkit.providers.embedded.provider import Embedded
@@ -48,8 +49,6 @@ def lab(own_home: Path) -> Iterator[Embedded]:
 
 
 def test_everything_listens_on_the_loopback_only(lab: Embedded) -> None:
-    import psutil
-
     for proc in left_over(lab.layout):
         for connection in psutil.Process(proc.pid).net_connections():
             if connection.status == psutil.CONN_LISTEN:
@@ -133,7 +132,7 @@ def test_a_port_that_somebody_took_meanwhile_is_given_up_for_another(lab: Embedd
     before = lab.layout.load()[1]
     for proc in left_over(lab.layout):
         os.kill(proc.pid, signal.SIGKILL)
-    _wait.until(lambda: ports.is_free(before.api), "the port to be free", seconds=10)
+    _wait.until(lambda: is_free(before.api), "the port to be free", seconds=10)
     with socket.create_server(("127.0.0.1", before.api)):
         lab.up(lab.spec())
     assert lab.layout.load()[1].api != before.api

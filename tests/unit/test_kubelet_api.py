@@ -142,7 +142,7 @@ async def execute(node: Node, *command: str, stdin: bytes | None = None, tty: bo
 async def eventually(probe: Callable[[], Awaitable[bool]]) -> None:
     """Wait until the probe is true."""
     async with asyncio.timeout(10):
-        while not await probe():  # noqa: ASYNC110 - what we wait for lives in another process
+        while not await probe():
             await asyncio.sleep(0.02)
 
 

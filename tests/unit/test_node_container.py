@@ -132,7 +132,7 @@ def test_a_pid_that_belongs_to_somebody_else_is_not_adopted(tmp_path: Path) -> N
 def test_killing_the_first_process_ends_all(rootfs: Path, tmp_path: Path) -> None:
     async def scenario() -> None:
         run = await start(box(rootfs, tmp_path, "sh", "-c", "sleep 60 & sleep 60 & wait"), tmp_path)
-        while len(processes.tree(run.pid)) < 3:  # noqa: ASYNC110
+        while len(processes.tree(run.pid)) < 3:
             await asyncio.sleep(0.01)
         family = processes.tree(run.pid)
         run.kill()

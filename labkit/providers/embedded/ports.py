@@ -1,15 +1,13 @@
-"""Free loopback ports, below the range from which systems hand out ports of their own accord."""
+"""The ports of a lab's own servers: free ones, chosen once; which component listens on which."""
 
 from __future__ import annotations
 
 import random
-import socket
 from dataclasses import fields
 
 from labkit.errors import ProviderError
+from labkit.node.ports import RANGE, is_free
 from labkit.providers.embedded.layout import Ports
-
-RANGE = range(20_000, 32_000)
 
 COMPONENT = {
     "api": "kube-apiserver",
@@ -20,17 +18,6 @@ COMPONENT = {
     "adapter": "prometheus-adapter",
 }
 """Which component listens on which of the ports."""
-
-
-def is_free(port: int) -> bool:
-    """Whether a server could listen on 127.0.0.1:`port` right now."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-        return True
 
 
 def choose() -> Ports:
