@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import math
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -60,6 +61,12 @@ class Load:
     gpu_utilization: float
     sm_seconds_total: float
     power_watts: float
+
+
+def usage_files(devices: Iterable[Path], holders: Iterable[str]) -> tuple[Path, ...]:
+    """Where a container may report: the lab's server names its file by its container, others by their pod."""
+    names = [f"{holder}.json" for holder in holders]
+    return tuple(device / "usage" / name for device in devices for name in names)
 
 
 def total(usages: list[Usage]) -> Load | None:

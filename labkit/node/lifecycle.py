@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from labkit.errors import ClusterError
+from labkit.gpus.usage import usage_files
 from labkit.node import blueprint, container, hooks, records, unboxed
 from labkit.node.acquiring import Acquisition
 from labkit.node.backoff import BackOff, restart_delay
@@ -376,9 +377,8 @@ class ContainerLoop:
         self.state.container_id = f"labkit://{record.container_id}"
         self.state.restart_count = record.number
         gpus = tuple(self.pod.record.gpus.get(self.name, ()))
-        usage = tuple(
-            self.pod.machine.inventory.path(g) / "usage" / f"{self.pod.record.uid}.json" for g in gpus
-        )
+        holders = (record.container_id, self.pod.record.uid)
+        usage = usage_files([self.pod.machine.inventory.path(g) for g in gpus], holders)
         view = RunningContainer(
             name=self.name,
             container_id=self.state.container_id,

@@ -1,0 +1,41 @@
+"""The node reads what the model server reports: the two agree on where the file lies."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+from model_server import device
+
+from labkit.gpus.inventory import Inventory, devices_of
+from labkit.gpus.usage import usage_files
+from labkit.node.pods import RunningContainer
+from labkit.node.stats import modelled_cpu_seconds
+
+RUN, POD = "7313f2180c83481b", "b9c0ffee-0000-4000-8000-000000000000"
+
+
+@pytest.mark.parametrize("given", [{"LABKIT_CONTAINER_ID": RUN, "LABKIT_POD_UID": POD}, {"POD_UID": POD}])
+def test_the_modelled_cpu_of_a_server_reaches_its_container(tmp_path: Path, given: dict[str, str]) -> None:
+    inventory = Inventory(tmp_path)
+    inventory.add(devices_of(lab="lab", node="gpu-node-1", count=1, product="NVIDIA-L4", memory_mib=23034))
+    uuid = inventory.devices()[0].uuid
+    began = time.time()
+    server = device.visible({"NVIDIA_VISIBLE_DEVICES": uuid, "LABKIT_GPU_DIR": str(tmp_path)} | given)
+    server.usage.host_cpu_seconds_total = 12.5
+    server.publish()
+    container = RunningContainer(
+        name="model-server",
+        container_id=f"labkit://{RUN}",
+        image="",
+        image_id="",
+        folder=tmp_path,
+        log_path=tmp_path / "0.log",
+        started_at=began,
+        usage_files=usage_files([inventory.path(uuid)], (RUN, POD)),
+    )
+    assert modelled_cpu_seconds(container) == 12.5
+    container.started_at = time.time() + 1  # a later run of it: what the earlier one wrote is not its own
+    assert modelled_cpu_seconds(container) == 0
+    server.close()
