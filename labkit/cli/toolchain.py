@@ -51,7 +51,8 @@ def fetch(
 def build(names: Names = None) -> None:
     """Build from the pinned Go modules, without asking for downloads or looking at PATH; cached ones stay.
 
-    Needs about 6 GB of disk while it works. Broken off, it goes on where it stopped.
+    Needs about 9 GB of disk while it works, of which half a gigabyte stays where labkit fetched the
+    compiler. Broken off, it goes on where it stopped.
     """
     ladder = toolchain.Ladder(use_installed=False, use_downloads=False)
     for name, path in ladder.ensure(names or list(ladder.pins.programs)).items():

@@ -181,5 +181,5 @@ def _room_to_compile(job: Job, pins: Pins, stale: int) -> None:
     """All of it is some 3,200 packages; what is compiled already needs no room."""
     _, compiled = job.go.folders()
     share = min(1.0, stale / 3200)
-    disk.require(compiled, 200 + share * pins.build_cache_mb, job.title)
-    disk.require(job.into, 1000 * min(1.0, 0.05 + share), job.title)
+    disk.require(compiled, share * pins.build_cache_mb + pins.programs_mb, job.title)
+    disk.require(job.into, pins.programs_mb, job.title)

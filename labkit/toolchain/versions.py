@@ -99,6 +99,7 @@ class Pins:
     go_requirements: Path
     module_cache_mb: int = 0
     build_cache_mb: int = 0
+    programs_mb: int = 0
     modules: Mapping[str, Module] = field(default_factory=dict)
 
 
@@ -135,6 +136,7 @@ def load(cluster: Path = CLUSTER) -> Pins:
         go_requirements=cluster / go["requirements"],
         module_cache_mb=go["module_cache_mb"],
         build_cache_mb=go["build_cache_mb"],
+        programs_mb=go["programs_mb"],
         modules=modules,
     )
 
