@@ -99,7 +99,10 @@ def which(name: Annotated[str, typer.Argument(help="A program, as `ls` names it.
 
 @app.command()
 def prune() -> None:
-    """Remove what other versions of the course left in the cache; what runs of it goes on running."""
+    """Remove what other versions of the course left in the cache.
+
+    Take down the labs that still run from it first: their processes go on, but can't be restarted.
+    """
     ladder = toolchain.Ladder()
     needed = {program.key() for program in ladder.pins.programs.values()}
     with ladder.cache.writing(ladder.progress):
