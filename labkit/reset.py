@@ -29,7 +29,10 @@ Report = Callable[[str], None]
 PULL_SECRET = "registry-login"  # noqa: S105 - the name of the secret, not what is in it
 IMAGE = "llm-inference:1.0"
 GRACE = "--grace-period=1"  # leftovers have no users: nothing to drain
-WORKLOADS = "hpa,deployments,statefulsets,jobs,replicasets,pods,services,poddisruptionbudgets"
+CONTENTS = (
+    "hpa,deployments,statefulsets,daemonsets,cronjobs,jobs,replicasets,pods,services,poddisruptionbudgets,"
+    "configmaps,secrets,resourcequotas,limitranges,networkpolicies,persistentvolumeclaims,events"
+)
 
 
 def run(kube: Kube, access: RegistryAccess | None, report: Report) -> None:
@@ -41,21 +44,18 @@ def run(kube: Kube, access: RegistryAccess | None, report: Report) -> None:
 
 
 def clear(kube: Kube, report: Report) -> None:
-    """Empty the namespace and make it anew, with its default service account in place."""
-    there = namespaces.find(kube.api, kube.namespace)
-    if there is not None:
-        left = len(kube.objects("pods"))
-        if left:
-            report(f"taking away {left} pods of an earlier run")
-        # Pods first: a namespace with pods in their grace period is looked at again only half a minute later.
-        kube.kubectl("delete", WORKLOADS, "--all", GRACE, "--wait=true", "--timeout=60s")
-        kube.delete_namespace()
-    kube.ensure_namespace()
-    _wait.until(
-        lambda: _exists(kube, "serviceaccount/default"),
-        "the namespace's default service account",
-        seconds=30,
-    )
+    """Empty the namespace. It is not deleted: a namespace takes 5 real seconds to go, whatever CLOCK says."""
+    kube.ensure_namespace()  # first of all: refuses a namespace that is not ours
+    left = len(kube.objects("pods"))
+    if left:
+        report(f"taking away {left} pods of an earlier run")
+    kube.kubectl("delete", CONTENTS, "--all", GRACE, "--wait=true", "--timeout=60s")
+    # A ReplicaSet may have replaced a pod while it was being deleted itself.
+    kube.until("pods total=0", seconds=60)
+    labels = [f"{key}={value}" for key, value in namespaces.LABELS.items()]
+    kube.kubectl("label", "namespace", kube.namespace, *labels, "--overwrite")
+    account = "the namespace's default service account"
+    _wait.until(lambda: _exists(kube, "serviceaccount/default"), account, seconds=30)
 
 
 def pull_secret(kube: Kube, access: RegistryAccess) -> None:
@@ -73,16 +73,18 @@ def pull_secret(kube: Kube, access: RegistryAccess) -> None:
 
 
 def model_image(access: RegistryAccess, report: Report) -> None:
-    """Build and push the model server, unless the registry has it already."""
+    """Build the model server (every step is cached) and push it, unless the registry has this very image."""
     ref = parse(f"{access.host}/{IMAGE}")
     mirrors = [Mirror(access.host, access.url, str(access.ca))]
     logins = Credentials({access.host: Login(access.username, access.password)})
+    report(f"building {ref.path} from cluster/images/model-server (seconds, once per machine)")
+    store = Store()
+    image = build(Request(course.root() / "cluster" / "images" / "model-server", ref), store)
     try:
-        blocking.run(remote_digest(ref, mirrors=mirrors, credentials=logins))
+        there = blocking.run(remote_digest(ref, mirrors=mirrors, credentials=logins))
     except NotFound:
-        store = Store()
-        report(f"building {ref.path} from cluster/images/model-server (once per machine)")
-        build(Request(course.root() / "cluster" / "images" / "model-server", ref), store)
+        there = ""
+    if there != image.digest:
         report(f"pushing {ref.path} to the lab's registry")
         blocking.run(push(ref, store=store, mirrors=mirrors, credentials=logins))
 

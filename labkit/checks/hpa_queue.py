@@ -21,6 +21,7 @@ LESSON_HPA = {
     "spec.metrics.0.pods.target.type": "AverageValue",
     "spec.metrics.0.pods.target.averageValue": "5",
 }
+TARGET_NAME = "spec.scaleTargetRef.name"
 STABILIZATION = 300.0  # lab seconds: the controller's default for scaling in
 TARGET = 5.0
 
@@ -166,6 +167,16 @@ def behavior(plain: Timeline, behavior: Timeline) -> Finding:
     return Finding(passed=paths[0][0] == paths[1][0] == 2 and paths[1][1] > paths[0][1], observed=observed)
 
 
+def alone(hpas: Sequence[Mapping[str, Any]] | None) -> Finding:
+    """One HPA on the Deployment, and it works: two would both stop."""
+    mine = [h for h in hpas or [] if dig(h, "spec.scaleTargetRef.name") == LESSON_HPA[TARGET_NAME]]
+    names = ", ".join(str(dig(h, "metadata.name")) for h in mine) or "none"
+    if len(mine) != 1:
+        return Finding(passed=False, observed=f"HPAs on llm-inference-service: {names}")
+    found = scaling_active(mine[0])
+    return Finding(passed=found.passed, observed=f"HPAs on llm-inference-service: {names}; {found.observed}")
+
+
 def keep_alive(kept: Any, fresh: Any) -> Finding:
     """Requests by pod: with kept connections the new pods get none, with fresh ones they get their share."""
     if not (isinstance(kept, Mapping) and isinstance(fresh, Mapping) and kept and fresh):
@@ -292,6 +303,14 @@ CHECKS: Sequence[Check] = (
         "Ask hop 5 for the list of names: lab.raw('/apis/custom.metrics.k8s.io/v1beta2').",
         scaling_active,
         {"hpa": "hpa/llm-hpa"},
+        settles=True,
+    ),
+    Check(
+        "05.alone",
+        "exactly one HPA scales llm-inference-service, and it is active",
+        "lab.show('hpa') lists them; the conditions of each say with whom it shares its pods.",
+        alone,
+        {"hpas": "hpa"},
         settles=True,
     ),
     Check(

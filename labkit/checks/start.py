@@ -103,7 +103,7 @@ def _asked(pod: Json | None, kind: str, resource: str) -> str | None:
 
 
 def _runs(pod: Json) -> bool:
-    return dig(pod, "status.phase") == "Running"
+    return bool(dig(pod, "status.phase") == "Running")
 
 
 def _state(pod: Json | None, name: str) -> str:

@@ -28,6 +28,7 @@ OPEN = {
         "05.steps",
         "05.delay",
         "05.mended",
+        "05.alone",
     },
 }
 

@@ -69,6 +69,7 @@ PASSING: list[tuple[str, dict[str, Any]]] = [
     ("05.scale-in", {"timeline": GOOD}),
     ("05.behavior", {"plain": recording([(0, 2), (105, 4), (120, 8)]), "behavior": GOOD}),
     ("05.mended", {"hpa": HPA}),
+    ("05.alone", {"hpas": [HPA]}),
     ("05.keep-alive", {"kept": {"a": 9, "b": 8, "c": 0}, "fresh": {"a": 3, "b": 4, "c": 3}}),
 ]
 
@@ -104,6 +105,9 @@ MUTANTS: list[tuple[str, dict[str, Any]]] = [
     ("05.behavior", {"plain": recording([(0, 2)]), "behavior": GOOD}),
     ("05.behavior", {"plain": recording([(0, 3), (105, 4)]), "behavior": GOOD}),
     ("05.mended", {"hpa": wrong(["status", "conditions", 0, "status"], "False")}),
+    ("05.alone", {"hpas": [HPA, HPA]}),
+    ("05.alone", {"hpas": []}),
+    ("05.alone", {"hpas": [wrong(["status", "conditions", 0, "status"], "False")]}),
     ("05.keep-alive", {"kept": {"a": 9, "b": 8, "c": 7}, "fresh": {"a": 3, "b": 4, "c": 3}}),
     ("05.keep-alive", {"kept": None, "fresh": {}}),
 ]
