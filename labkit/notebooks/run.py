@@ -51,7 +51,15 @@ class Plan:
 def run(plan: Plan, progress: Progress = quiet) -> list[Record]:
     """Run all of them; executed notebooks, pages and plots lie under `plan.out` afterwards."""
     plan.out.mkdir(parents=True, exist_ok=True)
-    return [run_one(path, plan, progress) for path in plan.notebooks]
+    return [_run_or_again(path, plan, progress) for path in plan.notebooks]
+
+
+def _run_or_again(path: Path, plan: Plan, progress: Progress) -> Record:
+    """Once more where nothing was wrong but something could not be judged: the machine was too busy."""
+    first = run_one(path, plan, progress)
+    if first.error or first.count("failed") or not first.count("inconclusive"):
+        return first
+    return run_one(path, plan, progress)
 
 
 def run_one(path: Path, plan: Plan, progress: Progress = quiet) -> Record:

@@ -155,7 +155,8 @@ def load(*outcomes: str, ended: str = "done", lag: float = 0.0) -> LoadResult:
         (load("ok", "http_503"), "failed"),
         (load("ok", "reset", lag=9), "failed"),  # a failure is one, whatever the generator did
         (load("ok", "abandoned"), "inconclusive"),
-        (load("ok", lag=9), "inconclusive"),
+        (load("ok", lag=9), "passed"),
+        (load("ok", "not_sent"), "inconclusive"),
         (load("ok", ended=""), "inconclusive"),
     ],
 )

@@ -7,6 +7,8 @@ from pathlib import Path
 import nbformat
 import pytest
 
+from labkit import course
+from labkit.cli.notebooks import choose
 from labkit.errors import BadInput
 from labkit.evidence import Verdict
 from labkit.notebooks import pages, record
@@ -93,6 +95,40 @@ def test_stripping_is_stable(records: tuple[list[record.Record], Path], tmp_path
     notebook = nbformat.read(path, as_version=4)
     assert not any(cell.get("outputs") or cell.get("execution_count") for cell in notebook.cells)
     assert "papermill" not in notebook.metadata
+
+
+UNSURE = """
+from pathlib import Path
+from IPython.display import display
+from labkit.evidence import Verdict
+from labkit.view.verdict import Shown
+tries = Path("tries")
+tries.write_text(tries.read_text() + "x" if tries.exists() else "x")
+sure = len(tries.read_text()) >= SURE_AFTER
+display(Shown(Verdict("99.busy", passed=sure, inconclusive=not sure, expected="", observed="")))
+"""
+
+
+@pytest.mark.parametrize(("sure_after", "state"), [(2, "passed"), (3, "inconclusive")])
+def test_what_could_not_be_judged_is_run_once_more(tmp_path: Path, sure_after: int, state: str) -> None:
+    path = write(tmp_path / "01-unsure.ipynb", "SURE_AFTER = 0", UNSURE)
+    found = run(Plan((path,), tmp_path / "out", tmp_path, {"SURE_AFTER": sure_after}))
+    assert [v.state for v in found[0].verdicts] == [state]
+    assert (tmp_path / "tries").read_text() == "xx"
+
+
+def test_notebooks_are_chosen_by_number(tmp_path: Path) -> None:
+    for name in ("05-hpa-queue", "00-start"):
+        (tmp_path / f"{name}.ipynb").touch()
+    assert [p.stem for p in choose([], tmp_path)] == ["00-start", "05-hpa-queue"]
+    assert [p.stem for p in choose(["05"], tmp_path)] == ["05-hpa-queue"]
+    with pytest.raises(BadInput, match="no notebook 7"):
+        choose(["7"], tmp_path)
+
+
+def test_paths_are_found_from_the_folder_of_the_notebooks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(course.root() / "notebooks")
+    assert course.path("manifests/base/hpa.yaml").is_file()
 
 
 @pytest.mark.parametrize("text", ["", "{", "{}", '{"cells": 3, "nbformat": 4, "nbformat_minor": 5}'])
