@@ -54,12 +54,12 @@ class Run:
     async def wait(self) -> Ended:
         """Return when the container has ended; can be called again."""
         await processes.ended(self.pid)
-        for _ in range(100):  # bubblewrap notes the exit code a moment later, unless somebody killed it
-            over = self._monitor is not None and self._monitor.poll() is not None
+        if self._monitor is not None:  # it notes the exit code and ends, unless somebody killed it
+            await processes.ended(self._monitor.pid)
+            self._monitor.poll()
+        for _ in range(100 if self._monitor is None else 1):
             if (code := _status(self.folder).get("exit-code")) is not None:
                 return Ended(code, (self.folder / "status").stat().st_mtime)
-            if over:
-                break
             await asyncio.sleep(0.01)
         complaint = _last_words(self.log)
         if complaint.startswith("bwrap: "):
@@ -76,11 +76,6 @@ class Run:
             for each in processes.tree(self.pid):
                 processes.send(each, signal.SIGKILL)
         processes.send(self.pid, signal.SIGKILL)
-
-    def reap(self) -> None:
-        """Collect the monitor's exit status, so that it does not stay a zombie."""
-        if self._monitor is not None:
-            self._monitor.poll()
 
 
 def _last_words(log: Path) -> str:

@@ -8,21 +8,20 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import signal
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from labkit.errors import ClusterError
-from labkit.gpus.usage import usage_files
-from labkit.node import blueprint, container, hooks, records, unboxed
+from labkit.node import blueprint, container, ending, hooks, unboxed
 from labkit.node.acquiring import Acquisition
 from labkit.node.backoff import BackOff, restart_delay
 from labkit.node.blueprint import Blueprint
 from labkit.node.container import Ended, Run, StartFailure
 from labkit.node.context import PodContext, Stopped
+from labkit.node.ending import Left
 from labkit.node.environment import ConfigError
+from labkit.node.history import History, terminated
 from labkit.node.monitor import Monitor, Told
 from labkit.node.pods import RunningContainer
 from labkit.node.quantities import amount
@@ -31,9 +30,6 @@ from labkit.node.status import ContainerState, Running, Terminated, Waiting, is_
 
 Json = dict[str, Any]
 
-Left = Callable[[], float]  # real seconds of grace that are left; may become less while one waits
-
-_AFTER_HOOK = 2.0  # lab seconds that a container has left after a preStop that took all of its grace
 log = logging.getLogger(__name__)
 
 _CONFIG_RETRY = 10.0  # lab seconds; the kubelet's next round
@@ -61,7 +57,7 @@ class ContainerLoop:
         self._restarting: asyncio.Task[None] | None = None
         self._acquisition = Acquisition(pod, spec, self._wait_with)
         self._backoff = BackOff()
-        self._folder = pod.folder / self.name
+        self._history = History(pod.folder / self.name, spec)
         self._monitor: Monitor | None = None
 
     @property
@@ -118,8 +114,8 @@ class ContainerLoop:
 
     async def _bring_up(self) -> None:
         while True:
-            number = self._next_number()
-            folder = self._folder / str(number)
+            number = self.record.number + 1 if self.record else 0
+            folder = self._history.folder(number)
             try:
                 image = await self._acquisition.image()
                 plan = await blueprint.draw(self.pod, self.spec, image, folder)
@@ -156,7 +152,9 @@ class ContainerLoop:
         if not machine.isolated:
             self.pod.tell("NoIsolation", unboxed.WARNING, container=self.name, warning=True)
         start = container.start if machine.isolated else unboxed.start
-        self.run = await start(plan.box, folder=folder, log=self._log(number), lab_dir=machine.lab_dir)
+        self.run = await start(
+            plan.box, folder=folder, log=self._history.log(number), lab_dir=machine.lab_dir
+        )
         self.pod.tell("Started", "Container started", container=self.name)
 
     def _watch(self, run: Run) -> None:
@@ -179,23 +177,22 @@ class ContainerLoop:
         said = await hooks.run(hook, self.pod, view)
         if said:
             self.pod.tell("FailedPostStartHook", said, container=self.name, warning=True)
-            await self.kill(self._countdown(self._grace()), "FailedPostStartHook")
+            await self.kill(ending.countdown(self.pod, self._grace()), "FailedPostStartHook")
 
     def _note_end(self, ended: Ended) -> None:
         if self._monitor:
             self._monitor.end()
         if self.run:
             self.run.kill()
-            self.run.reap()
         self.run = None
         record = self._recorded()
         record.exit_code, record.finished_at = ended.exit_code, ended.finished_at
         failed = "StartError" if ended.message else "Error"
         record.reason = record.reason or self.killed_for or ("Completed" if not ended.exit_code else failed)
-        record.message = ended.message or self._last_words(record)
-        record.save(self._folder / str(record.number))
+        record.message = ended.message or self._history.last_words(record)
+        record.save(self._history.folder(record.number))
         self._publish(None)
-        self.state.state = self._terminated(record)
+        self.state.state = terminated(record)
         self.state.ready = self.init and ended.exit_code == 0 and not is_sidecar(self.spec)
         self.state.started = False
         self.pod.changed()
@@ -228,12 +225,7 @@ class ContainerLoop:
         """A probe has given up on this run."""
         self.pod.tell("Killing", message, container=self.name)
         seconds = self._grace() if grace is None else float(grace)
-        self._restarting = asyncio.create_task(self.kill(self._countdown(seconds), ""))
-
-    def _countdown(self, lab_seconds: float) -> Left:
-        clock = asyncio.get_running_loop().time
-        deadline = clock() + self.pod.machine.real(lab_seconds)
-        return lambda: max(0.0, deadline - clock())
+        self._restarting = asyncio.create_task(self.kill(ending.countdown(self.pod, seconds), ""))
 
     def _grace(self) -> float:
         return float(self.pod.spec.get("terminationGracePeriodSeconds", 30))
@@ -252,29 +244,13 @@ class ContainerLoop:
 
     async def kill(self, left: Left, message: str) -> None:
         """preStop, the stop signal, and SIGKILL for what there still is when nothing is `left()`."""
-        run = self.run
-        if run is None:
+        if self.run is None:
             return
         if message:
             self.pod.tell("Killing", message, container=self.name)
-        ending = asyncio.ensure_future(run.wait())
-        if hook := (self.spec.get("lifecycle") or {}).get("preStop"):
-            await self._pre_stop(hook, ending, left)
-            left = _at_least(left, self._countdown(_AFTER_HOOK))
-        name = self._recorded().stop_signal
-        run.signal(getattr(signal, name if name.startswith("SIG") else f"SIG{name}", signal.SIGTERM))
-        await _settled({ending}, left)
-        run.kill()
-        await ending
-
-    async def _pre_stop(self, hook: Json, ending: asyncio.Future[Ended], left: Left) -> None:
         view = self.pod.view.containers[self.name]
-        work = asyncio.ensure_future(hooks.run(hook, self.pod, view))
-        await _settled({work, ending}, left)
-        if work.done() and work.result():
-            self.pod.tell("FailedPreStopHook", work.result(), container=self.name, warning=True)
-        work.cancel()
-        await asyncio.gather(work, return_exceptions=True)
+        hook = (self.spec.get("lifecycle") or {}).get("preStop")
+        await ending.end(self.run, self.pod, view, ending.Manner(hook, self._recorded().stop_signal, left))
 
     def out_of_memory(self) -> None:
         """Its processes hold more than its memory limit: the kernel would kill it."""
@@ -286,17 +262,15 @@ class ContainerLoop:
 
     def restore(self) -> None:
         """Go on where an earlier agent stopped: the last run that is recorded, and the one before it."""
-        found = [r for r in map(RunRecord.load, records.runs(self._folder)) if r]
-        if not found:
+        before, record = self._history.latest()
+        if record is None:
             return
-        self.record = found[-1]
-        self.state.restart_count = self.record.number
-        if len(found) > 1 and found[-2].exit_code is not None:
-            self.state.last = self._terminated(found[-2])
-        folder = self._folder / str(self.record.number)
-        if self.record.exit_code is None:
-            self.run = container.adopt(folder, self._log(self.record.number), self.record.container_id)
-        self.state.state = Running(self.record.started_at) if self.run else self._terminated(self.record)
+        self.record = record
+        self.state.last = terminated(before) if before else None
+        if record.exit_code is None:
+            folder, log_file = self._history.folder(record.number), self._history.log(record.number)
+            self.run = container.adopt(folder, log_file, record.container_id)
+        self.state.state = Running(record.started_at) if self.run else terminated(record)
         self._publish(self.run.pid if self.run else None)
         told = self._told()
         self.state.started, self.state.ready = bool(told.get("started")), bool(told.get("ready"))
@@ -336,32 +310,6 @@ class ContainerLoop:
         self.pod.tell("Failed", f"Error: {message}", container=self.name, warning=True)
         return Ended(128, time.time(), message)
 
-    def _next_number(self) -> int:
-        return self.record.number + 1 if self.record else 0
-
-    def _log(self, number: int) -> Path:
-        return self._folder / f"{number}.log"
-
-    def _last_words(self, record: RunRecord) -> str:
-        """The termination message: what the container wrote for it, or the end of its log."""
-        file = self._folder / str(record.number) / "termination-log"
-        text = file.read_bytes()[:4096].decode(errors="replace") if file.exists() else ""
-        fallback = self.spec.get("terminationMessagePolicy") == "FallbackToLogsOnError" and record.exit_code
-        log = self._log(record.number)
-        if not text and fallback and log.exists():
-            text = "\n".join(log.read_bytes()[-2048:].decode(errors="replace").splitlines()[-80:])
-        return text
-
-    def _terminated(self, record: RunRecord) -> Terminated:
-        return Terminated(
-            exit_code=record.exit_code or 0,
-            reason=record.reason,
-            started_at=record.started_at,
-            finished_at=record.finished_at,
-            container_id=f"labkit://{record.container_id}",
-            message=record.message,
-        )
-
     # What others see ----------------------------------------------------------------------------------------
 
     def _wait_with(self, waiting: Waiting) -> None:
@@ -376,38 +324,9 @@ class ContainerLoop:
         self.state.image_id = record.image_id
         self.state.container_id = f"labkit://{record.container_id}"
         self.state.restart_count = record.number
-        gpus = tuple(self.pod.record.gpus.get(self.name, ()))
-        holders = (record.container_id, self.pod.record.uid)
-        usage = usage_files([self.pod.machine.inventory.path(g) for g in gpus], holders)
-        view = RunningContainer(
-            name=self.name,
-            container_id=self.state.container_id,
-            image=record.image,
-            image_id=record.image_id,
-            folder=self._folder / str(record.number),
-            log_path=self._log(record.number),
-            previous_log_path=self._log(record.number - 1) if record.number else None,
-            pid=pid,
-            started_at=record.started_at,
-            restart_count=record.number,
-            ports={int(p): a for p, a in self.pod.record.ports.get(self.name, {}).items()},
-            gpus=gpus,
-            usage_files=usage,
-            env=record.env,
-            isolated=self.pod.machine.isolated,
-        )
+        view = self._history.view(self.pod, record, pid)
         self.pod.view.containers[self.name] = view
         return view
-
-
-def _at_least(one: Left, other: Left) -> Left:
-    return lambda: max(one(), other())
-
-
-async def _settled(futures: set[asyncio.Future[Any]], left: Left) -> None:
-    """Return when one of them is done or nothing is left, looking again a few times a second."""
-    while left() > 0 and not any(f.done() for f in futures):
-        await asyncio.wait(futures, timeout=min(left(), 0.25), return_when=asyncio.FIRST_COMPLETED)
 
 
 def _span(seconds: float) -> str:

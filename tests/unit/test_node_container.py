@@ -115,7 +115,6 @@ def test_another_agent_learns_how_it_ended(rootfs: Path, tmp_path: Path) -> None
         assert late is not None
         assert (await late.wait()).exit_code == 5
         await run.wait()
-        run.reap()
 
     asyncio.run(scenario())
 
