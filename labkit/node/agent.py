@@ -96,7 +96,7 @@ class Agent:
             for task in done:
                 task.result()  # raises what broke it: the supervisor starts us anew
         finally:
-            self._leave()
+            await self._leave()
 
     async def _stop_means_stop(self) -> None:
         await self._stop.wait()
@@ -116,11 +116,14 @@ class Agent:
                 seen = changed
             await asyncio.sleep(_CONFIG_SECONDS)
 
-    def _leave(self) -> None:
+    async def _leave(self) -> None:
         """Containers stay for the next agent, unless there will be none."""
+        for task in asyncio.all_tasks() - {asyncio.current_task()}:
+            task.cancel()  # first, or a worker would start again what is killed now
         if (self.lab_dir / "stopping").exists():
             for folder in (self.lab_dir / "pods").glob("*"):
                 leftovers.kill(folder)
+        await asyncio.gather(*(loop.machine.api.close() for loop in self.loops))
 
     async def _sweep(self) -> None:
         """Once every node's pods are known, remove what no node has any more."""
