@@ -21,7 +21,7 @@ from labkit.images.push import push
 from labkit.images.reference import parse
 from labkit.images.registry import Mirror
 from labkit.images.store import Store
-from labkit.kube import namespaces
+from labkit.kube import api, namespaces
 from labkit.kube.client import Kube
 from labkit.providers.base import RegistryAccess
 
@@ -31,7 +31,7 @@ IMAGE = "llm-inference:1.0"
 GRACE = "--grace-period=1"  # leftovers have no users: nothing to drain
 CONTENTS = (
     "hpa,deployments,statefulsets,daemonsets,cronjobs,jobs,replicasets,pods,services,poddisruptionbudgets,"
-    "configmaps,secrets,resourcequotas,limitranges,networkpolicies,persistentvolumeclaims,events"
+    "configmaps,secrets,resourcequotas,limitranges,networkpolicies,persistentvolumeclaims"
 )
 
 
@@ -52,6 +52,8 @@ def clear(kube: Kube, report: Report) -> None:
     kube.kubectl("delete", CONTENTS, "--all", GRACE, "--wait=true", "--timeout=60s")
     # A ReplicaSet may have replaced a pod while it was being deleted itself.
     kube.until("pods total=0", seconds=60)
+    # All in one request: kubectl deletes one after the other, and 72 events took it 13 s.
+    kube.api.send(api.Request(f"/api/v1/namespaces/{kube.namespace}/events", "DELETE"))
     labels = [f"{key}={value}" for key, value in namespaces.LABELS.items()]
     kube.kubectl("label", "namespace", kube.namespace, *labels, "--overwrite")
     account = "the namespace's default service account"
