@@ -9,7 +9,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,7 @@ from labkit.metrics.client import Metrics
 from labkit.metrics.series import Rows
 from labkit.providers import catalog
 from labkit.providers.base import Provider, Spec
-from labkit.view import cluster, live, notebook, plot
+from labkit.view import cluster, curve, live, notebook, plot
 from labkit.view.prediction import Prediction, predict
 from labkit.view.refusal import Attempt, Refusal
 from labkit.view.verdict import Hello, Note, Shown
@@ -186,6 +186,14 @@ class Lab:
     ) -> None:
         """Draw a recording, or series from `lab.metrics`."""
         notebook.show(plot.picture(what, title=title, target=target, stamp=self.session.stamp))
+
+    def curve(self, curves: Mapping[str, curve.Points], **frame: Any) -> None:
+        """Draw one quantity against another: `title`, `x` and `y` name it; `x_marks`, `y_marks` add lines."""
+        notebook.show(curve.picture(curves, curve.Frame(stamp=self.session.stamp, **frame)))
+
+    def table(self, rows: Sequence[Mapping[str, Any]], *, title: str = "") -> None:
+        """Rows of any kind as a table."""
+        notebook.show(cluster.frame(rows, title=title, stamp=self.session.stamp))
 
     def check(self, name: str, **answers: Any) -> Verdict:
         """Judge a step of the course and show why; never raises for a wrong answer."""

@@ -1,4 +1,4 @@
-"""Numbers as Kubernetes writes them, and the one that the HPA shows. Refuses binary suffixes (Ki, Mi)."""
+"""Numbers as Kubernetes writes them, and the ones that the HPA shows. Refuses binary suffixes (Ki, Mi)."""
 
 from __future__ import annotations
 
@@ -11,6 +11,12 @@ def average_of(hpa: KubeObject | None) -> float | None:
     """The average of its `Pods` metric that the HPA saw at its last look; None before the first."""
     value = hpa.at("status.currentMetrics.0.pods.current.averageValue") if hpa else None
     return None if value is None else quantity(str(value))
+
+
+def utilization_of(hpa: KubeObject | None) -> float | None:
+    """Per cent of the request, of its `Resource` metric, that the HPA saw at its last look."""
+    value = hpa.at("status.currentMetrics.0.resource.current.averageUtilization") if hpa else None
+    return None if value is None else float(value)
 
 
 def quantity(text: str) -> float:

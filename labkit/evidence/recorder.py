@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Self
 
 from labkit.errors import ClusterError, Refused
-from labkit.evidence.quantity import average_of
+from labkit.evidence.quantity import average_of, utilization_of
 from labkit.evidence.timeline import Event, Series, Timeline
 from labkit.kube.client import Kube
 from labkit.kube.objects import KubeObject
@@ -28,6 +28,7 @@ class Look:
     desired: float | None
     ready: float | None
     average: float | None
+    cpu: float | None
 
 
 class Recorder:
@@ -73,6 +74,7 @@ class Recorder:
             Series("desired", "replicas", self._points("desired")),
             Series("ready", "replicas", self._points("ready")),
             Series("queue average", "requests per pod", self._points("average")),
+            Series("cpu", "% of the request", self._points("cpu"), "CPU, as the HPA saw it"),
         )
         return Timeline(self._clock, self._stamp, series, tuple(self._events))
 
@@ -93,7 +95,7 @@ class Recorder:
         at = time.time()
         desired = deployment.at("spec.replicas") if deployment else None
         ready = (deployment.at("status.readyReplicas") or 0) if deployment else None
-        return Look(at, desired, ready, average_of(hpa))
+        return Look(at, desired, ready, average_of(hpa), utilization_of(hpa))
 
     def _object(self, name: str) -> KubeObject | None:
         try:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from types import MappingProxyType
 
 from labkit.evidence.load_series import load_series
@@ -20,6 +21,7 @@ from labkit.metrics.series import Series as Measured
 NOTHING: Mapping[float, str] = MappingProxyType({})
 STEP = "3s"  # finer than a scrape: the moment of a step is known to a scrape, not to two
 QUEUE = "vllm:num_requests_waiting"
+GPU = "DCGM_FI_DEV_GPU_UTIL"
 
 
 class Recording:
@@ -50,7 +52,7 @@ class Recording:
         `events` names moments of the load, in lab seconds since it began: `{60: "the crowd arrives"}`.
         """
         self._recorder.stop()
-        found = self._recorder.timeline().with_series(self._queues())
+        found = self._recorder.timeline().with_series((*self._queues(), *self._gpus()))
         if load is None:
             return found
         began = (load.started - self._recorder.started) * load.clock
@@ -59,15 +61,22 @@ class Recording:
         return found.with_series(load_series(load, shift=began))
 
     def _queues(self) -> Iterable[Series]:
+        return self._asked(f'{QUEUE}{{namespace="{self._namespace}"}}', name="queue")
+
+    def _gpus(self) -> Iterable[Series]:
+        found = self._asked(f'avg({GPU}{{namespace="{self._namespace}"}})', name="gpu")
+        return (replace(one, unit="%", label="GPU, average over the pods") for one in found)
+
+    def _asked(self, promql: str, *, name: str) -> Iterable[Series]:
         start = self._recorder.started
         found = self._metrics.query_range(
-            f'{QUEUE}{{namespace="{self._namespace}"}}',
+            promql,
             start=start,
             end=self._recorder.ended or time.time(),
             step=STEP,
             may_be_empty=True,
         )
-        return in_lab_time(found, start=start, clock=self._metrics.clock, name="queue")
+        return in_lab_time(found, start=start, clock=self._metrics.clock, name=name)
 
 
 def in_lab_time(

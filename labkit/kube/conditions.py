@@ -7,6 +7,7 @@
     pods app=llm-model ready=3                     the same, with a label selector
     pod/web running                                a pod's phase
     node/gpu-node-1 ready                          any type in status.conditions that stands at True
+    hpa/llm-hpa not ScalingActive                  ... or that stands at False
     pod/web gone                                   there is no such object (any more); or `exists`
 
 Pure: a condition looks at objects and says yes or no, and what it saw. Refuses words that it does not know,
@@ -36,7 +37,7 @@ _COMPARE: Mapping[str, Callable[[int, int], bool]] = {
     "<": operator.lt,
 }
 _TEXT = re.compile(
-    r"^(?P<kind>[\w.-]+)(?:/(?P<name>\S+))?(?:\s+(?P<selector>[\w./-]+=[\w./,=-]+))?\s+"
+    r"^(?P<kind>[\w.-]+)(?:/(?P<name>\S+))?(?:\s+(?P<selector>[\w./-]+=[\w./,=-]+))?\s+(?P<no>not\s+)?"
     r"(?P<word>[A-Za-z][\w-]*)\s*(?:(?P<op>==|!=|>=|<=|=|>|<)\s*(?P<number>\d+))?$"
 )
 _PHASES = ("Pending", "Running", "Succeeded", "Failed")
@@ -53,6 +54,7 @@ class Condition:
     selector: str = ""
     op: str = ""
     number: int = 0
+    negated: bool = False
 
     def holds(self, resource: Resource, objects: Objects) -> bool:
         """Whether it is true of what the server shows."""
@@ -61,6 +63,8 @@ class Condition:
         if self.op:
             value = count(resource, objects, self.word)
             return value is not None and _COMPARE[self.op](value, self.number)
+        if self.negated:
+            return bool(objects) and all(_is_false(o, self.word) for o in objects)
         return bool(objects) and all(_is(o, self.word) for o in objects)
 
     def seen(self, resource: Resource, objects: Objects) -> str:
@@ -76,7 +80,7 @@ class Condition:
 def parse(text: str) -> Condition:
     """Take a condition apart; raises `BadInput` with the grammar where it can't be read."""
     found = _TEXT.match(text.strip())
-    if not found:
+    if not found or (found["no"] and (found["op"] or found["word"].lower() in {"gone", "exists"})):
         raise BadInput(
             f"{text!r} is no condition that labkit knows.",
             cause="A condition is KIND/NAME WORD, KIND/NAME FIELD>=NUMBER, or PODS SELECTOR FIELD=NUMBER.",
@@ -91,6 +95,7 @@ def parse(text: str) -> Condition:
         selector=part["selector"],
         op=part["op"],
         number=int(part["number"] or 0),
+        negated=bool(part["no"]),
     )
 
 
@@ -159,6 +164,11 @@ def _is(obj: KubeObject, word: str) -> bool:
     if obj.kind == "Pod" and word.capitalize() in _PHASES:
         return bool(obj.at("status.phase") == word.capitalize())
     return obj.is_true(word)
+
+
+def _is_false(obj: KubeObject, word: str) -> bool:
+    """A condition that nobody has set yet is not false."""
+    return (obj.condition(word) or {}).get("status") == "False"
 
 
 def rolled_out(deployment: KubeObject) -> bool:

@@ -54,7 +54,16 @@ def test_conditions_are_read(text: str, parts: tuple[Any, ...]) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "pods", "pods ready=three", "hpa desired=>3", "deployment/x is available"]
+    "text",
+    [
+        "",
+        "pods",
+        "pods ready=three",
+        "hpa desired=>3",
+        "deployment/x is available",
+        "pods not ready=2",
+        "pod/x not gone",
+    ],
 )
 def test_what_is_no_condition_is_refused(text: str) -> None:
     with pytest.raises(BadInput, match="no condition"):
@@ -90,6 +99,14 @@ def test_gone_and_exists() -> None:
     assert not parse("pod/p gone").holds(POD, [pod()])
     assert parse("pod/p exists").holds(POD, [pod()])
     assert parse("pod/p running").holds(POD, [pod()])
+
+
+def test_a_condition_that_stands_at_false_is_not_one_that_nobody_set() -> None:
+    no = parse("pod/p not Ready")
+    assert no.holds(POD, [pod(ready=False)])
+    assert not no.holds(POD, [pod()])
+    assert not parse("pod/p not Initialized").holds(POD, [pod()])
+    assert not no.holds(POD, [])
 
 
 def status(message: str, code: int, reason: str = "Invalid") -> str:
