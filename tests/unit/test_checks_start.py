@@ -8,7 +8,7 @@ import pytest
 from labkit import checks
 from labkit.evidence import Series, Timeline
 
-GPU_NODES = [
+GPU_NODES: list[dict[str, Any]] = [
     {"metadata": {"name": f"gpu-node-{i}"}, "status": {"allocatable": {"cpu": "64", "nvidia.com/gpu": "4"}}}
     for i in (1, 2, 3)
 ]
