@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import sys
 import time
 from pathlib import Path
 from typing import Annotated
@@ -155,18 +156,28 @@ def list_labs() -> None:
     out.print(table)
 
 
-@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
-def kubectl(
-    context: typer.Context,
-    name: Annotated[str | None, typer.Option("--name", help="Which lab.")] = None,
-) -> None:
-    """Run kubectl against a lab: labkit kubectl get pods -w (kubectl's own -n still means a namespace)."""
-    layout = Layout.of(name or default_name())
+@app.command(
+    add_help_option=False,
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+)
+def kubectl() -> None:
+    """Run kubectl against a lab: labkit kubectl get pods -w.
+
+    Another lab than the default one: labkit kubectl --name LAB get pods. All else is kubectl's own.
+    """
+    # As it was typed: the parser would take the `--` out of `exec POD -- COMMAND`.
+    words = sys.argv[sys.argv.index("kubectl") + 1 :]
+    name = default_name()
+    if words[:1] == ["--name"]:
+        name, words = (words[1] if len(words) > 1 else ""), words[2:]
+    elif words and words[0].startswith("--name="):
+        name, words = words[0].removeprefix("--name="), words[1:]
+    layout = Layout.of(name)
     layout.load()
     binary = toolchain.ensure(["kubectl"])["kubectl"]
     env = {k: v for k, v in os.environ.items() if k.upper() not in {"HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"}}
     env["KUBECONFIG"] = str(layout.kubeconfig)
-    raise typer.Exit(_proc.attached([binary, *context.args], env=env))
+    raise typer.Exit(_proc.attached([binary, *words], env=env))
 
 
 def _dry_run(spec: Spec) -> str:

@@ -88,13 +88,28 @@ def arguments(box: Sandbox) -> list[str]:
         *_NAMESPACES,
         *("--uid", str(box.uid), "--gid", str(box.gid), "--hostname", box.hostname[:63], "--clearenv"),
         *_root(box),
-        *("--proc", "/proc", "--dev", "/dev", "--perms", "1777", "--tmpfs", "/dev/shm"),  # noqa: S108 - the container's own
+        *("--proc", "/proc"),
+        *_devices(),
         *("--perms", "1777", "--dir", "/tmp"),  # noqa: S108 - the container's own
         *_mounts(box),
         *(["--remount-ro", "/"] if box.read_only_root else []),
         *(word for key, value in box.env.items() for word in ("--setenv", key, value)),
         *("--chdir", box.cwd or "/"),
     ]
+
+
+def _devices() -> list[str]:
+    """What a container finds in /dev.
+
+    Not bubblewrap's own `--dev`: that mounts devpts, and for an ordinary user bubblewrap then wraps a second user
+    namespace around the first, which `exec` could no longer enter.
+    """
+    words = ["--tmpfs", "/dev"]
+    for name in ("null", "zero", "full", "random", "urandom", "tty"):
+        words += ["--dev-bind", f"/dev/{name}", f"/dev/{name}"]
+    for target, link in (("fd", "fd"), ("fd/0", "stdin"), ("fd/1", "stdout"), ("fd/2", "stderr")):
+        words += ["--symlink", f"/proc/self/{target}", f"/dev/{link}"]
+    return [*words, "--perms", "1777", "--tmpfs", "/dev/shm"]  # noqa: S108 - the container's own
 
 
 def _root(box: Sandbox) -> list[str]:
