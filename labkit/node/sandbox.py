@@ -101,8 +101,8 @@ def arguments(box: Sandbox) -> list[str]:
 def _devices() -> list[str]:
     """What a container finds in /dev.
 
-    Not bubblewrap's own `--dev`: that mounts devpts, and for an ordinary user bubblewrap then wraps a second user
-    namespace around the first, which `exec` could no longer enter.
+    Not bubblewrap's own `--dev`: that mounts devpts, and for an ordinary user bubblewrap then wraps a second
+    user namespace around the first, which `exec` could no longer enter.
     """
     words = ["--tmpfs", "/dev"]
     for name in ("null", "zero", "full", "random", "urandom", "tty"):
