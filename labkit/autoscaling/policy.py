@@ -1,0 +1,174 @@
+"""What an HPA asks for: bounds, targets, tolerances and scaling rules, as the controller sees them.
+
+Reads the object as the API server stores it (or a manifest: the server's defaults are filled in here too).
+Amounts are integers in thousandths, as the controller counts; utilization is in per cent. Refuses to judge
+whether an object is valid: the API server has better words for that.
+https://kubernetes.io/docs/tasks/run-application/horizontal-pod-autoscale/#configurable-scaling-behavior
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+from labkit.kube import clock as kube_clock
+
+SUFFIXES = {
+    **{suffix: Fraction(1, 1000**i) for i, suffix in enumerate("mun", 1)},
+    **{suffix: Fraction(1000**i) for i, suffix in enumerate("kMGTPE", 1)},
+    **{f"{suffix}i": Fraction(1024**i) for i, suffix in enumerate("KMGTPE", 1)},
+}
+
+
+@dataclass(frozen=True)
+class Controller:
+    """The controller manager's flags, in seconds; Kubernetes 1.37's defaults.
+
+    https://kubernetes.io/docs/reference/command-line-tools-reference/kube-controller-manager/
+    """
+
+    sync: float = kube_clock.HPA_SYNC
+    tolerance: float = 0.1
+    downscale_stabilization: float = kube_clock.DOWNSCALE_STABILIZATION
+    readiness_delay: float = kube_clock.INITIAL_READINESS_DELAY
+    cpu_initialization: float = kube_clock.CPU_INITIALIZATION
+
+    def compressed(self, clock: float) -> Controller:
+        """As a lab with this clock runs it: every duration in real seconds."""
+        return Controller(
+            sync=self.sync / clock,
+            tolerance=self.tolerance,
+            downscale_stabilization=self.downscale_stabilization / clock,
+            readiness_delay=self.readiness_delay / clock,
+            cpu_initialization=self.cpu_initialization / clock,
+        )
+
+
+@dataclass(frozen=True)
+class Target:
+    """One entry of `spec.metrics`. `kind` is Utilization (`amount` in per cent), AverageValue or Value."""
+
+    source: str
+    name: str
+    kind: str
+    amount: int
+    container: str = ""
+
+    @property
+    def per_pod(self) -> bool:
+        """Whether every pod brings a number of its own."""
+        return self.source not in {"Object", "External"}
+
+
+@dataclass(frozen=True)
+class Step:
+    """One policy of a scaling rule: at most so many `Pods`, or so many `Percent`, in `period` seconds."""
+
+    kind: str
+    value: int
+    period: int
+
+
+@dataclass(frozen=True)
+class Rules:
+    """One direction of `behavior`. `window` None: what the controller manager's flag says."""
+
+    window: int | None
+    select: str
+    steps: tuple[Step, ...]
+    tolerance: float | None = None
+
+    @property
+    def longest(self) -> int:
+        """The longest period of its policies."""
+        return max((step.period for step in self.steps), default=0)
+
+
+@dataclass(frozen=True)
+class Behavior:
+    """Both directions, filled in: with one word about either, the server completes the other."""
+
+    up: Rules
+    down: Rules
+
+
+@dataclass(frozen=True)
+class Policy:
+    """All that decides: `behavior` None is another set of rules than a behavior full of defaults."""
+
+    minimum: int
+    maximum: int
+    targets: tuple[Target, ...]
+    behavior: Behavior | None = None
+
+    @classmethod
+    def of(cls, hpa: Mapping[str, Any]) -> Policy:
+        """Read an `autoscaling/v2` object; what it leaves out gets the API server's defaults."""
+        spec = hpa["spec"]
+        behavior = spec.get("behavior")
+        return cls(
+            minimum=spec.get("minReplicas", 1),
+            maximum=spec["maxReplicas"],
+            targets=tuple(_target(metric) for metric in spec.get("metrics") or ()) or (CPU_DEFAULT,),
+            behavior=None if behavior is None else _behavior(behavior),
+        )
+
+    def tolerances(self, controller: Controller) -> tuple[float, float]:
+        """How far the ratio may lie (under, over) 1 before anything changes."""
+        if self.behavior is None:
+            return controller.tolerance, controller.tolerance
+        down, up = self.behavior.down.tolerance, self.behavior.up.tolerance
+        fallback = controller.tolerance
+        return fallback if down is None else down, fallback if up is None else up
+
+    @property
+    def reads_from_outside(self) -> bool:
+        """Whether a metric exists without any pod: only then can it wake a Deployment of none."""
+        return any(not target.per_pod for target in self.targets)
+
+
+CPU_DEFAULT = Target("Resource", "cpu", "Utilization", 80)
+UP = Rules(window=0, select="Max", steps=(Step("Pods", 4, 15), Step("Percent", 100, 15)))
+"""What the server fills in for scaling up, as soon as there is any `behavior`."""
+DOWN = Rules(window=None, select="Max", steps=(Step("Percent", 100, 15),))
+
+
+def thousandths(text: str | float) -> int:
+    """A Kubernetes quantity in thousandths, rounded up as the API does: `12500m` is 12500, `5` is 5000."""
+    written = str(text)
+    for suffix, factor in sorted(SUFFIXES.items(), key=lambda item: -len(item[0])):
+        if written.endswith(suffix):
+            return math.ceil(Fraction(written.removesuffix(suffix)) * factor * 1000)
+    return math.ceil(Fraction(written) * 1000)
+
+
+def _target(metric: Mapping[str, Any]) -> Target:
+    source = metric["type"]
+    field = metric[source[0].lower() + source[1:]]
+    name = field["name"] if "name" in field else field["metric"]["name"]
+    target = field["target"]
+    kind = target["type"]
+    key = {"Utilization": "averageUtilization", "AverageValue": "averageValue", "Value": "value"}[kind]
+    amount = target[key] if kind == "Utilization" else thousandths(target[key])
+    return Target(source, name, kind, int(amount), field.get("container", ""))
+
+
+def _behavior(written: Mapping[str, Any]) -> Behavior:
+    return Behavior(
+        up=_rules(written.get("scaleUp") or {}, UP), down=_rules(written.get("scaleDown") or {}, DOWN)
+    )
+
+
+def _rules(written: Mapping[str, Any], default: Rules) -> Rules:
+    policies = written.get("policies")
+    steps = tuple(Step(p["type"], p["value"], p["periodSeconds"]) for p in policies or ())
+    tolerance = written.get("tolerance")
+    return Rules(
+        window=written.get("stabilizationWindowSeconds", default.window),
+        select=written.get("selectPolicy", default.select),
+        steps=default.steps if policies is None else steps,
+        tolerance=None if tolerance is None else thousandths(tolerance) / 1000,
+    )
