@@ -6,7 +6,7 @@ import sys
 
 from labkit.kube.clock import Flags
 from labkit.providers.embedded.component import Component
-from labkit.providers.embedded.control_plane import Binaries, answers, serving
+from labkit.providers.embedded.control_plane import Binaries, answers, audit, serving
 from labkit.providers.embedded.layout import Layout, Ports
 
 PYTHON = (sys.executable, "-P", "-m")
@@ -28,7 +28,6 @@ def node_agent(layout: Layout) -> Component:
     return Component(
         name="node-agent",
         argv=(*PYTHON, "labkit.node", str(layout.dir)),
-        needs=("kube-apiserver",),
         why="the kubelet of every node: pods become processes (simulated: the nodes and their GPUs)",
     )
 
@@ -38,7 +37,6 @@ def balancer(layout: Layout) -> Component:
     return Component(
         name="kube-proxy",
         argv=(*PYTHON, "labkit.node.balancer", str(layout.dir)),
-        needs=("kube-apiserver",),
         why="gives each Service an address and spreads new connections over its ready pods",
     )
 
@@ -86,6 +84,7 @@ def adapter(layout: Layout, ports: Ports, binaries: Binaries, flags: Flags) -> C
             f"--prometheus-client-tls-cert-file={layout.pki('adapter.crt')}",
             f"--prometheus-client-tls-key-file={layout.pki('adapter.key')}",
             f"--config={layout.dir / 'prometheus' / 'adapter-rules.yaml'}",
+            *audit(layout, "prometheus-adapter"),
             *flags.prometheus_adapter,
         ),
         # It exits where it can't read the API server's authentication configuration.
