@@ -54,7 +54,7 @@ class Proc:
         try:
             data = json.loads(path.read_text())
             return cls(int(data["pid"]), float(data["started"]), tuple(data["argv"]))
-        except (FileNotFoundError, ValueError, KeyError):
+        except (FileNotFoundError, NotADirectoryError, ValueError, KeyError):
             return None
 
     def save(self, path: Path) -> None:

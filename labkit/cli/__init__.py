@@ -7,8 +7,11 @@ import sys
 import typer
 
 from labkit.cli import cluster, image, load, notebooks, toolchain
-from labkit.cli.console import err, fail
+from labkit.cli.console import err, fail, refused_by_the_system
 from labkit.errors import LabError
+
+INTERRUPTED = 130
+"""Exit status after Ctrl-C, as shells have it."""
 
 app = typer.Typer(
     name="labkit",
@@ -29,13 +32,14 @@ app.add_typer(notebooks.app)
 
 
 def main() -> None:
-    """Entry point: errors in one shape, Ctrl-C without a traceback."""
+    """Entry point: errors in one shape, the exit status of each command, Ctrl-C without a traceback."""
     try:
-        app(standalone_mode=False)
+        app()  # ends the process itself, with the status that the command chose
     except LabError as error:
         sys.exit(fail(error))
-    except typer.Exit as leave:
-        sys.exit(leave.exit_code)
-    except (KeyboardInterrupt, typer.Abort):
-        err.print("interrupted")
-        sys.exit(130)
+    except OSError as error:
+        sys.exit(fail(refused_by_the_system(error)))
+    except SystemExit as leave:
+        if leave.code == INTERRUPTED:
+            err.print("interrupted")
+        raise

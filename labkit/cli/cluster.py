@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 import sys
 import time
@@ -15,10 +16,10 @@ from rich.table import Table
 
 from labkit import _proc, toolchain
 from labkit.cli.console import err, out, report
-from labkit.errors import BadInput, ProviderError
+from labkit.errors import BadInput, LabError, ProviderError
 from labkit.providers import catalog
 from labkit.providers.base import Spec
-from labkit.providers.embedded.layout import Layout, default_name, home
+from labkit.providers.embedded.layout import AGAIN_MIB, Layout, default_name, home
 from labkit.providers.embedded.ports import COMPONENT
 from labkit.providers.embedded.provider import Embedded
 from labkit.providers.embedded.transcript import transcript
@@ -76,7 +77,7 @@ def up(
     lab = f" --name {name}" if name else ""
     err.print(f"  labkit status{lab}          what runs", markup=False)
     err.print(f"  labkit kubectl{lab} get nodes   kubectl for this lab", markup=False)
-    err.print(f"  export KUBECONFIG={kubeconfig}", markup=False)
+    err.print(f"  export KUBECONFIG={shlex.quote(str(kubeconfig))}", markup=False)
 
 
 @app.command()
@@ -116,6 +117,7 @@ def status(
     else:
         out.print(_status_table(f"lab {spec.name} · CLOCK={spec.clock:g} · {lab.layout.dir}", rows))
     if any(row["state"] != "ready" for row in rows):
+        err.print(_what_helps(lab.layout), markup=False)
         raise typer.Exit(1)
 
 
@@ -135,6 +137,8 @@ def logs(
             out.print(str(path), markup=False)
         return
     known = sorted(path.stem for path in lab.layout.logs.glob("*.log"))
+    if not known:
+        lab.layout.load()  # raises, with the fix, where there is no lab
     if component and component not in known:
         raise BadInput(f"There is no log of {component!r}.", fix=f"Known: {', '.join(known) or 'none yet'}.")
     for stem in [component] if component else known:
@@ -147,13 +151,17 @@ def logs(
 def list_labs() -> None:
     """List the labs of this user."""
     table = Table("LAB", "STATE", "CLOCK", "FOLDER", box=None)
-    for folder in sorted(home().glob("*/lab.json")):
-        lab = Embedded(folder.parent.name)
-        spec, _ = lab.layout.load()
-        table.add_row(
-            spec.name, "up" if lab.running() else "not running", f"{spec.clock:g}", str(folder.parent)
-        )
+    for folder in (path.parent for path in sorted(home().glob("*/lab.json"))):
+        try:
+            lab = Embedded(folder.name)
+            row = ("up" if lab.running() else "not running", f"{lab.spec().clock:g}")
+        except LabError as error:  # one lab that can't be read must not hide the others
+            err.print(error.what, markup=False)
+            row = ("unreadable", "-")
+        table.add_row(folder.name, *row, str(folder))
     out.print(table)
+    if not table.row_count:
+        err.print("No labs yet. Start one: labkit up", markup=False)
 
 
 @app.command(
@@ -178,6 +186,14 @@ def kubectl() -> None:
     env = {k: v for k, v in os.environ.items() if k.upper() not in {"HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"}}
     env["KUBECONFIG"] = str(layout.kubeconfig)
     raise typer.Exit(_proc.attached([binary, *words], env=env))
+
+
+def _what_helps(layout: Layout) -> str:
+    """What to do about a lab of which not all works."""
+    free = shutil.disk_usage(layout.dir).free // 2**20
+    if free < AGAIN_MIB:
+        return f"Only {free} MiB are free under {layout.dir}: free some space, then run `labkit up` again."
+    return "`labkit up` starts again what does not run; `labkit logs NAME` shows why a part ended."
 
 
 def _dry_run(spec: Spec) -> str:

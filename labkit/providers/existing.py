@@ -132,7 +132,14 @@ class Existing:
     def _kubectl(self, *args: str, stdin: str | None = None) -> _proc.Finished:
         context = (f"--context={self.context}",) if self.context else ()
         env = {**os.environ, "PATH": _path()}
-        return _proc.run(["kubectl", *context, *args], env=env, stdin=stdin, seconds=60)
+        try:
+            return _proc.run(["kubectl", *context, *args], env=env, stdin=stdin, seconds=60)
+        except _proc.TimedOut as error:
+            raise ProviderError(
+                f"The cluster of context {self.context or '(current)'} did not answer within a minute.",
+                cause="It is off, or a VPN or a login is missing.",
+                fix="Try `kubectl get nodes` by itself until that works.",
+            ) from error
 
 
 def _path() -> str:

@@ -36,7 +36,7 @@ def home() -> Path:
 
 def default_name() -> str:
     """Name of the lab that commands mean when they name none: `LABKIT_LAB`, else `lab`."""
-    return os.environ.get("LABKIT_LAB", "lab")
+    return os.environ.get("LABKIT_LAB") or "lab"
 
 
 @dataclass(frozen=True)
@@ -113,7 +113,7 @@ class Layout:
         try:
             data = json.loads(self.config.read_text())
             return Spec(**data["spec"]), Ports(**data["ports"])
-        except FileNotFoundError as error:
+        except (FileNotFoundError, NotADirectoryError) as error:
             raise ProviderError(
                 f"There is no lab called {self.dir.name!r}.",
                 cause=f"Nothing was started under {self.dir.parent}.",
@@ -121,22 +121,29 @@ class Layout:
             ) from error
         except (ValueError, KeyError, TypeError) as error:
             raise ProviderError(
-                f"{self.config} can't be read: {error}.",
-                cause="It was edited, or comes from another version of labkit.",
+                f"{self.config} is not what this version of labkit writes: {error}.",
+                cause="It was edited, or comes from another version.",
                 fix=f"labkit down --name {self.dir.name}, then up again.",
             ) from error
 
 
-def prepare(layout: Layout, *, needed_mib: int = 300) -> None:
+FRESH_MIB = 300
+AGAIN_MIB = 50
+"""A new lab writes 125 MiB at once (etcd reserves most of it); one that was there has that already."""
+
+
+def prepare(layout: Layout, *, needed_mib: int | None = None) -> None:
     """Make the folder (0700), or say why a lab can't live there: no space, or a network file system."""
+    needed = needed_mib or (AGAIN_MIB if layout.config.exists() else FRESH_MIB)
     try:
         layout.dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     except OSError as error:
         raise ProviderError(
             f"Could not make the folder {layout.dir}: {error.strerror}.",
+            cause="You may not write there, that disk is read-only, or a file is in the way.",
             fix="Set LABKIT_HOME to a folder on a local disk that you may write to.",
         ) from error
-    kind = file_system(layout.dir)
+    kind = file_system(layout.dir.resolve())  # a home is often a link to where it really lies
     if kind in NETWORK_FILE_SYSTEMS:
         raise ProviderError(
             f"{layout.dir} lies on a network file system ({kind}).",
@@ -144,9 +151,10 @@ def prepare(layout: Layout, *, needed_mib: int = 300) -> None:
             fix="Set LABKIT_HOME to a folder on a local disk, for example /var/tmp/$USER-labkit.",
         )
     free = psutil.disk_usage(str(layout.dir)).free // 2**20
-    if free < needed_mib:
+    if free < needed:
         raise ProviderError(
-            f"Only {free} MiB are free under {layout.dir}; a lab needs {needed_mib} MiB.",
+            f"Only {free} MiB are free under {layout.dir}; a lab needs {needed} MiB.",
+            cause="The disk is nearly full.",
             fix="Free some space, or set LABKIT_HOME to a folder on another disk.",
         )
 

@@ -19,7 +19,7 @@ from labkit import _proc, toolchain
 from labkit.errors import LabError, ProviderError
 from labkit.kube import clock
 from labkit.providers.base import Endpoint, RegistryAccess, Report, Spec, silent
-from labkit.providers.embedded import control_plane, files, platform, ports
+from labkit.providers.embedded import control_plane, files, isolation, platform, ports
 from labkit.providers.embedded.component import Component
 from labkit.providers.embedded.layout import Layout, Ports, default_name, prepare
 from labkit.providers.embedded.startup import Startup
@@ -45,7 +45,9 @@ class Embedded:
 
     def up(self, spec: Spec, report: Report = silent) -> Path:
         """Start what does not run yet; returns the kubeconfig once everything answers."""
-        prepare(self.layout)
+        clock.flags(spec.clock)  # refuses a clock that can't be, before anything is made
+        if not self.running():  # one that runs has its place, however full the disk is
+            prepare(self.layout)
         with self._alone(report):
             if self.running():
                 self._same(spec)
@@ -56,7 +58,7 @@ class Embedded:
 
     def down(self, report: Report = silent) -> None:
         """End every process of the lab and delete its files but the logs."""
-        if not self.layout.dir.exists():
+        if not self.layout.dir.is_dir():
             report(f"there is no lab called {self.layout.dir.name!r}; nothing to do")
             return
         # Not under the lock: `down` is also the way out of an `up` that hangs.
@@ -140,16 +142,16 @@ class Embedded:
         ]
 
     def _start(self, spec: Spec, report: Report) -> None:
+        isolation.require(spec, self.layout.dir)
         binaries = toolchain.ensure()
         chosen = self._choose_ports()
         fresh = not self.layout.config.exists()
         self.layout.stopping.unlink(missing_ok=True)
-        files.write_all(self.layout, spec, chosen, clock.flags(spec.clock))
-        self._end_supervisor()
-        startup = Startup(self.layout, spec, chosen, self.components(spec, chosen, binaries), report)
         try:
-            startup.run()
-        except (LabError, KeyboardInterrupt):
+            files.write_all(self.layout, spec, chosen, clock.flags(spec.clock))
+            self._end_supervisor()
+            Startup(self.layout, spec, chosen, self.components(spec, chosen, binaries), report).run()
+        except (LabError, OSError, KeyboardInterrupt):
             if fresh:  # an older lab keeps its data: `up` can be tried again
                 report("rolling back")
                 take_down(self.layout, report)

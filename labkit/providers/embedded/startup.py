@@ -32,6 +32,14 @@ METRICS_APIS = (
     "/apis/metrics.k8s.io/v1beta1/nodes",
 )
 
+GUESSES = (
+    ("address already in use", "A port was taken meanwhile.", "Run `labkit up` again; it picks other ports."),
+    ("no space left on device", "The disk is full.", "Free some space, then run `labkit up` again."),
+    ("too many open files", "This shell may open only few files at once.", "`ulimit -n 4096`, then again."),
+    ("exec format error", "A program is of another system.", "Run `labkit toolchain ls --verify`."),
+)
+"""What a log says, in lower case; what that means; and what helps."""
+
 
 @dataclass
 class Startup:
@@ -45,6 +53,7 @@ class Startup:
     began: float = field(default_factory=time.monotonic)
     _ready: set[str] = field(default_factory=set)
     _deaths: dict[str, int] = field(default_factory=dict)
+    _bootstrapped: bool = False
     _control: int = -1
     _reports: int = -1
     _buffer: bytes = b""
@@ -56,6 +65,7 @@ class Startup:
             self._wait_for("kube-apiserver")
             with Api(self.layout, self.ports) as api:
                 api.apply(files.bootstrap_documents(self.layout, self.ports))
+                self._bootstrapped = True
                 self._until(lambda: self._nodes_ready(api), "nodes", "all nodes to be Ready")
                 self.say(f"{len(files.nodes(self.spec))} nodes are Ready")
                 for component in self.components:
@@ -120,10 +130,14 @@ class Startup:
         if event == "ready":
             self._ready.add(name)
             self.say(f"{name} is ready")
-        elif event == "died":
+        elif event == "died" and (self._bootstrapped or not self._waits_for_rights(name)):
             self._deaths[name] = self._deaths.get(name, 0) + 1
             if self._deaths[name] >= 5:
                 raise self._broken(name, f"{name} ended {self._deaths[name]} times in a row.")
+
+    def _waits_for_rights(self, name: str) -> bool:
+        """Whether a component may end because `up` has not given it its rights yet (on a slow machine)."""
+        return any("kube-apiserver" in c.needs for c in self.components if c.name == name)
 
     def _nodes_ready(self, api: Api) -> bool:
         wanted = {n.name for n in files.nodes(self.spec)}
@@ -140,9 +154,19 @@ class Startup:
         log = self.layout.log("node-agent" if component == "nodes" else component)
         tail = log.read_text(errors="replace").splitlines()[-8:] if log.exists() else []
         said = "\n".join(f"    {line[:300]}" for line in tail) or "    (nothing)"
-        cause = "A port was taken meanwhile." if "address already in use" in said else ""
+        cause, fix = _guess(component, said)
         return ComponentError(
             f"{what}\nThe end of {log}:\n{said}",
             cause=cause,
-            fix="Try `labkit up` again; it picks other ports. The log stays where it is.",
+            fix=f"{fix} The log stays where it is.",
         )
+
+
+def _guess(component: str, said: str) -> tuple[str, str]:
+    """The likely cause and the fix, by what stands in the log."""
+    for words, cause, fix in GUESSES:
+        if words in said.lower():
+            return cause, fix
+    if component == "supervisor":
+        return "`labkit down` ran meanwhile, or somebody ended the process.", "Run `labkit up` again."
+    return "", "Run `labkit up` again; on a slow machine, end other programs first."

@@ -29,6 +29,7 @@ from urllib.parse import urlsplit
 import psutil
 
 from labkit import _proc, _wait
+from labkit.errors import LabError
 from labkit.providers.embedded.component import Component, Ready
 from labkit.providers.embedded.layout import Layout
 
@@ -142,13 +143,29 @@ class Supervisor:
                 if child.proc is not None:
                     self._note_death(name, child)
                 if time.monotonic() >= child.not_before and self._needs_met(child.component):
-                    self._start(name, child)
+                    self._try_to_start(name, child)
             elif not child.ready and is_ready(child.component.ready):
                 child.ready = True
                 self._say(name, "ready", seconds=time.monotonic() - child.started if child.started else 0.0)
 
     def _needs_met(self, component: Component) -> bool:
         return all(self.children[need].ready for need in component.needs)
+
+    def _try_to_start(self, name: str, child: Child) -> None:
+        try:
+            self._start(name, child)
+        except (OSError, LabError) as error:  # a full disk, as a rule: it may have room again in a while
+            self._stop_unrecorded(child)
+            child.not_before = time.monotonic() + LONGEST_BACK_OFF
+            note(name, f"could not be started: {error}")
+            self._say(name, "died", status=None)
+
+    def _stop_unrecorded(self, child: Child) -> None:
+        """End a process that could not be written down, so that nobody starts it twice."""
+        if child.popen is not None:
+            child.popen.kill()
+            child.popen.wait()
+        child.proc, child.popen = None, None
 
     def _start(self, name: str, child: Child) -> None:
         component = child.component
@@ -173,7 +190,7 @@ class Supervisor:
         back_off = 0.1 if lived >= LONGEST_BACK_OFF else min(LONGEST_BACK_OFF, 0.1 * 2**child.restarts)
         child.not_before = time.monotonic() + back_off
         child.proc, child.popen, child.ready = None, None, False
-        print(time.strftime("%H:%M:%S"), name, f"ended (status {status}); starting it again", flush=True)  # noqa: T201 - goes to the supervisor's log
+        note(name, f"ended (status {status}); starting it again")
         self._say(name, "died", status=status)
 
     def _still_wanted(self) -> bool:
@@ -205,6 +222,12 @@ class Supervisor:
 
     def _stop(self, _number: int, _frame: FrameType | None) -> None:
         self.stopping = True
+
+
+def note(name: str, said: str) -> None:
+    """A line in the supervisor's log; a full disk must not end the one who would mend things."""
+    with contextlib.suppress(OSError):
+        print(time.strftime("%H:%M:%S"), name, said, flush=True)  # noqa: T201 - standard output is the log
 
 
 def main() -> int:

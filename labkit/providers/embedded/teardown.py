@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
+import signal
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 from labkit import _proc
@@ -16,8 +20,17 @@ SERVERS_GRACE = 0.3
 
 
 def take_down(layout: Layout, report: Report) -> int:
-    """End all processes of a lab and delete its files but the logs; the number of processes ended."""
-    layout.stopping.touch()
+    """End all processes of a lab and delete its files but the logs; the number of processes ended.
+
+    Ctrl-C meanwhile waits until this is done: half of it would leave processes over.
+    """
+    with _interrupted_later():
+        return _take_down(layout, report)
+
+
+def _take_down(layout: Layout, report: Report) -> int:
+    with contextlib.suppress(OSError):  # on a full disk the agent's containers are found by their mark
+        layout.stopping.touch()
     records = {path.stem: _proc.Proc.load(path) for path in sorted((layout.dir / "run").glob("*.json"))}
     living = {name: proc for name, proc in records.items() if proc and proc.alive()}
     # The supervisor first, or it would start again what ends; then the agent, which ends the pods.
@@ -42,6 +55,22 @@ def delete_files(layout: Layout) -> None:
             _remove(path)
         else:
             path.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _interrupted_later() -> Iterator[None]:
+    """Keep Ctrl-C back until the block is done, and let it through then."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    came: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, _frame: came.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if came:
+        raise KeyboardInterrupt
 
 
 def _remove(folder: Path) -> None:

@@ -1,0 +1,150 @@
+"""The command line's manners: one shape for every error, the right exit status, and no traceback."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from labkit import _proc, cli
+from labkit.providers.base import Spec
+from labkit.providers.embedded.layout import Layout, Ports
+
+
+@dataclass(frozen=True)
+class Said:
+    """What a command left: its exit status and both outputs."""
+
+    status: int
+    out: str
+    err: str
+
+
+Type = Callable[..., Said]
+
+
+@pytest.fixture
+def labkit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Type:
+    """Type a command as a person does, in a home without labs."""
+    monkeypatch.setenv("LABKIT_HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("LABKIT_LAB", raising=False)
+
+    def type_(*words: str) -> Said:
+        monkeypatch.setattr(sys, "argv", ["labkit", *words])
+        with pytest.raises(SystemExit) as left:
+            cli.main()
+        out, err = capsys.readouterr()
+        assert "Traceback" not in out + err
+        return Said(int(left.value.code or 0), out, err)
+
+    return type_
+
+
+def lab_json(text: str, name: str = "lab") -> Layout:
+    layout = Layout.of(name)
+    layout.dir.mkdir(parents=True)
+    layout.config.write_text(text)
+    return layout
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("up", "--gpu-node", "3"), "--gpu-nodes"),
+        (("frobnicate",), "No such command 'frobnicate'"),
+        (("up", "--gpu-nodes", "99"), "less than or equal to 20"),
+        (("up", "extra"), "unexpected extra argument"),
+        (("up", "--provider", "nope"), "embedded, existing"),
+        (("up", "--name", "a b"), "lower-case letters"),
+        (("up", "--clock", "0"), "15 is the default"),
+        (("up", "--isolation", "docker"), "Use bubblewrap or none"),
+        (("status", "--name", "../etc"), "can't be called"),
+        (("notebooks", "run", "99"), "There is no notebook 99"),
+        (("notebooks", "run", "--answers", "mine"), "Use solutions or exercises"),
+        (("load", "open", "http://127.0.0.1:9"), "exactly one of"),
+    ],
+)
+def test_a_mistake_in_a_command_names_what_would_be_right(
+    labkit: Type, words: tuple[str, ...], told: str
+) -> None:
+    said = labkit(*words)
+    assert said.status == 2
+    assert told in said.err
+    assert said.out == ""
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("status",), ("logs",), ("kubectl", "get", "nodes"), ("notebooks", "run")],
+    ids=lambda words: words[0],
+)
+def test_without_a_lab_every_command_says_how_to_start_one(labkit: Type, words: tuple[str, ...]) -> None:
+    said = labkit(*words)
+    assert said.status == 1
+    assert "There is no lab called 'lab'" in said.err
+    assert "labkit up --name lab" in said.err
+
+
+def test_down_and_ls_without_a_lab_are_no_errors(labkit: Type) -> None:
+    assert labkit("down").status == 0
+    assert "labkit up" in labkit("ls").err
+
+
+def test_an_empty_name_in_the_environment_is_none(labkit: Type, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LABKIT_LAB", "")
+    assert "There is no lab called 'lab'" in labkit("status").err
+
+
+@pytest.mark.parametrize(
+    "text", ["{", "{}", "[]", '{"spec": {"name": "lab", "zones": 3}, "ports": {}}'], ids=str
+)
+def test_a_lab_of_another_version_is_told_with_the_way_out(labkit: Type, text: str) -> None:
+    layout = lab_json(text)
+    for words in (("status",), ("up",), ("kubectl", "get", "nodes")):
+        said = labkit(*words)
+        assert said.status == 1
+        assert "another version" in said.err
+        assert "labkit down --name lab, then up again" in said.err
+    assert labkit("down").status == 0
+    assert not layout.config.exists()
+
+
+def test_one_lab_that_can_not_be_read_does_not_hide_the_others(labkit: Type) -> None:
+    lab_json("{", name="broken")
+    whole = lab_json("", name="whole")
+    whole.save(Spec(name="whole"), Ports(1, 2, 3, 4, 5, 6))
+    said = labkit("ls")
+    assert said.status == 0
+    rows = [line.split()[:2] for line in said.out.splitlines()[1:]]
+    assert rows == [["broken", "unreadable"], ["whole", "not"]]
+
+
+def test_a_home_that_is_a_file_is_told(labkit: Type, tmp_path: Path) -> None:
+    (tmp_path / "home").write_text("")
+    up = labkit("up")
+    assert (up.status, "LABKIT_HOME" in up.err) == (1, True)
+    assert "There is no lab" in labkit("status").err
+    assert labkit("down").status == 0
+
+
+def test_a_folder_that_may_not_be_written_is_told_with_its_path(labkit: Type, tmp_path: Path) -> None:
+    Layout.of("lab").logs.mkdir(parents=True)
+    Layout.of("lab").log("etcd").write_text("")
+    (tmp_path / "file").write_text("")
+    said = labkit("logs", "--into", str(tmp_path / "file"))
+    assert said.status == 1
+    assert str(tmp_path / "file") in said.err
+    assert "fix:" in said.err
+
+
+def test_nothing_but_text_goes_into_a_pipe(tmp_path: Path) -> None:
+    env = {**os.environ, "LABKIT_HOME": str(tmp_path), "TERM": "dumb", "NO_COLOR": "1", "LC_ALL": "C"}
+    done = _proc.run([sys.executable, "-m", "labkit.cli", "up", "--clock", "0"], env=env, cwd=tmp_path)
+    assert done.returncode == 2
+    assert "\x1b" not in done.stderr
+    assert [line.split(":")[0] for line in done.stderr.splitlines()] == ["error", "cause", "fix"]
+    assert list(tmp_path.iterdir()) == []
