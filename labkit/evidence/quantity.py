@@ -14,8 +14,9 @@ def average_of(hpa: KubeObject | None) -> float | None:
 
 
 def utilization_of(hpa: KubeObject | None) -> float | None:
-    """Per cent of the request, of its `Resource` metric, that the HPA saw at its last look."""
-    value = hpa.at("status.currentMetrics.0.resource.current.averageUtilization") if hpa else None
+    """CPU in % of the request, as the HPA last saw it; None where it scales on something else."""
+    resource = hpa.at("status.currentMetrics.0.resource", {}) if hpa else {}
+    value = resource.get("current", {}).get("averageUtilization") if resource.get("name") == "cpu" else None
     return None if value is None else float(value)
 
 

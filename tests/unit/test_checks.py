@@ -1,6 +1,7 @@
 """What holds for every check, and what a verdict is."""
 
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,6 +10,11 @@ from labkit import checks
 from labkit.checks.check import Check, Finding, dig, number, numbers
 from labkit.errors import BadInput
 from labkit.evidence import Series, Timeline, Verdict
+from labkit.evidence.queueing import load_point
+from labkit.load.results import LoadResult
+from labkit.load.rows import Row
+
+TIMELINES = ("timeline", "on_cpu", "on_queue")
 
 
 @pytest.mark.parametrize("check", checks.CHECKS.values(), ids=lambda c: c.id)
@@ -22,20 +28,22 @@ def test_check_is_named_for_its_notebook_and_explains_itself(check: Check) -> No
 @pytest.mark.parametrize("answer", [..., None, "", "five", -1, [], {}, object()])
 def test_no_answer_raises_or_passes(check: Check, answer: Any) -> None:
     names = check.judge.__annotations__.keys() - {"return"}
-    evidence = {name: answer for name in names if name not in check.reads and name != "timeline"}
-    if not evidence:
-        return
-    if "timeline" in names:
-        evidence["timeline"] = checks_timeline()
-    if names & {"load", "plain"}:
+    made = {name: value for name, value in made_by_labkit().items() if name in names}
+    asked = names - made.keys() - check.reads.keys()
+    if not asked or "load" in asked or "plain" in asked:
         return  # recordings and load results come from labkit, not from the learner
-    evidence |= dict.fromkeys(check.reads)
-    verdict = check.run(evidence)
+    verdict = check.run({**dict.fromkeys(asked, answer), **made, **dict.fromkeys(check.reads)})
     assert not verdict.passed, verdict
 
 
-def checks_timeline() -> Timeline:
-    return Timeline(15, "test", (Series("desired", "", ((0, 2), (20, 6))),))
+def made_by_labkit() -> dict[str, Any]:
+    """What checks get that is not the learner's, by the name of the parameter."""
+    timeline = Timeline(15, "test", (Series("desired", "", ((0, 2), (20, 6))),))
+    rows = tuple(Row(i, i, i, 3 * i + 9, "ok", first=2 * i) for i in range(60))
+    run = LoadResult(Path("none"), {"clock": 15, "shape": {"seconds": 60}}, 0.0, rows, (), "done")
+    figures = {"capacity": 0.6, "seconds": 1500, "users": 20, "think": 10, "cache": 1.0, "counted": 7}
+    results = dict.fromkeys(("run", "closed", "open_", "small", "large"), run)
+    return figures | results | {"points": [load_point(run)]} | dict.fromkeys(TIMELINES, timeline)
 
 
 def test_unknown_check_names_its_neighbours() -> None:

@@ -1,0 +1,133 @@
+"""Notebook 04's checks: each passes on what is right, and catches a mutant of it."""
+
+import copy
+import math
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from labkit import checks
+from labkit.evidence import Series, Timeline
+
+HPA: dict[str, Any] = {
+    "apiVersion": "autoscaling/v2",
+    "spec": {
+        "scaleTargetRef": {"kind": "Deployment", "name": "llm-inference-service"},
+        "minReplicas": 2,
+        "maxReplicas": 10,
+        "metrics": [
+            {
+                "type": "Resource",
+                "resource": {"name": "cpu", "target": {"type": "Utilization", "averageUtilization": 80}},
+            }
+        ],
+    },
+    "status": {"conditions": [{"type": "ScalingActive", "status": "True", "reason": "ValidMetricFound"}]},
+}
+DEPLOYMENT: dict[str, Any] = {
+    "spec": {"template": {"spec": {"containers": [{"resources": {"requests": {"cpu": "4"}}}]}}}
+}
+SERIES = {
+    "desired": ((0.0, 2.0), (300.0, 2.0)),
+    "gpu": ((0.0, 0.0), (40.0, 100.0)),
+    "cpu": ((0.0, 25.0), (50.0, 26.0), (80.0, 30.0)),
+    "latency": ((30.0, 0.2), (60.0, 36.8), (240.0, 92.4)),
+}
+
+
+def recording(**other: tuple[tuple[float, float], ...]) -> Timeline:
+    kept = (SERIES | other).items()
+    p50 = Series("latency", "s", ((30.0, 0.1), (60.0, 0.2)), "p50")
+    return Timeline(15, "test", (p50, *(Series(n, "", p, "p95" * (n == "latency")) for n, p in kept)))
+
+
+ASLEEP, AWAKE = recording(), recording(desired=((0, 2), (60, 4), (100, 10)))
+
+
+def wrong(thing: dict[str, Any], path: list[Any], value: Any) -> dict[str, Any]:
+    made = copy.deepcopy(thing)
+    inner: Any = made
+    for key in path[:-1]:
+        inner = inner[key]
+    inner[path[-1]] = value
+    return made
+
+
+def right(replicas: int, utilization: float, target: float) -> int:
+    return min(10, max(2, math.ceil(replicas * utilization / target)))
+
+
+METRIC = ["spec", "metrics", 0, "resource"]
+REQUEST = ["spec", "template", "spec", "containers", 0, "resources"]
+
+PASSING: list[tuple[str, dict[str, Any]]] = [
+    ("04.hpa", {"hpa": HPA}),
+    ("04.slept", {"timeline": ASLEEP}),
+    ("04.suffered", {"answer": 60, "timeline": ASLEEP}),
+    ("04.knew", {"answer": 26, "timeline": ASLEEP}),
+    ("04.flat", {"answer": (25, 30), "timeline": ASLEEP}),
+    ("04.desired-by-hand", {"desired": right}),
+    ("04.lower-target", {"answer": 10}),
+    ("04.missing-request", {"reason": "FailedGetResourceMetric", "container": "model-server"}),
+    ("04.mended", {"deployment": DEPLOYMENT, "hpa": HPA}),
+    ("04.side-by-side", {"on_cpu": ASLEEP, "on_queue": AWAKE, "kept": [0.08, 0.48]}),
+]
+
+MUTANTS: list[tuple[str, dict[str, Any]]] = [
+    ("04.hpa", {"hpa": None}),
+    ("04.hpa", {"hpa": wrong(HPA, [*METRIC, "name"], "memory")}),
+    ("04.hpa", {"hpa": wrong(HPA, [*METRIC, "target", "averageUtilization"], 20)}),
+    ("04.hpa", {"hpa": wrong(HPA, ["spec", "metrics"], [*HPA["spec"]["metrics"], {"type": "Pods"}])}),
+    ("04.slept", {"timeline": AWAKE}),
+    ("04.slept", {"timeline": recording(latency=((30, 0.2), (60, 0.3)))}),  # nobody suffered
+    ("04.slept", {"timeline": recording(gpu=((0, 0), (40, 45)))}),  # the GPU was not busy
+    ("04.suffered", {"answer": 240, "timeline": ASLEEP}),  # the worst moment, not the first
+    ("04.suffered", {"answer": 30, "timeline": ASLEEP}),
+    ("04.knew", {"answer": 36.8, "timeline": ASLEEP}),  # seconds, not CPU
+    ("04.knew", {"answer": 80, "timeline": ASLEEP}),  # the target
+    ("04.knew", {"answer": 26, "timeline": recording(cpu=())}),
+    ("04.flat", {"answer": (0, 100), "timeline": ASLEEP}),  # the GPU's
+    ("04.flat", {"answer": 30, "timeline": ASLEEP}),
+    ("04.flat", {"answer": (25, 90), "timeline": recording(cpu=((0, 25), (60, 90)))}),
+    ("04.desired-by-hand", {"desired": lambda r, u, t: math.ceil(r * u / t)}),  # no bounds
+    ("04.desired-by-hand", {"desired": lambda r, u, t: min(10, max(2, round(r * u / t)))}),
+    ("04.desired-by-hand", {"desired": lambda _r, u, t: min(10, max(2, math.ceil(u / t)))}),
+    ("04.desired-by-hand", {"desired": lambda _r, _u, _t: 1 / 0}),
+    ("04.desired-by-hand", {"desired": 2}),
+    ("04.lower-target", {"answer": 3}),  # one sync only
+    ("04.lower-target", {"answer": 2}),
+    ("04.missing-request", {"reason": "ScalingActive", "container": "model-server"}),
+    ("04.missing-request", {"reason": "FailedGetResourceMetric", "container": "llm-inference-service"}),
+    ("04.mended", {"deployment": wrong(DEPLOYMENT, REQUEST, {}), "hpa": HPA}),
+    ("04.mended", {"deployment": DEPLOYMENT, "hpa": wrong(HPA, ["status"], {})}),
+    ("04.side-by-side", {"on_cpu": ASLEEP, "on_queue": ASLEEP, "kept": [0.08, 0.48]}),
+    ("04.side-by-side", {"on_cpu": ASLEEP, "on_queue": AWAKE, "kept": [0.48, 0.08]}),
+]
+
+
+@pytest.mark.parametrize(("check", "evidence"), PASSING)
+def test_right_passes(check: str, evidence: dict[str, Any]) -> None:
+    verdict = checks.get(check).run(evidence)
+    assert verdict.passed, verdict
+    assert not verdict.hint
+
+
+@pytest.mark.parametrize(("check", "evidence"), MUTANTS)
+def test_mutant_is_caught(check: str, evidence: dict[str, Any]) -> None:
+    verdict = checks.get(check).run(evidence)
+    assert verdict.state == "failed", verdict
+    assert verdict.hint
+    assert verdict.observed
+
+
+@pytest.mark.parametrize(
+    ("check", "evidence"),
+    [
+        ("04.slept", {"timeline": Timeline(15, "test")}),
+        ("04.suffered", {"answer": 60, "timeline": recording(latency=((30, 0.2),))}),
+        ("04.side-by-side", {"on_cpu": replace(ASLEEP, series=()), "on_queue": AWAKE, "kept": [0, 1]}),
+    ],
+)
+def test_a_run_that_shows_nothing_is_inconclusive(check: str, evidence: dict[str, Any]) -> None:
+    assert checks.get(check).run(evidence).state == "inconclusive"
