@@ -65,6 +65,7 @@ class Startup:
             self._wait_for("kube-apiserver")
             with Api(self.layout, self.ports) as api:
                 api.apply(files.bootstrap_documents(self.layout, self.ports))
+                self._listen()  # what happened until now happened without rights
                 self._bootstrapped = True
                 self._until(lambda: self._nodes_ready(api), "nodes", "all nodes to be Ready")
                 self.say(f"{len(files.nodes(self.spec))} nodes are Ready")
