@@ -86,8 +86,8 @@ def _unasked(decision: Decision) -> str:
 def _measured(proposal: Proposal) -> str:
     target = proposal.target
     each = f" {_each(target)}" if target.kind != "Value" else ""
-    seen = f"{target.name} is {_amount(target, proposal.usage)}{each}"
-    goal, rest = _amount(target, target.amount), _filled(proposal)
+    seen = f"{target.name} is {amount(target, proposal.usage)}{each}"
+    goal, rest = amount(target, target.amount), _filled(proposal)
     if proposal.held == "tolerance":
         near = "" if proposal.filled is None else f", {proposal.filled:.3g} times the target{rest}"
         return f"{seen}{near}, within the tolerance around the target of {goal}"
@@ -100,8 +100,9 @@ def _each(target: Target) -> str:
     return "of the request" if target.kind == "Utilization" else "per pod"
 
 
-def _amount(target: Target, amount: int) -> str:
-    return f"{amount} %" if target.kind == "Utilization" else f"{amount / 1000:.6g}"
+def amount(target: Target, value: int) -> str:
+    """An amount of a metric in words: thousandths as a number, utilization in per cent."""
+    return f"{value} %" if target.kind == "Utilization" else f"{value / 1000:.6g}"
 
 
 def _filled(proposal: Proposal) -> str:

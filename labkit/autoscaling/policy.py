@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any
 
@@ -81,6 +81,12 @@ class Rules:
     steps: tuple[Step, ...]
     tolerance: float | None = None
 
+    def stretched(self, clock: float) -> Rules:
+        """The same rule with every duration times the clock."""
+        steps = tuple(replace(step, period=round(step.period * clock)) for step in self.steps)
+        window = None if self.window is None else round(self.window * clock)
+        return replace(self, steps=steps, window=window)
+
     @property
     def longest(self) -> int:
         """The longest period of its policies."""
@@ -123,6 +129,13 @@ class Policy:
         down, up = self.behavior.down.tolerance, self.behavior.up.tolerance
         fallback = controller.tolerance
         return fallback if down is None else down, fallback if up is None else up
+
+    def stretched(self, clock: float) -> Policy:
+        """The same rules in lab seconds, where `behavior` was applied in a lab's real ones."""
+        if self.behavior is None:
+            return self
+        up, down = self.behavior.up.stretched(clock), self.behavior.down.stretched(clock)
+        return replace(self, behavior=Behavior(up, down))
 
     @property
     def reads_from_outside(self) -> bool:

@@ -91,6 +91,7 @@ def apiserver(layout: Layout, ports: Ports, binaries: Binaries, flags: Flags) ->
             f"--proxy-client-cert-file={pki('front-proxy-client.crt')}",
             f"--proxy-client-key-file={pki('front-proxy-client.key')}",
             "--profiling=false",
+            *audit(layout, "kube-apiserver"),
             *flags.kube_apiserver,
         ),
         # The server waits for etcd by itself, but its etcd client backs off for seconds after a refusal.
@@ -158,6 +159,16 @@ def serving(layout: Layout, identity: str) -> tuple[str, str]:
     """The two flags that name a Kubernetes server's certificate."""
     pki = layout.pki
     return f"--tls-cert-file={pki(f'{identity}.crt')}", f"--tls-private-key-file={pki(f'{identity}.key')}"
+
+
+def audit(layout: Layout, server: str) -> tuple[str, ...]:
+    """The flags that make a server keep a diary of the HPA: the ledger of its decisions is made from it."""
+    return (
+        f"--audit-policy-file={layout.dir / 'audit' / 'policy.yaml'}",
+        f"--audit-log-path={layout.dir / 'audit' / f'{server}.log'}",
+        "--audit-log-maxsize=64",
+        "--audit-log-maxbackup=1",
+    )
 
 
 def answers(layout: Layout, port: int, path: str) -> Ready:

@@ -45,12 +45,13 @@ def nodes(spec: Spec) -> tuple[NodeSpec, ...]:
 def write_all(layout: Layout, spec: Spec, ports: Ports, flags: Flags) -> None:
     """Certificates, kubeconfigs and configurations; what exists and still fits is kept."""
     names = [n.name for n in nodes(spec)]
-    for folder in ("run", "logs", "pki", "kubeconfigs"):
+    for folder in ("run", "logs", "pki", "kubeconfigs", "audit"):
         (layout.dir / folder).mkdir(exist_ok=True, mode=0o700)
     pki.ensure(layout.dir / "pki", pki.identities(names))
     kubeconfigs.write(layout, ports, names)
     _registry(layout, ports)
     _monitoring(layout, flags)
+    write_atomically(layout.dir / "audit" / "policy.yaml", (CLUSTER / "audit-policy.yaml").read_text())
     _agent(layout, spec, ports)
     layout.save(spec, ports)
 

@@ -1,0 +1,199 @@
+"""The ledger of a real HPA: for each sync what it saw, what our arithmetic makes of it, what it did.
+
+>>> ledger = read(Path("~/labs/lab/audit"), clock=15)        # doctest: +SKIP
+>>> ledger.agreement                                        # doctest: +SKIP
+1.0
+>>> ledger.decisions[-1].why                                # doctest: +SKIP
+'Stays at 10: …'
+
+Made after the fact from the servers' audit logs, so nobody needs to have watched. A disagreement is kept and
+shown, never mended; refuses to judge a sync whose HPA it can't tell.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from labkit.autoscaling import audit
+from labkit.autoscaling.arithmetic import decide
+from labkit.autoscaling.decision import Decision, amount
+from labkit.autoscaling.limits import History
+from labkit.autoscaling.policy import Controller
+from labkit.autoscaling.proposal import Proposal
+from labkit.autoscaling.readings import Look
+from labkit.autoscaling.syncs import Sync, Watched
+
+LAG = 0.25
+"""Real seconds by which the controller's own cache of pods may be behind the API server."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """One sync. `at` is in lab seconds since the ledger's first sync; the decision is ours, `did` is its."""
+
+    at: float
+    sync: Sync
+    decision: Decision
+    note: str = ""
+
+    @property
+    def did(self) -> int:
+        """The replicas that the controller left behind."""
+        return self.sync.did
+
+    @property
+    def agrees(self) -> bool:
+        """Whether the arithmetic gives what the controller did."""
+        return self.decision.desired == self.did
+
+    @property
+    def why(self) -> str:
+        """Why it did, or did not, scale."""
+        return self.decision.why
+
+    def row(self) -> dict[str, str]:
+        """The line as a row of a table."""
+        decision = self.decision
+        return {
+            "lab s": f"{self.at:.0f}",
+            "saw": _saw(decision),
+            "raw": _cell(decision.raw),
+            "proposed": _cell(decision.proposed),
+            "stabilized": str(decision.stabilized.replicas),
+            "limited": str(decision.limited.replicas),
+            "desired": f"{decision.current} → {decision.desired}",
+            "did": str(self.did),
+            "": "✓" if self.agrees else "✗",
+            "why": decision.why + (f" ({self.note})" if self.note else ""),
+        }
+
+
+@dataclass(frozen=True, repr=False)
+class Ledger:
+    """All lines of one HPA, or of several, in the order of time."""
+
+    lines: tuple[Line, ...]
+    clock: float
+
+    def __repr__(self) -> str:
+        agreeing = sum(line.agrees for line in self.lines)
+        share = f" ({self.agreement:.1%})" if self.lines else ""
+        return f"<ledger of {len(self.lines)} syncs, {agreeing} as computed{share}>"
+
+    @property
+    def agreement(self) -> float:
+        """Share of the syncs in which the controller did what the arithmetic says."""
+        return sum(line.agrees for line in self.lines) / len(self.lines) if self.lines else 1.0
+
+    @property
+    def decisions(self) -> tuple[Decision, ...]:
+        """Our decisions, one for each sync."""
+        return tuple(line.decision for line in self.lines)
+
+    @property
+    def disagreements(self) -> tuple[Line, ...]:
+        """The syncs that came out otherwise."""
+        return tuple(line for line in self.lines if not line.agrees)
+
+    def of(self, hpa: str = "", *, namespace: str = "", since: float = 0.0) -> Ledger:
+        """Only the lines of one HPA or namespace, or those that began after a moment (Unix time)."""
+        kept = (
+            line
+            for line in self.lines
+            if hpa in {"", line.sync.hpa}
+            and namespace in {"", line.sync.namespace}
+            and line.sync.look.at >= since
+        )
+        return Ledger(_from_zero(kept, self.clock), self.clock)
+
+    def telling(self) -> Ledger:
+        """Only the lines that say something new: a change of replicas, or of the reason for none."""
+        kept, before = [], None
+        for line in self.lines:
+            state = _state(line.decision)
+            if line.decision.scales or not line.agrees or state != before:
+                kept.append(line)
+            before = state
+        return Ledger(tuple(kept), self.clock)
+
+    def rows(self) -> list[dict[str, str]]:
+        """The lines as rows of a table."""
+        return [line.row() for line in self.lines]
+
+
+def read(folder: Path, *, clock: float) -> Ledger:
+    """The ledger of every HPA in the audit logs of a lab."""
+    return keep(Watched(audit.read(folder)), clock=clock)
+
+
+def keep(watched: Watched, *, clock: float) -> Ledger:
+    """Work every sync out anew, each with the memory that the controller had by then."""
+    histories: dict[str, History] = {}
+    controller = Controller().compressed(clock)
+    lines = []
+    for sync in sorted(watched.syncs(), key=lambda sync: sync.look.at):
+        before = histories.get(sync.uid, History())
+        decision, after, note = _judge(watched, sync, before, controller)
+        change = sync.did - sync.look.current
+        # The controller remembers what it did, not what we think it should have done.
+        done = replace(after, ups=before.ups, downs=before.downs)
+        at = sync.acted or sync.look.at
+        histories[sync.uid] = done.rescaled(at=at, change=change, behavior=sync.policy.behavior)
+        shown = replace(decision, policy=sync.policy.stretched(clock))
+        lines.append(Line(sync.look.at, sync, shown, note))
+    return Ledger(_from_zero(lines, clock), clock)
+
+
+def _judge(
+    watched: Watched, sync: Sync, before: History, controller: Controller
+) -> tuple[Decision, History, str]:
+    """Our decision; where it differs, again with the pods as the controller's cache may have held them."""
+    decision, after = decide(sync.policy, sync.look, before, controller=controller)
+    if decision.desired == sync.did:
+        return decision, after, ""
+    for look, lag in _earlier(watched, sync):
+        other, then = decide(sync.policy, look, before, controller=controller)
+        if other.desired == sync.did:
+            return other, then, f"with the pods as they stood {lag * 1000:.0f} ms before"
+    return decision, after, ""
+
+
+def _earlier(watched: Watched, sync: Sync) -> Iterator[tuple[Look, float]]:
+    """The same look with older pods, newest first, and how much older (real seconds)."""
+    at = sync.look.at
+    for change in reversed(watched.pods.changes(since=at - LAG, until=at)):
+        moment = math.nextafter(change, 0)
+        pods = watched.pods_at(moment, namespace=sync.namespace, selector=sync.selector)
+        yield replace(sync.look, pods=pods), at - change
+
+
+def _from_zero(lines: Iterable[Line], clock: float) -> tuple[Line, ...]:
+    found = tuple(lines)
+    start = found[0].sync.look.at if found else 0.0
+    return tuple(replace(line, at=(line.sync.look.at - start) * clock) for line in found)
+
+
+def _state(decision: Decision) -> tuple[object, ...]:
+    held = tuple((p.held, p.failure) for p in decision.proposals)
+    return held, decision.stabilized.by, decision.limited.by, decision.bounded
+
+
+def _saw(decision: Decision) -> str:
+    """The numbers in short: `12.5 over 2 pods, 1 pending`."""
+    return "; ".join(_seen(proposal) for proposal in decision.proposals) or "nothing asked"
+
+
+def _seen(proposal: Proposal) -> str:
+    groups = proposal.groups
+    counts = {"pods": groups.counted, "pending": groups.pending, "without": groups.missing}
+    pods = ", ".join(f"{len(names)} {word}" for word, names in counts.items() if names)
+    if proposal.replicas is None:
+        return "no answer"
+    return f"{amount(proposal.target, proposal.usage)}{' over ' if pods else ''}{pods}"
+
+
+def _cell(value: int | None) -> str:
+    return "-" if value is None else str(value)
