@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-WIDTH = 90
+WORDS = 5
+"""More than these, and each gets a line. Not a width: paths differ from machine to machine."""
 VARIABLE = re.compile(r"\$[A-Z_]+")
 
 
@@ -43,7 +44,7 @@ class Component:
         words = [_typed(word) for word in self.argv]
         settings = [f"{key}={_typed(value)}" for key, value in sorted(self.env.items())]
         command = " ".join([*settings, *words])
-        if len(command) > WIDTH:
+        if len(settings) + len(words) > WORDS:
             command = " \\\n    ".join([" ".join([*settings, words[0]]), *words[1:]])
         lines.append(command)
         return "\n".join(lines)
