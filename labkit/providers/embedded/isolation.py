@@ -19,7 +19,10 @@ from labkit.toolchain import cache_root
 _OPEN = "To run your own code only, without walls: labkit up --isolation none"
 _NAMESPACES = (
     "It refuses user namespaces to ordinary users (a hardened kernel), or to programs inside a container.",
-    f"Allow them (on Ubuntu: sudo sysctl -w kernel.apparmor_restrict_unprivileged_userns=0). {_OPEN}",
+    (
+        "Allow them (on Ubuntu: sudo sysctl -w kernel.apparmor_restrict_unprivileged_userns=0), or leave the "
+        f"container. {_OPEN}"
+    ),
 )
 _LAYERS = (
     "User namespaces work here, but not layers of folders (overlayfs) on this disk.",
