@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from pathlib import Path
 
 from labkit.errors import BadInput
+
+LEFTOVERS = shutil.ignore_patterns("__pycache__")
 
 
 def root() -> Path:
@@ -25,6 +28,12 @@ def path(given: str | Path) -> Path:
     """A path as the learner means it: from here, or else from the course's folder."""
     asked = Path(given)
     return asked if asked.is_absolute() or asked.exists() else root() / asked
+
+
+def copy(folder: str) -> Path:
+    """A fresh copy of a folder of the course under `out/`, without what Python left in it."""
+    source = root() / folder
+    return shutil.copytree(source, out(source.name) / source.name, ignore=LEFTOVERS)
 
 
 def out(name: str) -> Path:

@@ -10,18 +10,20 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import httpx
 
-from labkit import _wait, checks, course, reset
+from labkit import _wait, checks, course, pull_secret, reset
 from labkit.errors import BadInput, LabError
 from labkit.evidence import Series, Timeline, Verdict, could_not_run
 from labkit.evidence.reads import read
 from labkit.evidence.recording import Recording, in_lab_time
 from labkit.evidence.served import requests_by_pod
+from labkit.evidence.states import Follower, States
 from labkit.kube.client import Kube, Which
 from labkit.kube.objects import KubeObject
 from labkit.load import Closed, Load, LoadResult, Open, Running
@@ -29,11 +31,12 @@ from labkit.load import start as start_load
 from labkit.metrics.client import Metrics
 from labkit.metrics.series import Rows
 from labkit.providers import catalog
-from labkit.providers.base import Provider, Spec
-from labkit.view import cluster, curve, live, notebook, plot
+from labkit.providers.base import Provider, RegistryAccess, Spec
+from labkit.view import cluster, curve, image, live, notebook, plot, states
 from labkit.view.prediction import Prediction, predict
 from labkit.view.refusal import Attempt, Refusal
 from labkit.view.verdict import Hello, Note, Shown
+from labkit.workshop import Built, Push, Workshop
 
 NAMESPACE = "llm-lab"
 SERVER = "llm-inference-service"
@@ -194,6 +197,66 @@ class Lab:
     def table(self, rows: Sequence[Mapping[str, Any]], *, title: str = "") -> None:
         """Rows of any kind as a table."""
         notebook.show(cluster.frame(rows, title=title, stamp=self.session.stamp))
+
+    def copy(self, folder: str) -> Path:
+        """A fresh copy of one of the course's folders, under `out/`, for you to change."""
+        return course.copy(folder)
+
+    @cached_property
+    def registry(self) -> RegistryAccess:
+        """The lab's registry: its name, and the login to it."""
+        access = self.session.provider.registry()
+        if access is None:
+            raise BadInput(
+                "This cluster has no registry of its own.",
+                cause="Its owner looks after images.",
+                fix="Do this notebook on the embedded cluster: labkit up, PROVIDER = 'embedded'.",
+            )
+        return access
+
+    @cached_property
+    def workshop(self) -> Workshop:
+        """Images on this machine, and the way to the lab's registry."""
+        return Workshop(self.registry)
+
+    def build(self, folder: Path, name: str) -> Built:
+        """`docker build -t NAME FOLDER`, with each step and its layer."""
+        built = self.workshop.build(folder, name)
+        notebook.show(image.built(built, stamp=self.session.stamp))
+        return built
+
+    def tag(self, name: str, new: str) -> None:
+        """`docker tag`: one more name for an image on this machine."""
+        notebook.show(Note(f"{new} → {self.workshop.tag(name, new)}"))
+
+    def login(self, username: str, password: str) -> None:
+        """`docker login`: ask the lab's registry, and remember the login for this notebook."""
+        self.workshop.login(username, password)
+        notebook.show(Note(f"{self.registry.host} takes the login of {username}"))
+
+    def push(self, name: str) -> Push:
+        """`docker push`, with the layers that travelled and those that were there."""
+        done = self.workshop.push(name)
+        notebook.show(image.pushed(done, stamp=self.session.stamp))
+        return done
+
+    def digest(self, name: str) -> str:
+        """Which image a name means in the registry, at this moment."""
+        return self.workshop.digest(name)
+
+    def pull_secret(self, name: str, *, namespace: str = NAMESPACE, password: str = "") -> None:
+        """`kubectl create secret docker-registry`, with the lab's login or another password."""
+        access = replace(self.registry, password=password) if password else self.registry
+        pull_secret.make(self.kube, access, name=name, namespace=namespace)
+        notebook.show(Note(f"secret/{name} in namespace {namespace}: a login to {access.host}"))
+
+    def follow(self, pod: str = "") -> Follower:
+        """Begin to write down a pod's STATUS (`pod/NAME`), or all of them; `.stop(after=150)` gives it."""
+        return Follower(self.kube, pod=pod.removeprefix("pod/"))
+
+    def plot_states(self, seen: States, *, title: str) -> None:
+        """Draw what pods went through as bars over lab time."""
+        notebook.show(states.picture(seen, title=title, stamp=self.session.stamp))
 
     def check(self, name: str, **answers: Any) -> Verdict:
         """Judge a step of the course and show why; never raises for a wrong answer."""

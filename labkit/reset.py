@@ -5,12 +5,9 @@ So that notebooks run alone and in any order. Refuses namespaces that labkit did
 
 from __future__ import annotations
 
-import json
-import tempfile
 from collections.abc import Callable
-from pathlib import Path
 
-from labkit import _wait, course
+from labkit import _wait, course, pull_secret
 from labkit.errors import Refused
 from labkit.images import blocking
 from labkit.images.build import Request, build
@@ -40,7 +37,7 @@ def run(kube: Kube, access: RegistryAccess | None, report: Report) -> None:
     clear(kube, report)
     if access is not None:
         model_image(access, report)
-        pull_secret(kube, access)
+        pull_secret.make(kube, access, name=PULL_SECRET)
 
 
 def clear(kube: Kube, report: Report) -> None:
@@ -58,20 +55,6 @@ def clear(kube: Kube, report: Report) -> None:
     kube.kubectl("label", "namespace", kube.namespace, *labels, "--overwrite")
     account = "the namespace's default service account"
     _wait.until(lambda: _exists(kube, "serviceaccount/default"), account, seconds=30)
-
-
-def pull_secret(kube: Kube, access: RegistryAccess) -> None:
-    """Make the secret that the Deployment's `imagePullSecrets` names."""
-    entry = {"username": access.username, "password": access.password}
-    with tempfile.TemporaryDirectory(prefix="labkit-") as folder:
-        # Through a file (0600 in a folder of ours): arguments of a process can be read by everybody.
-        file = Path(folder) / "config.json"
-        file.touch(mode=0o600)
-        file.write_text(json.dumps({"auths": {access.host: entry}}))
-        kube.kubectl(
-            "create", "secret", "generic", PULL_SECRET, "--type=kubernetes.io/dockerconfigjson",
-            f"--from-file=.dockerconfigjson={file}",
-        )  # fmt: skip
 
 
 def model_image(access: RegistryAccess, report: Report) -> None:

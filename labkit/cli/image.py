@@ -29,6 +29,7 @@ from labkit.images.transfer import Progress
 from labkit.node.config import AgentConfig
 from labkit.providers.embedded.layout import Layout, default_name, home
 from labkit.toolchain import wheels
+from labkit.view.image import size
 
 app = typer.Typer(
     name="image",
@@ -186,15 +187,6 @@ def logout(
     """Forget a login."""
     save(_login_file(lab, host), host, None)
     out.print(f"Removed the login at {host}")
-
-
-def size(count: float) -> str:
-    """Bytes for people, in powers of ten as Docker has them."""
-    for unit in ("B", "kB", "MB"):
-        if count < 1000:
-            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
-        count /= 1000
-    return f"{count:.2f} GB"
 
 
 def _name_others(builder: str) -> None:

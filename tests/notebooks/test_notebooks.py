@@ -19,6 +19,24 @@ NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 
 # What a learner who only pressed "run all" has not answered yet.
 OPEN = {
+    "00-start": {
+        "00.capacity",
+        "00.coffee",
+        "00.mended",
+        "00.who",
+        "00.never",
+        "00.idle",
+        "00.all-placed",
+    },
+    "01-containerize": {
+        "01.layers",
+        "01.digest",
+        "01.host",
+        "01.pinned",
+        "01.pulled",
+        "01.backoff",
+        "01.mended",
+    },
     "05-hpa-queue": {
         "05.hpa",
         "05.scaling-active",

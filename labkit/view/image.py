@@ -1,0 +1,59 @@
+"""Tables of what a build and a push did, layer by layer. Pure: they are handed what happened."""
+
+from __future__ import annotations
+
+from labkit.view.table import Table
+from labkit.workshop import Built, Push, layers_of
+
+WIDTH = 72  # of an instruction in a table; the Dockerfile has all of it
+SHORT = 15  # characters of a digest, its scheme left out
+_GREEN, _ORANGE = "#009E73", "#E69F00"
+
+
+def built(built: Built, *, stamp: str) -> Table:
+    """Every step, and the layer that it made or did not make."""
+    numbers = {layer.digest: layer.number for layer in layers_of(built.image)}
+    rows = [
+        [
+            str(step.number),
+            _short(step.instruction),
+            str(numbers[step.layer.descriptor.digest]) if step.layer else "-",
+            size(step.layer.descriptor.size) if step.layer else "-",
+            "from the cache" if step.status == "CACHED" else step.status or "only sets something",
+        ]
+        for step in built.steps
+    ]
+    marks = {i: _ORANGE for i, step in enumerate(built.steps) if step.status == "built"}
+    title = f"built {built.image.ref}"
+    return Table(title, ["STEP", "INSTRUCTION", "LAYER", "SIZE", "HOW"], rows, stamp=stamp, marks=marks)
+
+
+def pushed(push: Push, *, stamp: str) -> Table:
+    """Every layer, and whether it travelled."""
+    rows = [
+        [
+            str(layer.number),
+            layer.digest.partition(":")[2][:SHORT],
+            size(layer.size),
+            "pushed" if layer.number in push.sent else "already there",
+            _short(layer.instruction),
+        ]
+        for layer in push.layers
+    ]
+    marks = {i: _ORANGE if layer.number in push.sent else _GREEN for i, layer in enumerate(push.layers)}
+    title = f"pushed {push.ref}: {size(push.bytes_sent)} travelled"
+    columns = ["LAYER", "DIGEST (sha256:…)", "SIZE", "STATUS", "MADE BY"]
+    return Table(title, columns, rows, stamp=stamp, marks=marks)
+
+
+def size(count: float) -> str:
+    """Bytes for people, in powers of ten as Docker has them."""
+    for unit in ("B", "kB", "MB"):
+        if count < 1000:
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1000
+    return f"{count:.2f} GB"
+
+
+def _short(instruction: str) -> str:
+    return instruction if len(instruction) <= WIDTH else f"{instruction[: WIDTH - 1]}…"

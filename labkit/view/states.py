@@ -1,0 +1,76 @@
+"""States of pods as bars over lab time: who waited for what, and how long.
+
+Each bar carries its state in words as far as there is room, and a legend names the colours: no state is told
+by its colour alone.
+"""
+
+from __future__ import annotations
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from labkit.evidence.states import Span, States
+from labkit.view.plot import BLUE, GREEN, GREY, ORANGE, PURPLE, RED, SKY, Picture
+
+COLOURS = {
+    "Pending": GREY,
+    "ContainerCreating": SKY,
+    "Running": GREEN,
+    "ErrImagePull": RED,
+    "ImagePullBackOff": ORANGE,
+    "CrashLoopBackOff": ORANGE,
+    "Error": RED,
+    "Terminating": PURPLE,
+}
+HATCHES = {RED: "////", ORANGE: "..", GREEN: "", SKY: "\\\\", GREY: "xx", PURPLE: "++", BLUE: "oo"}
+CHARACTER = 0.0095  # width of one, as a share of the whole axis
+
+
+def picture(states: States, *, title: str, stamp: str) -> Picture:
+    """A row of bars for each pod, with its words."""
+    figure = Figure(figsize=(9.6, 1.7 + 0.45 * max(1, len(states.pods))), layout="constrained")
+    axis = figure.subplots()
+    end = max(states.end(), 1.0)
+    for row, spans in enumerate(states.pods.values()):
+        for span in spans:
+            _bar(axis, row, span, end)
+    axis.set_yticks(range(len(states.pods)), list(states.pods))
+    axis.set_xlim(0, end)
+    axis.set_ylim(len(states.pods) - 0.4, -0.6)
+    axis.set_xlabel(f"lab time (s); {states.clock:g} lab seconds are one real second")
+    axis.spines[["top", "right", "left"]].set_visible(False)
+    axis.grid(visible=True, axis="x", color="#E5E5E5", lw=0.7)
+    axis.set_axisbelow(True)
+    _legend(axis, states)
+    figure.suptitle(title, fontsize=13, fontweight="bold", x=0.01, ha="left")
+    figure.supxlabel(stamp, fontsize=8, color=GREY, x=0.99, ha="right")
+    return Picture(figure, f"{title}, in lab seconds: {_words(states)}.")
+
+
+def _colour(state: str) -> str:
+    return COLOURS.get(state, BLUE)
+
+
+def _bar(axis: Axes, row: int, span: Span, end: float) -> None:
+    colour, width = _colour(span.state), span.end - span.start
+    axis.barh(row, width, left=span.start, height=0.6, color=colour, alpha=0.75, hatch=HATCHES[colour],
+              edgecolor="white", linewidth=0.5)  # fmt: skip
+    if width / end > CHARACTER * len(span.state):
+        box = {"facecolor": "white", "edgecolor": "none", "pad": 1.0, "alpha": 0.85}
+        axis.text(span.start + width / 2, row, span.state, ha="center", va="center", fontsize=8, bbox=box)
+
+
+def _legend(axis: Axes, states: States) -> None:
+    for state in dict.fromkeys(span.state for spans in states.pods.values() for span in spans):
+        colour = _colour(state)
+        axis.bar(0, 0, color=colour, alpha=0.75, hatch=HATCHES[colour], edgecolor="white", label=state)
+    if states.pods:
+        axis.legend(loc="upper left", bbox_to_anchor=(1.005, 1.03), fontsize=8, frameon=False)
+
+
+def _words(states: States) -> str:
+    told = [
+        f"{name}: {' → '.join(f'{span.state} ({span.start:.0f} s)' for span in spans)}"
+        for name, spans in states.pods.items()
+    ]
+    return "; ".join(told) or "no pods"
