@@ -11,12 +11,13 @@ import tempfile
 import time
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import nbformat
 import papermill
+from nbclient.exceptions import CellTimeoutError, DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 from traitlets.config import Config
 
@@ -27,6 +28,10 @@ from labkit.notebooks.record import Record
 from labkit.notebooks.strip import read
 
 CELL_TIMEOUT = 900  # real seconds: longer than any cell of the course takes at CLOCK=15
+WHY_IT_ENDED = {
+    CellTimeoutError: f"a cell ran for {CELL_TIMEOUT} s, longer than any should; look for what it waits for",
+    DeadKernelError: "the notebook's own process ended: a cell ended it, or the machine had no memory left",
+}
 KERNEL = "python3"  # jupyter's name for the interpreter that runs us
 
 Progress = Callable[[str, int, int], None]
@@ -67,10 +72,16 @@ def run_one(path: Path, plan: Plan, progress: Progress = quiet) -> Record:
     target = plan.out / path.name
     target.unlink(missing_ok=True)
     began = time.monotonic()
-    # Its error stands in the executed notebook, where `record.of` finds it.
-    with contextlib.suppress(PapermillExecutionError):
-        _execute(path, target, plan, _counter(path, progress))
+    ended = ""
+    try:
+        # An error of a cell stands in the executed notebook, where `record.of` finds it.
+        with contextlib.suppress(PapermillExecutionError):
+            _execute(path, target, plan, _counter(path, progress))
+    except (DeadKernelError, CellTimeoutError) as error:
+        ended = f"{type(error).__name__}: {WHY_IT_ENDED[type(error)]}"
     found = record.of(target, seconds=time.monotonic() - began)
+    if ended:
+        found = replace(found, error=ended)
     record.save_plots(target, plan.out / "plots")
     write_page(target)
     return found

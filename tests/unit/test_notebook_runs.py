@@ -38,6 +38,9 @@ def write(path: Path, *cells: str) -> Path:
     return path
 
 
+ENDS_ITS_KERNEL = "import os; os._exit(3)"
+
+
 @pytest.fixture(scope="module")
 def records(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[record.Record], Path]:
     folder = tmp_path_factory.mktemp("notebooks")
@@ -60,6 +63,17 @@ def test_a_notebook_that_raises_keeps_no_other_from_running(
     assert checked.green
     wanted = Verdict("99.answer", passed=True, expected="42", observed="42", hint="think")
     assert checked.verdicts == (wanted,)
+
+
+def test_a_notebook_whose_kernel_dies_keeps_no_other_from_running(tmp_path: Path) -> None:
+    paths = (
+        write(tmp_path / "01-dies.ipynb", "ANSWER = 0", ENDS_ITS_KERNEL),
+        write(tmp_path / "02-checked.ipynb", "ANSWER = 0", CHECKED),
+    )
+    died, checked = run(Plan(paths, tmp_path / "out", root=tmp_path, parameters={"ANSWER": 42}))
+    assert "own process ended" in died.error
+    assert not died.green
+    assert checked.green
 
 
 def test_an_error_of_ours_is_short_in_the_cell(records: tuple[list[record.Record], Path]) -> None:
