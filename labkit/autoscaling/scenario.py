@@ -1,0 +1,92 @@
+"""What the what-if model is asked: a load, a policy, a server, and the delays of the loop around them.
+
+Everything is in lab seconds (production's seconds). Refuses metrics that it has no model of.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from labkit.autoscaling.policy import Controller, Policy, Target
+from labkit.autoscaling.replica import Server
+from labkit.errors import BadInput
+from labkit.gpus.profile import Profile
+
+QUEUE, RUNNING = "vllm_request_queue_size", "vllm_requests_running"
+
+
+@dataclass(frozen=True)
+class Delays:
+    """What takes time between a waiting request and a pod that serves, and after it."""
+
+    scrape: float = 15.0
+    sync: float = 15.0
+    creation: float = 8.0
+    """From the new replica count to a process: schedule, pull of a cached image, start of the container."""
+    cold_start: float = 111.0
+    """From the process to a server that answers: weights, compilation, warm-up."""
+    probe: float = 5.0
+    """Period of the readiness probe; on average half of it passes until it sees the server."""
+    hop: float = 0.1
+    """From the client to the server and back."""
+    goodbye: float = 10.0
+    """How long a pod goes on before it begins to drain: its preStop."""
+
+    @classmethod
+    def of(cls, profile: Profile, *, weights_from: str = "network", **known: float) -> Delays:
+        """The delays of a server on this GPU; `known` puts measured ones in place of the defaults."""
+        start = profile.startup
+        weights = profile.model.weights_bytes / start["weights_bytes_per_second"][weights_from]
+        phases = sum(start[f"{name}_s"] for name in ("import", "compile", "profile", "capture"))
+        return cls(**{"cold_start": weights + phases, **known})
+
+
+@dataclass(frozen=True)
+class Requests:
+    """The load: arrival times (rising) and the sizes of each request, (prompt, output) tokens."""
+
+    times: Sequence[float]
+    sizes: Sequence[tuple[int, int]]
+    seconds: float
+
+    @classmethod
+    def of_one_size(cls, times: Sequence[float], *, prompt: int = 128, output: int = 200) -> Requests:
+        """Every request asks for the same; the load lasts until the last one came."""
+        return cls(times, [(prompt, output)] * len(times), times[-1] if times else 0.0)
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """One question to the model. `policy` an integer: so many replicas, and no autoscaler."""
+
+    requests: Requests
+    policy: Policy | int
+    server: Server
+    delays: Delays = field(default_factory=Delays)
+    controller: Controller = field(default_factory=Controller)
+    gpus: int = 12
+    drain: float = 600.0
+    """How long the model goes on after the load."""
+    host_cpu: tuple[float, float, float, float] = (1.0, 1.1, 0.01, 4.0)
+    """Cores while idle, while busy, for each running sequence; and the pod's request for CPU."""
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        unknown = [t.name for t in self.targets if t.name not in {QUEUE, RUNNING, "cpu"}]
+        if unknown:
+            raise BadInput(
+                f"The simulator has no model of {', '.join(unknown)}.",
+                cause=f"It knows {QUEUE}, {RUNNING} and cpu.",
+                fix="Use one of those, or ask the cluster.",
+            )
+
+    @property
+    def targets(self) -> tuple[Target, ...]:
+        """The metrics of the policy; none without an autoscaler."""
+        return () if isinstance(self.policy, int) else self.policy.targets
+
+    @property
+    def start(self) -> int:
+        """Replicas that are ready at the beginning."""
+        return self.policy if isinstance(self.policy, int) else self.policy.minimum
