@@ -15,9 +15,7 @@ from labkit import _proc
 GOLDEN = Path(__file__).parents[1] / "golden" / "up-dry-run.txt"
 
 
-def test_the_start_up_reads_as_the_golden_transcript(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_start_up_reads_as_the_golden_transcript(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LABKIT_HOME", str(tmp_path))
     monkeypatch.delenv("LABKIT_LAB", raising=False)
     said = _proc.run([sys.executable, "-m", "labkit.cli", "up", "--dry-run"])
