@@ -173,7 +173,8 @@ def _about(target: Target, one: Asked) -> bool:
         return one.group == "metrics.k8s.io"
     if target.source == "External":
         return one.group == "external.metrics.k8s.io" and one.resource == target.name
-    return one.group == "custom.metrics.k8s.io" and one.subresource == target.name
+    # A pod's metric is its subresource; a namespace's own is a "metric" of that name in it.
+    return one.group == "custom.metrics.k8s.io" and target.name in {one.subresource, one.name}
 
 
 def _answer(target: Target, one: Asked) -> Reading:

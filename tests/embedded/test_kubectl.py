@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from labkit import _proc, _wait, reset
+from labkit import _proc, _wait, pull_secret, reset
 from labkit.errors import ClusterError, ProviderError, Refused
 from labkit.images import blocking
 from labkit.images.build import Request, build
@@ -43,7 +43,7 @@ def image(cluster: Embedded) -> None:
 @pytest.fixture
 def kube(cluster: Embedded, namespace: Kube, image: None) -> Kube:
     del image
-    reset.pull_secret(namespace, cluster.registry())
+    pull_secret.make(namespace, cluster.registry(), name=reset.PULL_SECRET)
     namespace.apply(HERE / "manifest.yaml")
     namespace.until("pods app=echo ready=3", seconds=30)
     return namespace

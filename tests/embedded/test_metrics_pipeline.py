@@ -8,7 +8,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from labkit import _wait, reset
+from labkit import _wait, pull_secret, reset
 from labkit.errors import BadInput, Refused, Unreachable
 from labkit.images import blocking
 from labkit.images.build import Request, build
@@ -49,7 +49,7 @@ def metrics(cluster: Embedded) -> Metrics:
 def kube(cluster: Embedded, namespace: Kube, image: None) -> Iterator[Kube]:
     del image
     namespace.clock = cluster.spec().clock
-    reset.pull_secret(namespace, cluster.registry())
+    pull_secret.make(namespace, cluster.registry(), name=reset.PULL_SECRET)
     namespace.apply(HERE / "manifest.yaml")
     namespace.until("deployment/llm-inference-service available", seconds=30)
     yield namespace
