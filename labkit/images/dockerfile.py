@@ -80,7 +80,7 @@ def read(file: Path) -> list[Instruction]:
     except (OSError, UnicodeDecodeError) as error:
         raise ImageError(
             f"The Dockerfile can't be read: {file}.",
-            cause=str(error),
+            cause=f"{error.strerror}." if isinstance(error, OSError) else str(error),
             fix="Name it with `-f PATH`, or put a file named Dockerfile into the context folder.",
         ) from error
     instructions = [_instruction(line, Source(file, number)) for number, line in _logical(text, file)]

@@ -93,9 +93,10 @@ class Store:
         """As `find`; raises `ImageError` where the image is not here."""
         image = self.find(ref)
         if image is None:
+            named = sorted(name for name in self.names() if "@" not in name)
             raise ImageError(
                 f"There is no image {ref} on this machine.",
-                cause=f"Here are: {', '.join(sorted(self.names())) or 'none yet'}.",
+                cause=f"Here are: {', '.join(named) or 'none yet'}.",
                 fix="Build it (`labkit image build`), pull it (`labkit image pull`), or mend the name.",
             )
         return image

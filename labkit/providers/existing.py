@@ -35,6 +35,8 @@ class Existing:
         """Whether the API server answers and lets us work."""
         if shutil.which("kubectl", path=_path()) is None:
             return "kubectl is not installed. Run `make setup`."
+        if not self.kubeconfig().is_file():
+            return f"There is no kubeconfig at {self.kubeconfig()}. Set KUBECONFIG to that of a cluster."
         answer = self._kubectl("auth", "can-i", "create", "deployments", "-n", NAMESPACE)
         if answer.stdout.strip() == "yes":
             return None

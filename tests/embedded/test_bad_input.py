@@ -171,6 +171,8 @@ def test_two_ups_at_once_in_a_strange_home_make_one_lab(tmp_path: Path) -> None:
         assert f"export KUBECONFIG={shlex.quote(str(home / 'lab' / 'kubeconfig'))}" in ended[0][1]
         nodes = _proc.run([*LABKIT, "kubectl", "get", "nodes", "-o", "name"], env=env, cwd=tmp_path)
         assert nodes.stdout == "node/gpu-node-1\n"
+        status, err = end(start("up", "--gpu-nodes", "2", "--cpu-nodes", "0", env=env))
+        assert (status, "gpu_nodes=1 (asked for: 2)" in err) == (1, True)
     finally:
         down = start("down", env=env)
         _wait.until((home / "lab" / "stopping").exists, "down to begin", seconds=20, every=0.005)

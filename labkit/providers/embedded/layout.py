@@ -116,7 +116,7 @@ class Layout:
         except (FileNotFoundError, NotADirectoryError) as error:
             raise ProviderError(
                 f"There is no lab called {self.dir.name!r}.",
-                cause=f"Nothing was started under {self.dir.parent}.",
+                cause=f"None was started under {self.dir.parent}, or it was taken down.",
                 fix=f"Start one: labkit up --name {self.dir.name}",
             ) from error
         except (ValueError, KeyError, TypeError) as error:

@@ -12,7 +12,7 @@ import os
 import shutil
 import time
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from labkit import _proc, toolchain
@@ -24,7 +24,7 @@ from labkit.providers.embedded.component import Component
 from labkit.providers.embedded.layout import Layout, Ports, default_name, prepare
 from labkit.providers.embedded.startup import Startup
 from labkit.providers.embedded.supervisor import is_ready, load_components
-from labkit.providers.embedded.teardown import take_down
+from labkit.providers.embedded.teardown import roll_back, take_down
 
 
 class Embedded:
@@ -153,8 +153,7 @@ class Embedded:
             Startup(self.layout, spec, chosen, self.components(spec, chosen, binaries), report).run()
         except (LabError, OSError, KeyboardInterrupt):
             if fresh:  # an older lab keeps its data: `up` can be tried again
-                report("rolling back")
-                take_down(self.layout, report)
+                roll_back(self.layout, report)
             raise
 
     def _choose_ports(self) -> Ports:
@@ -181,9 +180,12 @@ class Embedded:
 
     def _same(self, spec: Spec) -> None:
         running = self.spec()
-        if replace(spec, name=running.name) != running:
+        wanted = asdict(replace(spec, name=running.name))
+        other = [f"{k}={v} (asked for: {wanted[k]})" for k, v in asdict(running).items() if v != wanted[k]]
+        if other:
             raise ProviderError(
-                f"Lab {running.name!r} runs already, with other settings: {running}.",
+                f"Lab {running.name!r} runs already, with other settings: {', '.join(other)}.",
+                cause="Settings are chosen when a lab starts.",
                 fix=f"labkit down --name {running.name}, then up again; or give the new lab another --name.",
             )
 

@@ -27,6 +27,9 @@ from labkit.providers.embedded.supervisor import save_components
 PATIENCE = 120.0
 """Seconds for each step; a slow machine needs ten, the rest is for a very slow one."""
 
+FIRST = ("etcd", "kube-apiserver")
+"""The others may end and be started again until the API server and their rights are there: slow machines."""
+
 METRICS_APIS = (
     "/apis/custom.metrics.k8s.io/v1beta2",
     "/apis/metrics.k8s.io/v1beta1/nodes",
@@ -65,7 +68,7 @@ class Startup:
             self._wait_for("kube-apiserver")
             with Api(self.layout, self.ports) as api:
                 api.apply(files.bootstrap_documents(self.layout, self.ports))
-                self._listen()  # what happened until now happened without rights
+                self._listen()  # so much happened before they had their rights
                 self._bootstrapped = True
                 self._until(lambda: self._nodes_ready(api), "nodes", "all nodes to be Ready")
                 self.say(f"{len(files.nodes(self.spec))} nodes are Ready")
@@ -131,14 +134,10 @@ class Startup:
         if event == "ready":
             self._ready.add(name)
             self.say(f"{name} is ready")
-        elif event == "died" and (self._bootstrapped or not self._waits_for_rights(name)):
+        elif event == "died" and (self._bootstrapped or name in FIRST):
             self._deaths[name] = self._deaths.get(name, 0) + 1
             if self._deaths[name] >= 5:
                 raise self._broken(name, f"{name} ended {self._deaths[name]} times in a row.")
-
-    def _waits_for_rights(self, name: str) -> bool:
-        """Whether a component may end because `up` has not given it its rights yet (on a slow machine)."""
-        return any("kube-apiserver" in c.needs for c in self.components if c.name == name)
 
     def _nodes_ready(self, api: Api) -> bool:
         wanted = {n.name for n in files.nodes(self.spec)}

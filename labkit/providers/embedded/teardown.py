@@ -28,6 +28,13 @@ def take_down(layout: Layout, report: Report) -> int:
         return _take_down(layout, report)
 
 
+def roll_back(layout: Layout, report: Report) -> None:
+    """As `take_down`, after a start that failed; a second Ctrl-C does not come between."""
+    with _interrupted_later():
+        report("rolling back")
+        _take_down(layout, report)
+
+
 def _take_down(layout: Layout, report: Report) -> int:
     with contextlib.suppress(OSError):  # on a full disk the agent's containers are found by their mark
         layout.stopping.touch()
