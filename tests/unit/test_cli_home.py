@@ -7,7 +7,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from labkit.errors import ProviderError
+from labkit.errors import BadInput, ProviderError
 from labkit.providers.embedded.layout import AGAIN_MIB, NETWORK_FILE_SYSTEMS, Layout, file_system, prepare
 
 
@@ -52,6 +52,13 @@ def test_a_local_disk_inside_of_a_network_disk_is_local(mounted: Path, tmp_path:
     prepare(Layout.of("lab"))
     assert file_system(tmp_path / "home" / "lab") == "xfs"
     assert file_system(tmp_path / "homes") == "nfs"
+
+
+def test_a_home_that_kubeconfig_could_not_name_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="can't live in") as caught:
+        prepare(Layout(tmp_path / "a:b" / "lab"))
+    assert "LABKIT_HOME" in caught.value.fix
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_disk_with_a_space_in_its_name_is_recognised(mounted: Path, tmp_path: Path) -> None:

@@ -134,6 +134,12 @@ AGAIN_MIB = 50
 
 def prepare(layout: Layout, *, needed_mib: int | None = None) -> None:
     """Make the folder (0700), or say why a lab can't live there: no space, or a network file system."""
+    if os.pathsep in str(layout.dir):
+        raise BadInput(
+            f"A lab can't live in {layout.dir}.",
+            cause=f"KUBECONFIG is a list of files with {os.pathsep!r} between them.",
+            fix="Set LABKIT_HOME to a path without it.",
+        )
     needed = needed_mib or (AGAIN_MIB if layout.config.exists() else FRESH_MIB)
     try:
         layout.dir.mkdir(parents=True, exist_ok=True, mode=0o700)
