@@ -7,6 +7,7 @@ from typing import Any
 
 from labkit.checks.check import Check, Finding, dig, matches, number
 from labkit.evidence import Series, Timeline
+from labkit.load.results import LoadResult
 
 PLACEHOLDER = {
     "apiVersion": "autoscaling/v2",
@@ -146,18 +147,22 @@ def mended(deployment: Mapping[str, Any] | None, hpa: Mapping[str, Any] | None) 
     return Finding(passed=request == "4" and active.get("status") == "True", observed=observed)
 
 
-def side_by_side(on_cpu: Timeline, on_queue: Timeline, kept: Any) -> Finding:
+def side_by_side(
+    on_cpu: Timeline, on_queue: Timeline, cpu_load: LoadResult, queue_load: LoadResult
+) -> Finding:
     """Under the same load the queue brings pods and keeps more promises; the CPU brings none."""
-    shares = [number(v) for v in kept] if isinstance(kept, (list, tuple)) else []
     peaks = [run.one("desired").peak() for run in (on_cpu, on_queue)]
-    if len(shares) != 2 or shares[0] is None or shares[1] is None or None in peaks:
-        return Finding(passed=False, observed="two recordings and two shares are needed", inconclusive=True)
+    kept = [load.slo(ttft=PATIENCE).share for load in (cpu_load, queue_load)]
+    if peaks[0] is None or peaks[1] is None:
+        return Finding(passed=False, observed="one of the recordings has no replicas", inconclusive=True)
     observed = (
-        f"CPU: {peaks[0]:g} replicas, {shares[0]:.0%} answered in time; "
-        f"queue: {peaks[1]:g} replicas, {shares[1]:.0%}"
+        f"CPU: {peaks[0]:g} replicas, {kept[0]:.0%} in time; queue: {peaks[1]:g} replicas, {kept[1]:.0%}"
     )
-    more = (peaks[1] or 0) > (peaks[0] or 0)
-    return Finding(passed=more and shares[1] > shares[0], observed=observed)
+    good = peaks[1] > peaks[0] and kept[1] > kept[0]
+    doubts = [*cpu_load.doubts, *queue_load.doubts]
+    if doubts and not good:
+        return Finding(passed=False, observed="; ".join([observed, *doubts]), inconclusive=True)
+    return Finding(passed=good, observed=observed)
 
 
 CHECKS: Sequence[Check] = (

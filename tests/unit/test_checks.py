@@ -15,6 +15,7 @@ from labkit.load.results import LoadResult
 from labkit.load.rows import Row
 
 TIMELINES = ("timeline", "on_cpu", "on_queue")
+RUNS = ("run", "closed", "open_", "small", "large", "cpu_load", "queue_load")
 
 
 @pytest.mark.parametrize("check", checks.CHECKS.values(), ids=lambda c: c.id)
@@ -42,7 +43,7 @@ def made_by_labkit() -> dict[str, Any]:
     rows = tuple(Row(i, i, i, 3 * i + 9, "ok", first=2 * i) for i in range(60))
     run = LoadResult(Path("none"), {"clock": 15, "shape": {"seconds": 60}}, 0.0, rows, (), "done")
     figures = {"capacity": 0.6, "seconds": 1500, "users": 20, "think": 10, "cache": 1.0, "counted": 7}
-    results = dict.fromkeys(("run", "closed", "open_", "small", "large"), run)
+    results = dict.fromkeys(RUNS, run)
     return figures | results | {"points": [load_point(run)]} | dict.fromkeys(TIMELINES, timeline)
 
 

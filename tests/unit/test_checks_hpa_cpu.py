@@ -3,12 +3,15 @@
 import copy
 import math
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from labkit import checks
 from labkit.evidence import Series, Timeline
+from labkit.load.results import LoadResult
+from labkit.load.rows import Row
 
 HPA: dict[str, Any] = {
     "apiVersion": "autoscaling/v2",
@@ -45,6 +48,17 @@ def recording(**other: tuple[tuple[float, float], ...]) -> Timeline:
 ASLEEP, AWAKE = recording(), recording(desired=((0, 2), (60, 4), (100, 10)))
 
 
+def users(in_time: int, *, lag: float = 0.0) -> LoadResult:
+    """100 requests, so many of them answered within 10 s."""
+    rows = tuple(Row(i, 1, 1 + lag, 90, "ok", first=2 if i < in_time else 60) for i in range(100))
+    return LoadResult(Path("none"), {"clock": 15, "shape": {"seconds": 60}}, 0.0, rows, (), "done")
+
+
+def two(cpu: Timeline, queue: Timeline, few: int = 8, many: int = 48, *, lag: float = 0.0) -> dict[str, Any]:
+    loads = {"cpu_load": users(few, lag=lag), "queue_load": users(many)}
+    return {"on_cpu": cpu, "on_queue": queue} | loads
+
+
 def wrong(thing: dict[str, Any], path: list[Any], value: Any) -> dict[str, Any]:
     made = copy.deepcopy(thing)
     inner: Any = made
@@ -71,7 +85,7 @@ PASSING: list[tuple[str, dict[str, Any]]] = [
     ("04.lower-target", {"answer": 10}),
     ("04.missing-request", {"reason": "FailedGetResourceMetric", "container": "model-server"}),
     ("04.mended", {"deployment": DEPLOYMENT, "hpa": HPA}),
-    ("04.side-by-side", {"on_cpu": ASLEEP, "on_queue": AWAKE, "kept": [0.08, 0.48]}),
+    ("04.side-by-side", two(ASLEEP, AWAKE)),
 ]
 
 MUTANTS: list[tuple[str, dict[str, Any]]] = [
@@ -101,8 +115,8 @@ MUTANTS: list[tuple[str, dict[str, Any]]] = [
     ("04.missing-request", {"reason": "FailedGetResourceMetric", "container": "llm-inference-service"}),
     ("04.mended", {"deployment": wrong(DEPLOYMENT, REQUEST, {}), "hpa": HPA}),
     ("04.mended", {"deployment": DEPLOYMENT, "hpa": wrong(HPA, ["status"], {})}),
-    ("04.side-by-side", {"on_cpu": ASLEEP, "on_queue": ASLEEP, "kept": [0.08, 0.48]}),
-    ("04.side-by-side", {"on_cpu": ASLEEP, "on_queue": AWAKE, "kept": [0.48, 0.08]}),
+    ("04.side-by-side", two(ASLEEP, ASLEEP)),
+    ("04.side-by-side", two(ASLEEP, AWAKE, 48, 8)),
 ]
 
 
@@ -126,7 +140,8 @@ def test_mutant_is_caught(check: str, evidence: dict[str, Any]) -> None:
     [
         ("04.slept", {"timeline": Timeline(15, "test")}),
         ("04.suffered", {"answer": 60, "timeline": recording(latency=((30, 0.2),))}),
-        ("04.side-by-side", {"on_cpu": replace(ASLEEP, series=()), "on_queue": AWAKE, "kept": [0, 1]}),
+        ("04.side-by-side", two(ASLEEP, AWAKE, 48, 8, lag=9)),  # a starved generator
+        ("04.side-by-side", two(replace(ASLEEP, series=()), AWAKE)),
     ],
 )
 def test_a_run_that_shows_nothing_is_inconclusive(check: str, evidence: dict[str, Any]) -> None:
