@@ -58,7 +58,7 @@ class KubeletServer:
                 web.get("/pods", self._pods),
                 web.get("/containerLogs/{namespace}/{pod}/{container}", self._logs),
                 web.get("/exec/{namespace}/{pod}/{container}", self._exec),
-                web.post("/exec/{namespace}/{pod}/{container}", _no_spdy),
+                web.post("/exec/{namespace}/{pod}/{container}", self._exec),
                 web.route("*", "/attach/{namespace}/{pod}/{container}", _no_attach),
                 web.route("*", "/portForward/{namespace}/{pod}", _no_port_forward),
                 web.get("/stats/summary", self._summary),
@@ -116,13 +116,14 @@ class KubeletServer:
         return response
 
     async def _exec(self, request: web.Request) -> web.StreamResponse:
-        if request.headers.get("Upgrade", "").lower() != "websocket":
-            return await _no_spdy(request)
         pod = self._pod(request)
         name = request.match_info["container"]
         container = pod.containers.get(name)
         if container is None or not container.running:
             raise web.HTTPBadRequest(text=f'container "{name}" in pod "{pod.name}" is not running')
+        if request.headers.get("Upgrade", "").lower() != "websocket":
+            # Only now: kubectl tries SPDY after any refusal, and shows what that one was told.
+            return await _no_spdy(request)
         options = ExecOptions.parse(request.query)
         if not options.command:
             raise web.HTTPBadRequest(text="you must specify at least 1 command")

@@ -294,6 +294,15 @@ async def test_what_is_refused_points_to_the_way_to_go(
         assert words in await response.text()
 
 
+async def test_exec_into_a_container_that_ended_says_so_whatever_kubectl_speaks(
+    tmp_path: Path, certificates: Path
+) -> None:
+    async with kubelet(tmp_path, certificates) as node:
+        node.container.pid = None
+        async with node.client().post(EXEC) as response:
+            assert "is not running" in await response.text()
+
+
 def values(page: str, name: str) -> dict[str, float]:
     found = (line.rpartition(" ") for line in page.splitlines() if line.startswith(f"{name}{{"))
     return {series: float(value) for series, _, value in found}
