@@ -12,6 +12,10 @@ from labkit.autoscaling.policy import Controller, Policy, Target
 from labkit.autoscaling.replica import Server
 from labkit.errors import BadInput
 from labkit.gpus.profile import Profile
+from labkit.load.plan import Load, Open
+
+SYNC_WORK, HOP = 0.05, 0.01
+"""Real seconds, measured on a busy laptop: what one sync takes, and a request's way there and back."""
 
 QUEUE, RUNNING = "vllm_request_queue_size", "vllm_requests_running"
 
@@ -34,12 +38,18 @@ class Delays:
     """How long a pod goes on before it begins to drain: its preStop."""
 
     @classmethod
-    def of(cls, profile: Profile, *, weights_from: str = "network", **known: float) -> Delays:
-        """The delays of a server on this GPU; `known` puts measured ones in place of the defaults."""
+    def of(
+        cls, profile: Profile, *, clock: float = 1.0, weights_from: str = "network", **known: float
+    ) -> Delays:
+        """The delays of a server on this GPU; `known` puts measured ones in place of the defaults.
+
+        On a lab, `clock` stretches what is not compressed: a sync's own work and a request's way.
+        """
         start = profile.startup
         weights = profile.model.weights_bytes / start["weights_bytes_per_second"][weights_from]
         phases = sum(start[f"{name}_s"] for name in ("import", "compile", "profile", "capture"))
-        return cls(**{"cold_start": weights + phases, **known})
+        real = {"sync": cls.sync + SYNC_WORK * clock, "hop": HOP * clock}
+        return cls(**{"cold_start": weights + phases, **real, **known})
 
 
 @dataclass(frozen=True)
@@ -49,6 +59,18 @@ class Requests:
     times: Sequence[float]
     sizes: Sequence[tuple[int, int]]
     seconds: float
+
+    @classmethod
+    def of(cls, load: Load) -> Requests:
+        """The very requests that a load test sends: same times, same sizes. Refuses closed loops."""
+        if not isinstance(load.shape, Open):
+            raise BadInput(
+                "The simulator can't play a closed loop.",
+                cause="There each request waits for an answer, so nobody knows its time beforehand.",
+                fix="Open(arrivals.poisson(rate=1.5, seconds=600)), or ask the cluster.",
+            )
+        shape = load.as_json(model="")["shape"]
+        return cls(shape["times"], [tuple(size) for size in shape["sizes"]], shape["seconds"])
 
     @classmethod
     def of_one_size(cls, times: Sequence[float], *, prompt: int = 128, output: int = 200) -> Requests:

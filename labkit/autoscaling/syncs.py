@@ -123,7 +123,9 @@ def _rounds(asked: Iterable[Asked]) -> list[Round]:
             open_rounds[key].writes.append(one)
         elif one.group in METRICS and one.server == "kube-apiserver":
             _attach(open_rounds.values(), one, answered)
-    return [one for one in found if one.scale.succeeded]
+    # The newest round of each target may still go on: it counts once the next one has begun.
+    unfinished = {id(one) for one in open_rounds.values()}
+    return [one for one in found if one.scale.succeeded and id(one) not in unfinished]
 
 
 def _again(latest: Round | None) -> bool:

@@ -11,7 +11,7 @@ import yaml
 
 from labkit import _wait
 from labkit.autoscaling import ledger
-from labkit.autoscaling.ledger import Ledger
+from labkit.autoscaling.ledger import Ledger, Line
 from labkit.kube import Kube
 from labkit.providers.embedded.provider import Embedded
 from tests.embedded.test_metrics_pipeline import MANIFESTS, image, kube, served, set_queue
@@ -75,7 +75,9 @@ def test_every_decision_of_the_lessons_hpa_comes_out_again(cluster: Embedded, ku
 
 def test_with_a_behavior_and_several_metrics(cluster: Embedded, kube: Kube, tmp_path: Path) -> None:
     queue = yaml.safe_load((MANIFESTS / "base" / "hpa.yaml").read_text())["spec"]["metrics"]
-    behavior = {"scaleDown": {"stabilizationWindowSeconds": 60}, "scaleUp": {"tolerance": "0.2"}}
+    steps = [{"type": "Pods", "value": 4}, {"type": "Percent", "value": 100}]
+    up = {"tolerance": "0.2", "policies": [{**step, "periodSeconds": 15} for step in steps]}
+    behavior = {"scaleDown": {"stabilizationWindowSeconds": 60}, "scaleUp": up}
     kube.apply(
         hpa(
             tmp_path / "hpa.yaml",
@@ -86,10 +88,19 @@ def test_with_a_behavior_and_several_metrics(cluster: Embedded, kube: Kube, tmp_
     )
     scale_out_and_in(kube, [2, 6, 8])
     kube.apply(hpa(tmp_path / "hpa.yaml", metrics=[CPU], maxReplicas=5))
-    _wait.until(lambda: kept(cluster, kube).lines[-1].decision.raw is not None, "a CPU figure", seconds=30)
+    _wait.until(lambda: any(on_cpu(line) for line in kept(cluster, kube).lines), "a CPU figure", seconds=60)
     found = kept(cluster, kube)
-    assert found.agreement >= 0.99, found.disagreements
-    assert "behavior.scaleUp (4 pods in 15 s or 100 % in 15 s)" in " ".join(line.why for line in found.lines)
+    assert found.agreement >= 0.99, [line.row() for line in found.disagreements]
+    rise = [line for line in found.lines if line.decision.desired > line.decision.current]
+    assert [line.did for line in rise][:2] == [6, 8]
+    assert "the highest of 2 metrics counts" in rise[0].why
+    assert "behavior.scaleUp (4 pods in 15 s or 100 % in 15 s)" in rise[0].why
+
+
+def on_cpu(line: Line) -> bool:
+    """Whether a decision was made on a CPU figure."""
+    winner = line.decision.winner
+    return winner is not None and winner.target.name == "cpu"
 
 
 def test_a_metric_that_nobody_knows_is_the_reason_for_nothing(

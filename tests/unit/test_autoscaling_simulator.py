@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import random
 from dataclasses import replace
@@ -16,15 +17,18 @@ from model_server.profile import find
 from model_server.request import Request as EngineRequest
 from model_server.stats import Stats
 
+from labkit.autoscaling.comparison import compare
 from labkit.autoscaling.policy import Policy
 from labkit.autoscaling.replica import Replica, Request, Server
 from labkit.autoscaling.scenario import Delays, Requests, Scenario
 from labkit.autoscaling.simulator import area, simulate
 from labkit.errors import BadInput
+from labkit.evidence.timeline import Series, Timeline
 from labkit.gpus.profile import load
 from labkit.gpus.roofline import PROFILES, profile_name
-from labkit.load import arrivals
+from labkit.load import Closed, Load, LoadResult, Open, arrivals
 
+GOLDEN = Path(__file__).parents[1] / "golden" / "what-if"
 L4, LLAMA = "NVIDIA-L4", "meta-llama/Llama-3.1-8B-Instruct"
 PROFILE = load(PROFILES / f"{profile_name(L4, LLAMA)}.toml")
 SERVER = Server.of(PROFILE, max_num_seqs=8)
@@ -137,3 +141,47 @@ def test_an_unknown_metric_is_refused() -> None:
 def test_the_area_under_a_step_curve() -> None:
     assert area([(0, 2), (10, 4), (20, 0)], 30) == 60
     assert area([(0, 2), (10, 4)], 15) == 40
+
+
+# Against a real run ----------------------------------------------------------------------------------------
+
+
+def real_run() -> tuple[Timeline, LoadResult]:
+    """The crowd on the embedded cluster, stored (tests/golden/what-if)."""
+    data = json.loads((GOLDEN / "run.json").read_text())
+
+    def series(name: str) -> Series:
+        points = [(float(t), float(v)) for t, v in data[name]]
+        return Series(name, "", (*points, (data["end"], points[-1][1])))
+
+    run = Timeline(data["clock"], data["about"], tuple(series(n) for n in ("offered", "desired", "ready")))
+    return run, LoadResult.load(GOLDEN / "requests.jsonl")
+
+
+@pytest.mark.parametrize("ttft", [2, 5, 10, 30, 60])
+def test_the_model_is_close_to_the_cluster(ttft: float) -> None:
+    run, load = real_run()
+    requests = Requests.of(Load(url="http://127.0.0.1:1", shape=Open(CROWD)))
+    asked = scenario(hpa(), requests=requests, delays=Delays.of(PROFILE, clock=run.clock))
+    found = compare(asked, run, load, ttft=ttft)
+    assert found.close, str(found)
+    assert [row[""] for row in found.rows()][2] == f"TTFT ≤ {ttft:g} s"
+    assert abs(found.figures[0].error) < 0.05, "replica-seconds within 5 %"
+
+
+def test_a_wrong_model_is_not_close() -> None:
+    run, load = real_run()
+    asked = scenario(hpa(), delays=Delays.of(PROFILE, cold_start=20.0))
+    assert not compare(asked, run, load, ttft=30).close
+    assert not compare(scenario(2), run, load, ttft=30).close
+
+
+def test_the_model_needs_to_know_when_the_load_began() -> None:
+    run, load = real_run()
+    with pytest.raises(BadInput, match="nothing of the load"):
+        compare(scenario(hpa()), replace(run, series=()), load, ttft=5)
+
+
+def test_a_closed_loop_is_refused() -> None:
+    with pytest.raises(BadInput, match="closed loop"):
+        Requests.of(Load(url="http://127.0.0.1:1", shape=Closed(users=4, seconds=60)))

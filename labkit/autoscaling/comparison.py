@@ -1,0 +1,117 @@
+"""How far the what-if model is off: its outcomes beside a run of the cluster, over the same span.
+
+One run is one throw of the dice (scrapes and syncs begin where they begin), so the model is asked with
+several seeds and its mean is compared. Refuses to hide what the load generator doubts about the run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from statistics import fmean
+
+from labkit.autoscaling.scenario import Scenario
+from labkit.autoscaling.simulator import Outcome, area, simulate
+from labkit.errors import BadInput
+from labkit.evidence.load_series import WIDTH
+from labkit.evidence.timeline import Timeline
+from labkit.load.results import LoadResult
+
+CLOSE_REPLICAS, CLOSE_POINTS = 0.10, 0.05
+"""The model is good enough to choose by: replica-seconds within 10 %, attainment within 5 points."""
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One quantity as the cluster showed it and as the model says (mean, least, most over seeds)."""
+
+    name: str
+    real: float
+    model: float
+    least: float
+    most: float
+    relative: bool
+
+    @property
+    def error(self) -> float:
+        """Model less cluster: as a share of the cluster's where `relative`, else as it is."""
+        difference = self.model - self.real
+        return difference / self.real if self.relative else difference
+
+    def row(self) -> dict[str, str]:
+        """As a row of a table."""
+        if self.relative:
+            shown = [f"{v:,.0f}" for v in (self.real, self.model, self.least, self.most)]
+            error = f"{self.error:+.1%}"
+        else:
+            shown = [f"{v:.1%}" for v in (self.real, self.model, self.least, self.most)]
+            error = f"{100 * self.error:+.1f} points"
+        names = ("cluster", "model", "least", "most")
+        return {"": self.name, **dict(zip(names, shown, strict=True)), "error": error}
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """All figures, and the doubts about the run that they were measured on."""
+
+    figures: tuple[Figure, ...]
+    doubts: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        lines = [" · ".join(f"{k} {v}".strip() for k, v in figure.row().items()) for figure in self.figures]
+        return "\n".join([*lines, *(f"in doubt: {doubt}" for doubt in self.doubts)])
+
+    @property
+    def close(self) -> bool:
+        """Whether every error is within what a choice between policies can bear."""
+        return all(abs(f.error) <= (CLOSE_REPLICAS if f.relative else CLOSE_POINTS) for f in self.figures)
+
+    def rows(self) -> list[dict[str, str]]:
+        """As rows of a table."""
+        return [figure.row() for figure in self.figures]
+
+
+def compare(
+    scenario: Scenario, run: Timeline, load: LoadResult, *, ttft: float, seeds: Sequence[int] = range(10)
+) -> Comparison:
+    """Play a run's scenario anew, as often as there are seeds, and hold it against what was recorded.
+
+    `run` is the recording with the load's series in it (`recording.stop(result)`), `ttft` the promise.
+    """
+    shift = _began(run)
+    span = run.end() - shift
+    fitted = replace(scenario, drain=max(0.0, span - scenario.requests.seconds))
+    outcomes = [simulate(replace(fitted, seed=seed)) for seed in seeds]
+    slo = load.slo(ttft=ttft)
+    figures = (
+        _replicas("ready replica-seconds", _from(run, "ready", shift, span), outcomes, "ready"),
+        _replicas("desired replica-seconds", _from(run, "desired", shift, span), outcomes, "desired"),
+        _figure(f"TTFT ≤ {ttft:g} s", slo.share, [o.attainment(ttft=ttft) for o in outcomes], relative=False),
+    )
+    return Comparison(figures, tuple(load.doubts))
+
+
+def _began(run: Timeline) -> float:
+    """When the load began, in the recording's lab seconds: half a window before its first point."""
+    offered = run.one("offered").points
+    if not offered:
+        raise BadInput(
+            "The recording knows nothing of the load.",
+            cause="It was ended without the load's result.",
+            fix="run = seen.stop(users.result())",
+        )
+    return offered[0][0] - WIDTH / 2
+
+
+def _from(run: Timeline, name: str, shift: float, span: float) -> float:
+    points = [(max(0.0, t - shift), v) for t, v in run.one(name).points]
+    return area(points, span)
+
+
+def _replicas(name: str, real: float, outcomes: Sequence[Outcome], field: str) -> Figure:
+    found = [area(getattr(outcome, field), outcome.seconds) for outcome in outcomes]
+    return _figure(name, real, found, relative=True)
+
+
+def _figure(name: str, real: float, found: Sequence[float], *, relative: bool) -> Figure:
+    return Figure(name, real, fmean(found), min(found), max(found), relative)
