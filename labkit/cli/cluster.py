@@ -180,12 +180,16 @@ def kubectl() -> None:
         name, words = (words[1] if len(words) > 1 else ""), words[2:]
     elif words and words[0].startswith("--name="):
         name, words = words[0].removeprefix("--name="), words[1:]
-    layout = Layout.of(name)
+    lab = Embedded(name or default_name())
+    layout = lab.layout
     layout.load()
     binary = toolchain.ensure(["kubectl"])["kubectl"]
     env = {k: v for k, v in os.environ.items() if k.upper() not in {"HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"}}
     env["KUBECONFIG"] = str(layout.kubeconfig)
-    raise typer.Exit(_proc.attached([binary, *words], env=env))
+    status = _proc.attached([binary, *words], env=env)
+    if status and not lab.running():  # then kubectl's own words lead astray
+        err.print(f"Not all of lab {layout.dir.name!r} runs. {_what_helps(layout)}", markup=False)
+    raise typer.Exit(status)
 
 
 def _what_helps(layout: Layout) -> str:

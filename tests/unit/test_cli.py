@@ -113,6 +113,19 @@ def test_a_lab_of_another_version_is_told_with_the_way_out(labkit: Type, text: s
     assert not layout.config.exists()
 
 
+def test_kubectl_on_a_lab_that_does_not_run_says_how_to_start_it(labkit: Type) -> None:
+    layout = lab_json("")
+    layout.save(Spec(), Ports(1, 2, 3, 4, 5, 6))
+    layout.kubeconfig.write_text(
+        "{apiVersion: v1, kind: Config, current-context: lab,"
+        " clusters: [{name: lab, cluster: {server: 'https://127.0.0.1:9'}}],"
+        " contexts: [{name: lab, context: {cluster: lab, user: me}}]}"
+    )
+    said = labkit("kubectl", "get", "nodes")
+    assert said.status == 1
+    assert "Not all of lab 'lab' runs. `labkit up` starts again what does not run" in said.err
+
+
 def test_one_lab_that_can_not_be_read_does_not_hide_the_others(labkit: Type) -> None:
     lab_json("{", name="broken")
     whole = lab_json("", name="whole")
