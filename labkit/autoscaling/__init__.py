@@ -5,4 +5,6 @@
     arithmetic           `decide`: one sync, every stage of it, and why
     audit, memory, syncs → ledger        a real controller's syncs, worked out anew
     scenario, replica, fleet → simulator → comparison        what if, and how far it is off
+
+Refuses to scale anything: the controller does.
 """
