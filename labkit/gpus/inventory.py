@@ -122,8 +122,11 @@ class Inventory:
         """Take all devices back and wipe what the holder wrote; fine where it holds none."""
         for device in self.held(holder):
             del self._holders[device]
-            for file in (self.path(device) / "usage").glob("*"):
-                file.unlink(missing_ok=True)
+            for entry in (self.path(device) / "usage").iterdir():
+                if entry.is_dir() and not entry.is_symlink():
+                    shutil.rmtree(entry, ignore_errors=True)
+                else:
+                    entry.unlink(missing_ok=True)
 
     def restore(self, held: Mapping[str, Iterable[str]]) -> None:
         """Take over what holders had before a restart (holder -> UUIDs); unknown devices are left out."""

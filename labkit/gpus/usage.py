@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 FRESH_SECONDS = 3.0  # real time; six of the writer's rounds
+_MOST_BYTES = 64 * 1024
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,7 @@ class Usage:
     def load(cls, path: Path) -> Usage | None:
         """Read one file; None where it is missing or makes no sense."""
         try:
-            data = json.loads(path.read_bytes())
+            data = json.loads(_content(path))
             return cls(
                 holder=path.stem,
                 pod_uid=str(data.get("pod_uid", path.stem)),
@@ -45,12 +47,19 @@ class Usage:
                 power_watts=_number(data, "power_watts"),
                 updated=_number(data, "updated"),
             )
-        except (OSError, ValueError, TypeError, AttributeError):
+        except (OSError, ValueError, TypeError, AttributeError, RecursionError):
             return None
 
     def fresh(self, now: float | None = None) -> bool:
         """Whether its writer was alive a moment ago."""
         return (time.time() if now is None else now) - self.updated < FRESH_SECONDS
+
+
+def _content(path: Path) -> bytes:
+    """A container wrote it: never follow a link, wait at a pipe or read without end."""
+    handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    with os.fdopen(handle, "rb") as file:
+        return file.read(_MOST_BYTES)
 
 
 @dataclass(frozen=True)

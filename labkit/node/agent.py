@@ -13,7 +13,7 @@ from pathlib import Path
 
 from labkit.gpus.inventory import Inventory, devices_of
 from labkit.images.store import Store
-from labkit.node import leftovers, processes
+from labkit.node import leftovers
 from labkit.node.addresses import AddressBook
 from labkit.node.api import Api
 from labkit.node.config import AgentConfig, NodeSpec
@@ -133,12 +133,10 @@ class Agent:
         await asyncio.Event().wait()
 
     async def _watch_memory(self) -> None:
-        """The kernel's part of a memory limit: who holds more is killed."""
+        """The kernel's part of a memory limit, and of what keeps one container from taking the machine."""
         while True:
             for loop in self.loops:
                 for worker in list(loop.workers.values()):
                     for container in worker.loops:
-                        limit = container.memory_limit
-                        if limit and container.run and processes.resident(container.run.pid) > limit:
-                            container.out_of_memory()
+                        container.keep_in_bounds()
             await asyncio.sleep(_MEMORY_SECONDS)

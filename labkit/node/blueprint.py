@@ -88,7 +88,10 @@ def _given(pod: PodContext, container: str, container_id: str) -> dict[str, str]
 def _mounts(pod: PodContext, container: Json, folder: Path) -> tuple[Mount, ...]:
     found = list(volumes.mounts(container, pod.object, pod.volumes.folder))
     gpus = pod.record.gpus.get(container["name"], ())
-    found += [Mount(pod.machine.inventory.path(gpu), f"{GPU_DIR}/{gpu}") for gpu in gpus]
+    for device in map(pod.machine.inventory.path, gpus):
+        place = f"{GPU_DIR}/{device.name}"
+        # Only what it writes is open to it: in the folder itself it could put links that the agent follows.
+        found += [Mount(device, place, read_only=True), Mount(device / "usage", f"{place}/usage")]
     last_words = folder / "termination-log"
     last_words.parent.mkdir(parents=True, exist_ok=True)
     last_words.touch()

@@ -13,13 +13,14 @@ import os
 import signal
 import subprocess  # noqa: TID251 - for the type of what labkit._proc starts
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from labkit import _proc
-from labkit.node import processes, sandbox
+from labkit.node import bounds, mounting, processes, sandbox
+from labkit.node.mounting import Astray
 from labkit.node.sandbox import Sandbox
 
 ID_VARIABLE = "LABKIT_CONTAINER_ID"
@@ -79,7 +80,7 @@ class Run:
 
 
 def _last_words(log: Path) -> str:
-    lines = log.read_bytes()[-2000:].decode(errors="replace").splitlines() if log.exists() else []
+    lines = mounting.tail(log, 2000).decode(errors="replace").splitlines()
     return lines[-1] if lines else "it said nothing"
 
 
@@ -100,25 +101,62 @@ async def start(box: Sandbox, *, folder: Path, log: Path, lab_dir: Path) -> Run:
     """Start the container; returns when its process exists. Raises `StartFailure`."""
     sandbox.prepare(box)
     began = time.time()
-    with _status_file(folder) as status, _secret_arguments(sandbox.arguments(box)) as args:
-        words = [str(sandbox.bwrap()), "--json-status-fd", str(status), "--args", str(args), "--", *box.argv]
+    with _held_back() as (gate, release), _started_with(box, folder) as (status, args, handles):
+        words = [str(sandbox.bwrap()), "--json-status-fd", str(status), "--block-fd", str(gate)]
+        words += ["--args", str(args), "--", *box.argv]
         env = {_proc.MARKER: str(lab_dir), ID_VARIABLE: box.env[ID_VARIABLE], "PATH": sandbox.DEFAULT_PATH}
-        monitor = _proc.popen(words, log=log, env=env, pass_fds=(status, args))
+        monitor = _proc.popen(words, log=log, env=env, pass_fds=(status, args, gate, *handles))
+        pid = await _first_process(monitor, folder, log)
+        bounds.limit(pid)
+        release()
     return await started(monitor, folder=folder, log=log, began=began)
+
+
+@contextmanager
+def _started_with(box: Sandbox, folder: Path) -> Iterator[tuple[int, int, list[int]]]:
+    """What bubblewrap inherits: where it reports, its arguments, and what it mounts."""
+    try:
+        with (
+            sandbox.opened(box) as (volumes, handles),
+            _status_file(folder) as status,
+            _secret_arguments(sandbox.arguments(box, volumes)) as args,
+        ):
+            yield status, args, handles
+    except (Astray, FileNotFoundError) as error:
+        raise StartFailure(f"failed to create the container's mounts: {error}") from error
 
 
 async def started(monitor: subprocess.Popen[bytes], *, folder: Path, log: Path, began: float) -> Run:
     """Wait until the container's own program runs (or has run already)."""
+    pid = await _first_process(monitor, folder, log)
     pause = 0.002
-    while True:
-        pid = _status(folder).get("child-pid")
-        if pid is not None and _executed(pid):
-            (folder / "born").write_text(str(processes.started(pid) or 0.0))
-            return Run(folder, log, pid, began, monitor)
+    while not _executed(pid):
+        await asyncio.sleep(pause)
+        pause = min(pause * 1.5, 0.05)
+    (folder / "born").write_text(str(processes.started(pid) or 0.0))
+    return Run(folder, log, pid, began, monitor)
+
+
+async def _first_process(monitor: subprocess.Popen[bytes], folder: Path, log: Path) -> int:
+    """The container's pid 1, as soon as there is one."""
+    pause = 0.002
+    while (pid := _status(folder).get("child-pid")) is None:
         if monitor.poll() is not None and "exit-code" not in _status(folder):
             raise StartFailure(_refusal(_last_words(log)))
         await asyncio.sleep(pause)
         pause = min(pause * 1.5, 0.05)
+    return pid
+
+
+@contextmanager
+def _held_back() -> Iterator[tuple[int, Callable[[], object]]]:
+    """A gate for bubblewrap to wait at with everything done, and what opens it; our own end opens it too."""
+    gate, ours = os.pipe2(os.O_CLOEXEC)
+    try:
+        yield gate, lambda: os.write(ours, b"!")
+    finally:
+        os.close(gate)
+        os.close(ours)
 
 
 def _executed(pid: int) -> bool:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from labkit.images.manifest import ImageConfig
+from labkit.node import mounting
 from labkit.node.quantities import amount
 
 Json = dict[str, Any]
@@ -105,7 +106,7 @@ def user(container: Json, pod: Json, image: ImageConfig, rootfs: Path) -> tuple[
 
 def _image_user(text: str, rootfs: Path) -> tuple[int, int]:
     name, _, group = text.partition(":")
-    accounts = _accounts(rootfs / "etc" / "passwd")
+    accounts = _accounts(rootfs, "/etc/passwd")
     if not name:
         return 0, 0
     if name.isdigit():
@@ -118,17 +119,18 @@ def _image_user(text: str, rootfs: Path) -> tuple[int, int]:
     if group.isdigit():
         gid = int(group)
     elif group:
-        groups = _accounts(rootfs / "etc" / "group")
+        groups = _accounts(rootfs, "/etc/group")
         if group not in groups:
             raise ConfigError(f"unable to find group {group}: no matching entries in group file")
         gid = int(groups[group][0])
     return uid, gid
 
 
-def _accounts(file: Path) -> dict[str, list[str]]:
-    if not file.is_file():
+def _accounts(rootfs: Path, file: str) -> dict[str, list[str]]:
+    told = mounting.text(rootfs, file)
+    if not told:
         return {"root": ["0", "0"]}
-    rows = (line.split(":") for line in file.read_text(errors="replace").splitlines())
+    rows = (line.split(":") for line in told.splitlines())
     return {row[0]: row[2:4] for row in rows if len(row) >= 3}
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from labkit.gpus.usage import usage_files
-from labkit.node import records
+from labkit.node import mounting, records
 from labkit.node.context import PodContext
 from labkit.node.pods import RunningContainer
 from labkit.node.records import RunRecord
@@ -45,10 +45,10 @@ class History:
     def last_words(self, record: RunRecord) -> str:
         """The termination message: what the container wrote for it, or the end of its log."""
         file, log = self.folder(record.number) / "termination-log", self.log(record.number)
-        text = file.read_bytes()[:_MESSAGE_BYTES].decode(errors="replace") if file.exists() else ""
+        text = mounting.head(file, _MESSAGE_BYTES).decode(errors="replace")
         fallback = self._spec.get("terminationMessagePolicy") == "FallbackToLogsOnError" and record.exit_code
-        if not text and fallback and log.exists():
-            lines = log.read_bytes()[-_LOG_BYTES:].decode(errors="replace").splitlines()
+        if not text and fallback:
+            lines = mounting.tail(log, _LOG_BYTES).decode(errors="replace").splitlines()
             text = "\n".join(lines[-_LOG_LINES:])
         return text
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from labkit.errors import ClusterError
-from labkit.node import blueprint, container, ending, hooks, unboxed
+from labkit.node import blueprint, bounds, container, ending, hooks, processes, unboxed
 from labkit.node.acquiring import Acquisition
 from labkit.node.backoff import BackOff, restart_delay
 from labkit.node.blueprint import Blueprint
@@ -252,10 +252,20 @@ class ContainerLoop:
         hook = (self.spec.get("lifecycle") or {}).get("preStop")
         await ending.end(self.run, self.pod, view, ending.Manner(hook, self._recorded().stop_signal, left))
 
-    def out_of_memory(self) -> None:
-        """Its processes hold more than its memory limit: the kernel would kill it."""
-        self.killed_for = "OOMKilled"
-        if self.run:
+    def keep_in_bounds(self) -> None:
+        """Kill it where it holds more memory than its limit, or too many processes; keep its log short."""
+        if self.run is None:
+            return
+        bounds.shorten(self.run.log)
+        if self.memory_limit and processes.resident(self.run.pid) > self.memory_limit:
+            self.killed_for = "OOMKilled"
+            self.run.kill()
+        elif bounds.too_many(self.run.pid):
+            said = (
+                f"Container {self.name} has more than {bounds.MOST_PROCESSES} processes and is killed. "
+                "Cause: it starts them without end. Fix: `kubectl logs --previous` shows what it did last."
+            )
+            self.pod.tell("TooManyProcesses", said, container=self.name, warning=True)
             self.run.kill()
 
     # What is on disk ----------------------------------------------------------------------------------------

@@ -16,9 +16,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from labkit.node import bounds
 from labkit.node.pods import PodTable
 
 _BLOCK = 64 * 1024
+_LONGEST = 1024 * 1024  # bytes of one line that are kept together
 _FOLLOW_SECONDS = 0.1  # real time between two looks at a file that is followed
 _WATCH_SECONDS = 1.0
 _MARKS = 4096  # of each file; older ones are thinned out
@@ -144,6 +146,9 @@ async def _batches(path: Path, start: int, goes_on: Callable[[], bool]) -> Async
             *lines, rest = (rest + block).split(b"\n")
             if lines:
                 yield [line + b"\n" for line in lines]
+            if len(rest) > _LONGEST:  # a line without end must not be gathered here
+                yield [rest]
+                rest = b""
             if not block:
                 if not more:
                     break
@@ -153,11 +158,11 @@ async def _batches(path: Path, start: int, goes_on: Callable[[], bool]) -> Async
 
 
 def _start(path: Path, options: LogOptions, times: LogTimes) -> int:
-    start = 0
+    start = kept = bounds.kept_from(path)
     if options.since is not None:
-        start = _line_start(path, times.offset(path, options.since))
+        start = max(kept, _line_start(path, times.offset(path, options.since)))
     if options.tail_lines is not None:
-        start = max(start, _tail(path, options.tail_lines))
+        start = max(start, _tail(path, options.tail_lines, after=kept))
     return start
 
 
@@ -174,15 +179,15 @@ def _line_start(path: Path, offset: int) -> int:
     return 0
 
 
-def _tail(path: Path, lines: int) -> int:
+def _tail(path: Path, lines: int, *, after: int) -> int:
     """Where the last `lines` lines begin."""
     with path.open("rb") as file:
         end = file.seek(0, os.SEEK_END)
         if lines <= 0:
             return end
         position, missing = end, lines
-        while position > 0:
-            begin = max(0, position - _BLOCK)
+        while position > after:
+            begin = max(after, position - _BLOCK)
             file.seek(begin)
             block = file.read(position - begin)
             if position == end and block.endswith(b"\n"):

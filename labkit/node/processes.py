@@ -15,10 +15,11 @@ import psutil
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
-def tree(pid: int) -> list[int]:
-    """The pid and all its descendants; empty where it is gone."""
-    found, todo = [], [pid]
-    while todo:
+def tree(pid: int, *, most: int = 2**22) -> list[int]:
+    """The pid and all its descendants, but not many more than `most`; empty where it is gone."""
+    found: list[int] = []
+    todo = [pid]
+    while todo and len(found) < most:
         current = todo.pop()
         try:
             tasks = [f"/proc/{current}/task/{t}/children" for t in os.listdir(f"/proc/{current}/task")]  # noqa: PTH208 - the hot path

@@ -6,6 +6,7 @@ Written when something is given, read once at the start of the agent. It holds n
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import time
 from dataclasses import asdict, dataclass, field
@@ -96,12 +97,11 @@ def runs(folder: Path) -> list[Path]:
 
 
 def remove(folder: Path) -> None:
-    """Delete a folder with the writable layers in it, which hold folders that nobody may list."""
-
-    def unlock(function: Any, path: str, _error: Any) -> None:
-        Path(path).chmod(0o700)
-        Path(path).parent.chmod(0o700)
-        function(path)
-
+    """Delete a folder with all that containers wrote in it, also where they took our own rights away."""
+    for place, names, _ in os.walk(folder):
+        for name in names:
+            inner = Path(place, name)
+            if not inner.is_symlink():  # it may lead to a folder of the host
+                inner.chmod(0o700)
     if folder.exists():
-        shutil.rmtree(folder, onerror=unlock)
+        shutil.rmtree(folder)

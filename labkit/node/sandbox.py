@@ -7,15 +7,21 @@ the network is the host's loopback. Starts nothing: `container.py` does.
 
 from __future__ import annotations
 
+import os
 import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from labkit.errors import ProviderError
+from labkit.images.confine import NO_CAPABILITIES, proc
+from labkit.node import mounting
 
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 _NAMESPACES = ("--unshare-user", "--unshare-pid", "--unshare-ipc", "--unshare-uts", "--as-pid-1")
+_SHARED_MEMORY = 64 * 2**20  # bytes in /dev/shm, as containerd gives; no process is seen to hold them
 
 
 @dataclass(frozen=True)
@@ -25,6 +31,7 @@ class Mount:
     source: Path
     target: str
     read_only: bool = False
+    within: Path | None = None  # the folder below which no link may lead out; containers can write there
 
 
 @dataclass(frozen=True)
@@ -72,8 +79,7 @@ def prepare(box: Sandbox) -> None:
 
 def _account_file(box: Sandbox, name: str, own: str) -> str:
     """The image's passwd or group with an entry for the container's user added where it has none."""
-    file = box.rootfs / "etc" / name
-    text = file.read_text(errors="replace") if file.is_file() else ""
+    text = mounting.text(box.rootfs, f"/etc/{name}")
     wanted = own.split(":")[2]
     if any(line.split(":")[2:3] == [wanted] for line in text.splitlines()):
         return text
@@ -82,16 +88,17 @@ def _account_file(box: Sandbox, name: str, own: str) -> str:
     return start if wanted == "0" and not text else f"{start.rstrip()}\n{own}\n"
 
 
-def arguments(box: Sandbox) -> list[str]:
-    """The options for `bwrap --args`, without the command itself."""
+def arguments(box: Sandbox, volumes: Sequence[str] = ()) -> list[str]:
+    """The options for `bwrap --args`, without the command itself; `volumes` are those that `opened` gives."""
     return [
         *_NAMESPACES,
+        *NO_CAPABILITIES,
         *("--uid", str(box.uid), "--gid", str(box.gid), "--hostname", box.hostname[:63], "--clearenv"),
         *_root(box),
-        *("--proc", "/proc"),
+        *proc(),
         *_devices(),
         *("--perms", "1777", "--dir", "/tmp"),  # noqa: S108 - the container's own
-        *_mounts(box),
+        *volumes,
         *(["--remount-ro", "/"] if box.read_only_root else []),
         *(word for key, value in box.env.items() for word in ("--setenv", key, value)),
         *("--chdir", box.cwd or "/"),
@@ -104,12 +111,13 @@ def _devices() -> list[str]:
     Not bubblewrap's own `--dev`: that mounts devpts, and for an ordinary user bubblewrap then wraps a second
     user namespace around the first, which `exec` could no longer enter.
     """
-    words = ["--tmpfs", "/dev"]
+    words = ["--size", str(64 * 1024), "--tmpfs", "/dev"]
     for name in ("null", "zero", "full", "random", "urandom", "tty"):
         words += ["--dev-bind", f"/dev/{name}", f"/dev/{name}"]
     for target, link in (("fd", "fd"), ("fd/0", "stdin"), ("fd/1", "stdout"), ("fd/2", "stderr")):
         words += ["--symlink", f"/proc/self/{target}", f"/dev/{link}"]
-    return [*words, "--perms", "1777", "--tmpfs", "/dev/shm"]  # noqa: S108 - the container's own
+    shared = ("--size", str(_SHARED_MEMORY), "--perms", "1777")
+    return [*words, *shared, "--tmpfs", "/dev/shm"]  # noqa: S108 - the container's own
 
 
 def _root(box: Sandbox) -> list[str]:
@@ -136,19 +144,51 @@ def _no_upper_layer(scratch: Path) -> bool:
     return kind in {"overlay", "aufs", "ecryptfs", "nfs", "nfs4"}
 
 
-def _host_link(box: Sandbox, name: str) -> list[str]:
-    """The host's /bin and its kin, as link or folder; what the image brings itself stays."""
-    host = Path("/") / name
-    if (box.rootfs / name).exists() or not (host.exists() or host.is_symlink()):
-        return []
-    if host.is_symlink():
-        return ["--symlink", str(host.readlink()), str(host)]
-    return ["--ro-bind", str(host), str(host)]
+@contextmanager
+def opened(box: Sandbox) -> Iterator[tuple[list[str], list[int]]]:
+    """The options for the mounts, outer ones first, and the descriptors that bubblewrap must inherit.
 
-
-def _mounts(box: Sandbox) -> list[str]:
-    """Outer mount points first, whatever order the manifest has them in."""
+    What a container can write to is handed over as a descriptor: a link that is put in its place after we
+    looked leads nowhere. Raises `Astray`.
+    """
     words: list[str] = []
-    for mount in sorted(box.mounts, key=lambda m: m.target.count("/")):
-        words += ["--ro-bind" if mount.read_only else "--bind", str(mount.source), mount.target]
-    return words
+    handles: list[int] = []
+    try:
+        for target, mount in sorted(_targets(box), key=lambda found: found[0].count("/")):
+            how = "--ro-bind" if mount.read_only else "--bind"
+            if mount.within is None:
+                words += [how, str(mount.source), target]
+                continue
+            inner = str(mount.source.relative_to(mount.within))
+            handles.append(mounting.opened(mount.within, inner))
+            words += [f"{how}-fd", str(handles[-1]), target]
+        yield words, handles
+    finally:
+        for handle in handles:
+            os.close(handle)
+
+
+def _targets(box: Sandbox) -> Iterator[tuple[str, Mount]]:
+    """Each mount with the place that it really gets.
+
+    bubblewrap makes mount points, and would follow a link of the image to do so, even one to the host. Below
+    another volume it is made here, where no link is followed at all.
+    """
+    for place in (*box.host[2::3], "/dev", "/proc", "/tmp"):  # noqa: S108 - the container's own
+        if (box.rootfs / place.lstrip("/")).parent.exists() and mounting.resolved(box.rootfs, place) != place:
+            raise mounting.Astray(f"the image has a link in place of {place}")
+    for mount in box.mounts:
+        outer = [m for m in box.mounts if m is not mount and _below(mount.target, m.target)]
+        if not outer:
+            yield mounting.resolved(box.rootfs, mount.target), mount
+            continue
+        nearest = max(outer, key=lambda m: len(m.target))
+        inner = PurePosixPath(mount.target).relative_to(nearest.target)
+        if nearest.within is not None and not nearest.read_only:
+            folder = PurePosixPath(nearest.source.relative_to(nearest.within)) / inner
+            mounting.make(nearest.within, str(folder), file=not mount.source.is_dir())
+        yield str(PurePosixPath(mounting.resolved(box.rootfs, nearest.target)) / inner), mount
+
+
+def _below(path: str, other: str) -> bool:
+    return path != other and PurePosixPath(path).is_relative_to(other)

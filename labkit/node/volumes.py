@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from labkit.errors import ClusterError
-from labkit.node import environment
+from labkit.node import environment, mounting
+from labkit.node.mounting import Astray
 from labkit.node.objects import ObjectReader
 from labkit.node.sandbox import Mount
 
@@ -185,14 +186,21 @@ def mounts(container: Json, pod: Json, folder: Path) -> tuple[Mount, ...]:
     for mount in container.get("volumeMounts", ()):
         source = folder / mount["name"]
         sub = mount.get("subPath")
-        if sub:
-            if ".." in Path(sub).parts:
-                raise environment.ConfigError(f"failed to prepare subPath for volumeMount {mount['name']!r}")
-            source = source / sub
-            if not source.exists():
-                source.mkdir(parents=True)
-            source = Path(os.path.realpath(source))
-        found.append(
-            Mount(source, mount["mountPath"], mount.get("readOnly", False) or mount["name"] in read_only)
-        )
+        within = Path(os.path.realpath(source))
+        try:
+            source = _sub_path(within, sub) if sub else within
+        except (OSError, Astray) as error:
+            said = f"failed to prepare subPath for volumeMount {mount['name']!r}: {error}"
+            raise environment.ConfigError(said) from error
+        closed = mount.get("readOnly", False) or mount["name"] in read_only
+        found.append(Mount(source, mount["mountPath"], closed, within))
     return tuple(found)
+
+
+def _sub_path(volume: Path, sub: str) -> Path:
+    """Where a `subPath` lies, made where it is missing; a link may lead only to somewhere in the volume."""
+    real = Path(os.path.realpath(volume / sub))
+    if ".." in Path(sub).parts or not real.is_relative_to(volume):
+        raise Astray(f"{sub} leads out of the volume")
+    os.close(mounting.opened(volume, str(real.relative_to(volume)), make=not real.exists()))
+    return real
