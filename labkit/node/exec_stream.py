@@ -17,6 +17,7 @@ import signal
 import struct
 import subprocess  # noqa: TID251 - for PIPE; processes are started by labkit._proc
 import termios
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,13 +25,13 @@ from aiohttp import WSMsgType, web
 
 from labkit import _proc
 from labkit.node import processes
-from labkit.node.pods import RunningContainer, exec_argv
+from labkit.node.joining import joining
+from labkit.node.pods import RunningContainer
 
 PROTOCOLS = ("v5.channel.k8s.io", "v4.channel.k8s.io")
 
 STDIN, STDOUT, STDERR, ERROR, RESIZE, CLOSE = 0, 1, 2, 3, 4, 255
 _CHUNK = 32 * 1024
-_TIOCSPTLCK, _TIOCGPTPEER = 0x40045431, 0x5441  # Linux: unlock a terminal, open its other end
 
 
 @dataclass(frozen=True)
@@ -74,22 +75,22 @@ class _Process:
 
     @classmethod
     async def start(cls, container: RunningContainer, options: ExecOptions) -> _Process:
-        argv = await exec_argv(container, options.command)
         if options.tty:
-            return await cls._start_on_terminal(container, argv)
-        process = await _proc.start(
-            argv, stdin=subprocess.PIPE if options.stdin else subprocess.DEVNULL, env=container.env
-        )
+            return await cls._start_on_terminal(container, options.command)
+        stdin = subprocess.PIPE if options.stdin else subprocess.DEVNULL
+        with joining(container, options.command) as how:
+            process = await _proc.start(how.argv, stdin=stdin, env=how.env, pass_fds=how.pass_fds)
         return cls(process, None)
 
     @classmethod
-    async def _start_on_terminal(cls, container: RunningContainer, argv: list[str]) -> _Process:
-        ours, theirs = _open_terminal(container)
-        words = ["/usr/bin/setsid", "--ctty", "--wait", *argv]  # makes it the controlling terminal
+    async def _start_on_terminal(cls, container: RunningContainer, command: Sequence[str]) -> _Process:
+        # The host's, since a container has no /dev/pts: there it works but has no name (`tty` finds none).
+        ours, theirs = os.openpty()
         try:
-            process = await _proc.start(
-                words, stdin=theirs, stdout=theirs, stderr=theirs, env={"TERM": "xterm", **container.env}
-            )
+            with joining(container, command, {"TERM": "xterm"}) as how:
+                words = ["/usr/bin/setsid", "--ctty", "--wait", *how.argv]  # its controlling terminal
+                ends = {"stdin": theirs, "stdout": theirs, "stderr": theirs}
+                process = await _proc.start(words, **ends, env=how.env, pass_fds=how.pass_fds)
         except BaseException:
             os.close(ours)
             raise
@@ -127,19 +128,6 @@ class _Process:
             os.close(self.terminal)
         code = await self.process.wait()
         return 128 - code if code < 0 else code
-
-
-def _open_terminal(container: RunningContainer) -> tuple[int, int]:
-    """A new terminal, our end and the program's; the container's own, so that it has a name in there."""
-    if not container.isolated:
-        return os.openpty()
-    ours = os.open(f"/proc/{container.pid}/root/dev/pts/ptmx", os.O_RDWR | os.O_NOCTTY)
-    try:
-        fcntl.ioctl(ours, _TIOCSPTLCK, struct.pack("i", 0))
-        return ours, fcntl.ioctl(ours, _TIOCGPTPEER, os.O_RDWR | os.O_NOCTTY)
-    except OSError:
-        os.close(ours)
-        raise
 
 
 async def serve(

@@ -12,22 +12,36 @@ from collections.abc import Sequence
 
 from labkit import _proc
 from labkit.node import processes
-from labkit.node.pods import RunningContainer, exec_argv
+from labkit.node.joining import joining
+from labkit.node.pods import RunningContainer
+
+_MOST_BYTES = 10 * 1024  # of the output are kept, as the kubelet does
 
 
 async def execute(container: RunningContainer, command: Sequence[str], seconds: float) -> tuple[int, str]:
     """Run to the end; exit code and both outputs. Raises TimeoutError."""
     try:
-        argv = await exec_argv(container, command)
+        with joining(container, command) as how:
+            merged = asyncio.subprocess.STDOUT
+            child = await _proc.start(how.argv, env=how.env, stderr=merged, pass_fds=how.pass_fds)
     except ProcessLookupError as error:
         return 1, str(error)
-    child = await _proc.start(argv, env=container.env, stderr=asyncio.subprocess.STDOUT)
     try:
         async with asyncio.timeout(seconds):
-            output, _ = await child.communicate()
+            output = await _said(child)
+            await child.wait()
     except (TimeoutError, asyncio.CancelledError):
         for pid in processes.tree(child.pid):
             processes.send(pid, signal.SIGKILL)
         await child.wait()
         raise
     return child.returncode or 0, output.decode(errors="replace")
+
+
+async def _said(child: asyncio.subprocess.Process) -> bytes:
+    """The beginning of the output; the rest is read as well, or the command would wait for us."""
+    assert child.stdout is not None
+    kept = b""
+    while block := await child.stdout.read(_MOST_BYTES):
+        kept = (kept + block)[:_MOST_BYTES]
+    return kept

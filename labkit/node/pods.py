@@ -6,7 +6,7 @@ folder on disk is the record that survives the agent.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -84,16 +84,3 @@ class PodTable:
 
     def __iter__(self) -> Iterator[RunningPod]:
         return iter(list(self._pods.values()))
-
-
-async def exec_argv(container: RunningContainer, command: Sequence[str]) -> list[str]:
-    """The argv that runs `command` inside the container; start it with `env=container.env`.
-
-    Raises `ProcessLookupError` where the container does not run.
-    """
-    if container.pid is None:
-        raise ProcessLookupError(f"container {container.name} is not running")
-    if not container.isolated:
-        return list(command)
-    enter = ["/usr/bin/nsenter", "-t", str(container.pid), "-U", "-m", "-p", "-i", "-u", "-w"]
-    return [*enter, "--preserve-credentials", "--", *command]
