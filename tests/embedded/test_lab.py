@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from labkit import reset
+from labkit import pull_secret, reset
 from labkit.errors import BadInput, NotOurs, WaitTimeout
 from labkit.kube.client import Kube
 from labkit.lab import NAMESPACE, Lab, Session, same_clock
@@ -50,7 +50,7 @@ def test_reset_leaves_nothing_of_an_earlier_run(lab: Lab, tmp_path: Path) -> Non
 
 
 def test_reset_puts_the_registry_login_where_pods_look_for_it(lab: Lab, cluster: Embedded) -> None:
-    reset.pull_secret(lab.kube, cluster.registry())
+    pull_secret.make(lab.kube, cluster.registry(), name=reset.PULL_SECRET)
     secret = lab.object("secret/registry-login")
     assert secret["type"] == "kubernetes.io/dockerconfigjson"
 

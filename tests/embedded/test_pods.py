@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
-from labkit import _proc, _wait, reset
+from labkit import _proc, _wait, pull_secret, reset
 from labkit.images import blocking
 from labkit.images.build import Request, build
 from labkit.images.credentials import Credentials, Login
@@ -43,7 +43,7 @@ def image(cluster: Embedded) -> None:
 @pytest.fixture
 def kube(cluster: Embedded, namespace: Kube, image: None) -> Iterator[Kube]:
     del image
-    reset.pull_secret(namespace, cluster.registry())
+    pull_secret.make(namespace, cluster.registry(), name=reset.PULL_SECRET)
     yield namespace
     namespace.kubectl("delete", "pod", "--all", "--grace-period=1", "--wait=true")
 

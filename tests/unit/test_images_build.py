@@ -185,6 +185,7 @@ def test_an_interrupt_ends_the_run_and_leaves_nothing(context: Path, store: Stor
     builder = _proc.piped([sys.executable, "-c", program, str(context), str(store.cache_dir)])
     assert builder.stdout is not None
     assert any("started" in line for line in builder.stdout)
+    _wait.until(lambda: bool(sleeping()), "the command after the echo to start", seconds=10)
     (sleeper,) = sleeping()
     builder.send_signal(signal.SIGINT)
     builder.communicate()

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import shutil
+import os
 import signal
 import threading
 from collections.abc import Iterator
-from pathlib import Path
+
+import psutil
 
 from labkit import _proc
+from labkit.node import records
 from labkit.providers.base import Report
 from labkit.providers.embedded.layout import Layout
 
@@ -45,12 +47,23 @@ def _take_down(layout: Layout, report: Report) -> int:
         if name in living:
             _proc.end([living[name]], grace=grace)
     _proc.end(living.values(), grace=SERVERS_GRACE)
-    strays = _proc.marked(layout.dir)
+    strays = _with_children(_proc.marked(layout.dir))
     _proc.end(strays, grace=SERVERS_GRACE)
     ended = len(living) + len(strays)
     delete_files(layout)
     report(f"{ended} processes ended; logs are in {layout.logs}")
     return ended
+
+
+def _with_children(found: list[_proc.Proc]) -> list[_proc.Proc]:
+    """What a process started belongs to it, also where it wiped the mark from its environment."""
+    pids = {proc.pid: proc for proc in found}
+    for proc in found:
+        with contextlib.suppress(psutil.Error):
+            for child in psutil.Process(proc.pid).children(recursive=True):
+                if child.pid != os.getpid():
+                    pids[child.pid] = _proc.Proc.of(child.pid)
+    return list(pids.values())
 
 
 def delete_files(layout: Layout) -> None:
@@ -59,7 +72,7 @@ def delete_files(layout: Layout) -> None:
         if path.name in KEPT:
             continue
         if path.is_dir() and not path.is_symlink():
-            _remove(path)
+            records.remove(path)
         else:
             path.unlink(missing_ok=True)
 
@@ -78,11 +91,3 @@ def _interrupted_later() -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
     if came:
         raise KeyboardInterrupt
-
-
-def _remove(folder: Path) -> None:
-    # Overlay work folders are made without any permission; give it back before deleting them.
-    for path in folder.rglob("work"):
-        if path.is_dir() and not path.is_symlink():
-            path.chmod(0o700)
-    shutil.rmtree(folder)
