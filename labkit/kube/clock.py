@@ -86,13 +86,16 @@ def compress(obj: dict[str, Any], *, clock: float) -> tuple[dict[str, Any], list
     """Divide the seconds in an HPA's `behavior` by CLOCK (at least 1 s; 0 stays 0); other kinds pass.
 
     `periodSeconds` and `stabilizationWindowSeconds` are whole seconds in the API, so at CLOCK=15 a period of
-    15 s becomes 1 s and so does one of 10 s. Returns a copy and what was changed in it.
+    15 s becomes 1 s and so does one of 10 s. Policies that a `behavior` leaves out are written down first, or
+    the API server would fill them in with periods of production. Returns a copy and what was changed in it.
     """
     _check(clock)
     if obj.get("kind") != "HorizontalPodAutoscaler" or clock == 1:
         return obj, []
     result, changes = copy.deepcopy(obj), []
     behavior = (result.get("spec") or {}).get("behavior") or {}
+    if isinstance(behavior, dict):
+        _fill_in(behavior)
     for direction, rules in sorted(behavior.items() if isinstance(behavior, dict) else ()):
         path = f"spec.behavior.{direction}"
         changes += _divide(rules, "stabilizationWindowSeconds", clock=clock, path=path)
@@ -101,11 +104,28 @@ def compress(obj: dict[str, Any], *, clock: float) -> tuple[dict[str, Any], list
     return result, changes
 
 
+def _fill_in(behavior: dict[str, Any]) -> None:
+    """Write down the policies that the API server would put into a `behavior` that says something."""
+    for direction, policies in _DEFAULT_POLICIES.items() if behavior else ():
+        rules = behavior.setdefault(direction, {})
+        if isinstance(rules, dict) and rules.get("policies") is None:
+            rules["policies"] = copy.deepcopy(policies)
+
+
 def duration(seconds: float) -> str:
     """Write seconds so that Go and Prometheus both read them: `1s`, `1500ms`."""
     ms = round(seconds * 1000)
     return f"{ms // 1000}s" if ms % 1000 == 0 else f"{ms}ms"
 
+
+# https://kubernetes.io/docs/tasks/run-application/horizontal-pod-autoscale/#default-behavior
+_DEFAULT_POLICIES = {
+    "scaleUp": [
+        {"type": "Pods", "value": 4, "periodSeconds": 15},
+        {"type": "Percent", "value": 100, "periodSeconds": 15},
+    ],
+    "scaleDown": [{"type": "Percent", "value": 100, "periodSeconds": 15}],
+}
 
 _PRODUCTION = {
     "hpa_sync": HPA_SYNC,

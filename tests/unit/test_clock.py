@@ -66,8 +66,9 @@ def test_behavior_is_divided_and_told() -> None:
     "behavior", [{}, {"scaleUp": None}, {"scaleUp": {"policies": [{"periodSeconds": "x"}]}}]
 )
 def test_what_is_wrong_in_behavior_is_left_to_the_server(behavior: dict[str, Any]) -> None:
-    obj = hpa(**behavior)
-    assert compress(obj, clock=15) == (obj, [])
+    after, changes = compress(hpa(**behavior), clock=15)
+    assert after["spec"]["behavior"].get("scaleUp") == behavior.get("scaleUp")
+    assert not any("scaleUp" in change.field for change in changes)
 
 
 def test_other_kinds_pass() -> None:
@@ -78,3 +79,14 @@ def test_other_kinds_pass() -> None:
 @pytest.mark.parametrize(("seconds", "text"), [(1, "1s"), (0.2, "200ms"), (1.5, "1500ms"), (300, "300s")])
 def test_durations_read_by_go_and_prometheus(seconds: float, text: str) -> None:
     assert duration(seconds) == text
+
+
+def test_periods_that_the_server_would_fill_in_are_compressed_too() -> None:
+    behavior = {"scaleDown": {"stabilizationWindowSeconds": 60}}
+    hpa = {"kind": "HorizontalPodAutoscaler", "spec": {"behavior": behavior}}
+    after, _ = compress(hpa, clock=15)
+    filled = after["spec"]["behavior"]
+    assert filled["scaleDown"]["stabilizationWindowSeconds"] == 4
+    assert [p["periodSeconds"] for p in filled["scaleUp"]["policies"]] == [1, 1]
+    assert [p["value"] for p in filled["scaleUp"]["policies"]] == [4, 100]
+    assert behavior == {"scaleDown": {"stabilizationWindowSeconds": 60}}
