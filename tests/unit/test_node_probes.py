@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from labkit.node.probes import Counter, Outcome, ProbeLoop, Target, probe
+from labkit.node.probes import SHORTEST_TIMEOUT, Counter, Outcome, ProbeLoop, Target, probe
 
 
 def test_counter_needs_its_thresholds_in_a_row() -> None:
@@ -113,7 +113,7 @@ def test_exec_outcomes() -> None:
     async def run(command: Sequence[str], seconds: float) -> tuple[int, str]:
         if command[0] == "slow":
             raise TimeoutError
-        assert seconds == 1
+        assert seconds == SHORTEST_TIMEOUT
         return (0 if command[0] == "true" else 1), "said\n"
 
     seen = Target("", {"name": "main"}, lambda p: ("", p), run, 1.0)
