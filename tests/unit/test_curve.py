@@ -1,5 +1,7 @@
 """Plots of one quantity against another: units, marks, stamp and words."""
 
+import numpy as np
+
 from labkit.view import curve
 
 FRAME = curve.Frame("Knee", "offered (1/s)", "TTFT (s)", "embedded", {"profile": 0.617}, {"goal": 10})
@@ -9,12 +11,14 @@ def test_a_curve_carries_title_units_marks_and_stamp() -> None:
     made = curve.picture({"one replica": [(0.8, 30.0), (0.2, 0.1)]}, FRAME)
     (axis,) = made.figure.axes
     assert (axis.get_xlabel(), axis.get_ylabel()) == ("offered (1/s)", "TTFT (s)")
-    assert [t.get_text() for t in axis.get_legend().get_texts()] == [
+    legend = axis.get_legend()
+    assert legend is not None
+    assert [t.get_text() for t in legend.get_texts()] == [
         "one replica",
         "profile: 0.617",
         "goal: 10",
     ]
-    assert list(axis.lines[0].get_xdata()) == [0.2, 0.8]
+    assert np.asarray(axis.lines[0].get_xdata()).tolist() == [0.2, 0.8]
     assert str(made) == "Knee (TTFT (s) against offered (1/s)): one replica from (0.2, 0.1) to (0.8, 30)."
 
 
