@@ -30,9 +30,10 @@ from labkit.load import Closed, Load, LoadResult, Open, Running
 from labkit.load import start as start_load
 from labkit.metrics.client import Metrics
 from labkit.metrics.series import Rows
+from labkit.node import crash
 from labkit.providers import catalog
 from labkit.providers.base import Provider, RegistryAccess, Spec
-from labkit.view import cluster, curve, image, live, notebook, plot, states
+from labkit.view import cluster, curve, image, live, notebook, plot, states, updates
 from labkit.view.prediction import Prediction, predict
 from labkit.view.refusal import Attempt, Refusal
 from labkit.view.verdict import Hello, Note, Shown
@@ -131,6 +132,21 @@ class Lab:
         """Wait until a PromQL comparison, such as `sum(…) > 15`, holds for at least one series."""
         live.until_metric(self.prometheus(), promql, seconds=seconds)
 
+    def until_healthy(self, selector: str = "app=llm-model", *, seconds: float = 60) -> None:
+        """Wait until each pod's server says 200 under /health, whatever Kubernetes believes."""
+
+        def addresses() -> list[str]:
+            return [
+                pod.annotations.get(ADDRESS, "") for pod in self.kube.objects("pods", which=Which(selector))
+            ]
+
+        live.until_healthy(addresses, seconds=seconds, clock=self.clock)
+
+    def kill(self, pod: str) -> None:
+        """`kill -9`, from outside, for the first process of `pod/NAME`."""
+        pid = crash.kill(self.kube.object(pod))
+        notebook.show(Note(f"{pod}: process 1 of its container, here {pid}, got SIGKILL"))
+
     def object(self, name: str) -> KubeObject:
         """One object as JSON: `lab.object("hpa/llm-hpa").at("status.desiredReplicas")`."""
         return self.kube.object(name)
@@ -193,6 +209,10 @@ class Lab:
     def curve(self, curves: Mapping[str, curve.Points], **frame: Any) -> None:
         """Draw one quantity against another: `title`, `x` and `y` name it; `x_marks`, `y_marks` add lines."""
         notebook.show(curve.picture(curves, curve.Frame(stamp=self.session.stamp, **frame)))
+
+    def plot_updates(self, runs: Mapping[str, LoadResult], *, title: str) -> None:
+        """Draw every request of some load tests: when it was sent, how long its answer was, how it ended."""
+        notebook.show(updates.picture(runs, title=title, stamp=self.session.stamp))
 
     def table(self, rows: Sequence[Mapping[str, Any]], *, title: str = "") -> None:
         """Rows of any kind as a table."""

@@ -1,11 +1,11 @@
 """The checks of the course: pure functions from what was observed to a `Verdict`."""
 
-from labkit.checks import containerize, hpa_cpu, hpa_queue, load, start
+from labkit.checks import containerize, deploy, hpa_cpu, hpa_queue, load, start
 from labkit.checks.check import Check, Finding
 from labkit.errors import BadInput
 from labkit.evidence import Verdict
 
-_NOTEBOOKS = (start, containerize, load, hpa_cpu, hpa_queue)
+_NOTEBOOKS = (start, containerize, deploy, load, hpa_cpu, hpa_queue)
 CHECKS: dict[str, Check] = {check.id: check for notebook in _NOTEBOOKS for check in notebook.CHECKS}
 
 

@@ -83,12 +83,15 @@ class Recorder:
         return tuple(((at - self.started) * self._clock, value) for at, value in seen if value is not None)
 
     def _follow(self) -> None:
-        while not self._over.is_set():
-            try:
-                self._looks.append(self._look())
-            except ClusterError:
-                self.gaps += 1
-            self._over.wait(EVERY)
+        while not self._over.wait(EVERY if self._looks or self.gaps else 0):
+            self._note()
+        self._note()  # how it was in the end
+
+    def _note(self) -> None:
+        try:
+            self._looks.append(self._look())
+        except ClusterError:
+            self.gaps += 1
 
     def _look(self) -> Look:
         deployment, hpa = (self._object(name) for name in self._names)

@@ -5,6 +5,8 @@
     hpa/llm-hpa desired>=6                         desired, current, min, max
     pods ready=3                                   how many pods are ready, running, pending, total
     pods app=llm-model ready=3                     the same, with a label selector
+    pods app=llm-model restarts>=1                 restarts of all their containers together
+    pods app=llm-model stuck=1                     pods that wait after a failure: ErrImagePull, …BackOff
     pod/web running                                a pod's phase
     node/gpu-node-1 ready                          any type in status.conditions that stands at True
     hpa/llm-hpa not ScalingActive                  ... or that stands at False
@@ -130,12 +132,28 @@ def _ready(pod: KubeObject) -> bool:
     return pod.is_true("Ready") and not pod.at("metadata.deletionTimestamp")
 
 
-_POD_COUNTS: Mapping[str, Callable[[KubeObject], bool]] = {
+def _containers(pod: KubeObject) -> Sequence[KubeObject]:
+    return [KubeObject(c) for c in pod.at("status.containerStatuses", None) or ()]
+
+
+def _restarts(pod: KubeObject) -> int:
+    return sum(int(c.at("restartCount", 0)) for c in _containers(pod))
+
+
+def _stuck(pod: KubeObject) -> bool:
+    """Waits, and not just to be created: CrashLoopBackOff, ErrImagePull, CreateContainerConfigError ..."""
+    reasons = [str(c.at("state.waiting.reason", "")) for c in _containers(pod)]
+    return any(r.endswith(("BackOff", "Error")) or r.startswith("Err") for r in reasons)
+
+
+_POD_COUNTS: Mapping[str, Callable[[KubeObject], int]] = {
     "ready": _ready,
     "running": lambda p: p.at("status.phase") == "Running",
     "pending": lambda p: p.at("status.phase") == "Pending",
     "failed": lambda p: p.at("status.phase") == "Failed",
     "terminating": lambda p: bool(p.at("metadata.deletionTimestamp")),
+    "restarts": _restarts,
+    "stuck": _stuck,
     "total": lambda _: True,
 }
 _REPLICAS = {

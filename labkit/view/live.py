@@ -8,7 +8,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from http import HTTPStatus
 from typing import Any
+
+import httpx
 
 from labkit import _wait
 from labkit.errors import WaitTimeout
@@ -79,6 +82,28 @@ def until_metric(metrics: Metrics, promql: str, *, seconds: float) -> None:
     _wait.until(lambda: len(metrics.query(promql, may_be_empty=True)), promql, seconds=seconds, every=0.2)
     took = time.monotonic() - began
     place.show(Note(f"{promql}: true after {took:.1f} s = {took * metrics.clock:.0f} lab s"))
+
+
+def until_healthy(addresses: Callable[[], Sequence[str]], *, seconds: float, clock: float) -> None:
+    """Wait until every server (`host:port`, empty while it has none) says 200 under /health to us."""
+    began = time.monotonic()
+    place = Place()
+    place.show(Note(f"waiting for 200 under /health of each pod (at most {seconds:g} s) …"))
+    _wait.until(lambda: _healthy(addresses()), "200 under /health of each pod", seconds=seconds, every=0.1)
+    took = time.monotonic() - began
+    place.show(Note(f"each pod says 200 under /health: after {took:.1f} s = {took * clock:.0f} lab s"))
+
+
+def _healthy(addresses: Sequence[str]) -> bool:
+    return bool(addresses) and all(address and _says_ok(address) for address in addresses)
+
+
+def _says_ok(address: str) -> bool:
+    try:
+        answer = httpx.get(f"http://{address}/health", trust_env=False, timeout=5)
+    except httpx.HTTPError:
+        return False
+    return answer.status_code == HTTPStatus.OK
 
 
 def watch(kube: Kube, kinds: Sequence[str], end: Until) -> None:
