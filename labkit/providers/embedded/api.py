@@ -50,6 +50,13 @@ class Api:
             for obj in yaml.safe_load_all(text):
                 self._apply(obj)
 
+    def annotate(self, path: str, key: str, value: str) -> None:
+        """Put an annotation on one object, so that its controllers look at it again now."""
+        body = {"metadata": {"annotations": {key: value}}}
+        self._http.patch(
+            path, json=body, headers={"Content-Type": "application/merge-patch+json"}
+        ).raise_for_status()
+
     def _apply(self, obj: dict[str, Any]) -> None:
         meta = obj["metadata"]
         namespace = f"/namespaces/{meta['namespace']}" if "namespace" in meta else ""

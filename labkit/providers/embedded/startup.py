@@ -30,10 +30,13 @@ PATIENCE = 120.0
 FIRST = ("etcd", "kube-apiserver")
 """The others may end and be started again until the API server and their rights are there: slow machines."""
 
-METRICS_APIS = (
-    "/apis/custom.metrics.k8s.io/v1beta2",
-    "/apis/metrics.k8s.io/v1beta1/nodes",
-)
+METRICS_APIS = {
+    "v1beta2.custom.metrics.k8s.io": "/apis/custom.metrics.k8s.io/v1beta2",
+    "v1beta1.metrics.k8s.io": "/apis/metrics.k8s.io/v1beta1/nodes",
+}
+"""APIService → a path that answers once the adapter serves it."""
+
+APISERVICES = "/apis/apiregistration.k8s.io/v1/apiservices"
 
 GUESSES = (
     ("address already in use", "A port was taken meanwhile.", "Run `labkit up` again; it picks other ports."),
@@ -74,7 +77,9 @@ class Startup:
                 self.say(f"{len(files.nodes(self.spec))} nodes are Ready")
                 for component in self.components:
                     self._wait_for(component.name)
-                for path in METRICS_APIS:
+                for service, path in METRICS_APIS.items():
+                    # After a crash the API server has found them dead already, and would look again too late.
+                    api.annotate(f"{APISERVICES}/{service}", "labkit.dev/adapter-ready", f"{time.time():.0f}")
                     self._until(lambda p=path: api.get(p), "prometheus-adapter", f"{path} to answer")
                 self.say("both metrics APIs answer")
             os.write(self._control, b"keep\n")
