@@ -14,7 +14,7 @@ import signal
 import subprocess  # noqa: TID251 - for the type of what labkit._proc starts
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -69,10 +69,21 @@ class Run:
 
     def signal(self, number: signal.Signals) -> None:
         """Signal pid 1, which ignores what it has no handler for (but SIGKILL), as in any container."""
-        processes.send(self.pid, number)
+        if self._still_it():
+            processes.send(self.pid, number)
+
+    def _still_it(self) -> bool:
+        """Whether the pid was not given to somebody else since: it ends unseen, and the system counts on."""
+        now = processes.started(self.pid)
+        try:
+            return now is not None and abs(float((self.folder / "born").read_text()) - now) < 1.0
+        except (OSError, ValueError):
+            return now is not None
 
     def kill(self) -> None:
         """End every process of the container: SIGKILL to a pid namespace's first process ends them all."""
+        if not self._still_it():
+            return
         if (self.folder / "group").exists():  # without isolation there is no namespace, but a session
             for each in processes.tree(self.pid):
                 processes.send(each, signal.SIGKILL)
@@ -183,11 +194,10 @@ _NOBODY = 2**22 + 1  # above the kernel's highest pid: nothing to signal, nothin
 
 
 def _same(folder: Path, pid: int, container_id: str) -> bool:
-    """Whether `pid` is still our container, by its start time, or else by its environment."""
-    try:
-        return abs(float((folder / "born").read_text()) - (processes.started(pid) or 0.0)) < 1.0
-    except (FileNotFoundError, ValueError):
-        pass
+    """Whether `pid` is still our container: by its start time, or (the clock was set) by its environment."""
+    with suppress(FileNotFoundError, ValueError):
+        if abs(float((folder / "born").read_text()) - (processes.started(pid) or 0.0)) < 1.0:
+            return True
     try:
         environment = Path(f"/proc/{pid}/environ").read_bytes()
     except OSError:

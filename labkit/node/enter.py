@@ -11,7 +11,9 @@ from __future__ import annotations
 import ctypes
 import json
 import os
+import resource
 import sys
+from pathlib import Path
 
 _NAMESPACES = ("user", "ipc", "uts", "pid", "mnt")
 _PR_SET_DUMPABLE, _PR_CAPBSET_DROP, _PR_SET_NO_NEW_PRIVS = 4, 24, 38
@@ -22,6 +24,14 @@ _LIBC = ctypes.CDLL(None, use_errno=True)
 
 def _prctl(option: int, value: int) -> bool:
     return bool(_LIBC.prctl(option, value, 0, 0, 0) == 0)
+
+
+def _be_bounded_as(pid: int) -> None:
+    """Take on the limits of the container's first process."""
+    for which in (resource.RLIMIT_NPROC, resource.RLIMIT_CORE):
+        resource.setrlimit(which, resource.prlimit(pid, which))
+    score = Path(f"/proc/{pid}/oom_score_adj").read_text()
+    Path("/proc/self/oom_score_adj").write_text(score)
 
 
 def _join(pid: int) -> None:
@@ -58,8 +68,9 @@ def main(words: list[str]) -> int:
     """Run the command; its exit status."""
     with os.fdopen(int(words[1]), "rb") as file:
         environment = json.load(file)
-    _prctl(_PR_SET_DUMPABLE, 0)
     try:
+        _be_bounded_as(int(words[0]))
+        _prctl(_PR_SET_DUMPABLE, 0)
         _join(int(words[0]))
         _give_up_capabilities()
     except OSError as error:

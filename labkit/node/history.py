@@ -36,6 +36,13 @@ class History:
         """What a run printed."""
         return self._place / f"{number}.log"
 
+    def forget(self, *, before: int) -> None:
+        """Delete the oldest runs: as the kubelet, a node keeps the last one that ended, and its log."""
+        for run in records.runs(self._place):
+            if int(run.name) < before:
+                records.remove(run)
+                self.log(int(run.name)).unlink(missing_ok=True)
+
     def latest(self) -> tuple[RunRecord | None, RunRecord | None]:
         """The last run, and the one before it if that ended: (before, last)."""
         found = [None, None, *(r for r in map(RunRecord.load, records.runs(self._place)) if r)]

@@ -146,6 +146,7 @@ class ContainerLoop:
             stop_signal=image.config.stop_signal,
         )
         self.record.save(folder)
+        await asyncio.to_thread(self._history.forget, before=number - 1)
         self.pod.tell("Created", "Container created", container=self.name)
         self._publish(None)
         machine = self.pod.machine
