@@ -35,6 +35,7 @@ CURES = {
 }
 ENOUGH = 60  # requests that an update must have met before "none failed" means anything
 DOUBLING = 1.4  # a busy machine blurs the factor of 2
+SHORTEST = 4.0  # lab seconds: the shortest wait is 10; what is far below is the last of one that ends
 PATIENCE = 60.0  # lab seconds of silence before a restart may follow
 
 Json = Mapping[str, Any]
@@ -196,8 +197,9 @@ def recovery(timeline: Timeline) -> float | None:
 def _waits(spans: Sequence[Any]) -> Iterator[float]:
     """Lengths of the whole CrashLoopBackOffs of one pod; one that goes on is left out."""
     for span, _ in pairwise(spans):
-        if span.state == "CrashLoopBackOff":
-            yield span.end - span.start
+        length = span.end - span.start
+        if span.state == "CrashLoopBackOff" and length >= SHORTEST:
+            yield length
 
 
 def _restarts(pod: Json) -> int:

@@ -18,6 +18,9 @@ from labkit.kube.client import Kube
 
 EVERY = 0.1  # real seconds between two looks
 
+Look = tuple[float, dict[str, tuple[str, str]]]
+"""(lab second, {pod: (its STATUS, its RESTARTS)})"""
+
 
 @dataclass(frozen=True)
 class Span:
@@ -50,7 +53,7 @@ class Follower:
     def __init__(self, kube: Kube, *, pod: str = "") -> None:
         self._kube = kube
         self._pod = pod
-        self._looks: list[tuple[float, dict[str, str]]] = []
+        self._looks: list[Look] = []
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._follow, name="labkit-follower", daemon=True)
         self._began = time.monotonic()
@@ -89,8 +92,11 @@ def spans(looks: list[tuple[float, dict[str, str]]]) -> dict[str, tuple[Span, ..
     return {name: _spans(name, looks) for name in dict.fromkeys(name for _, seen in looks for name in seen)}
 
 
-def _spans(name: str, looks: list[tuple[float, dict[str, str]]]) -> tuple[Span, ...]:
+def _spans(name: str, looks: list[Look]) -> tuple[Span, ...]:
     last = looks[-1][0]
-    runs = [(state, next(run)[0]) for state, run in groupby(looks, key=lambda look: look[1].get(name, ""))]
+    runs = [
+        (state, next(run)[0])
+        for (state, _), run in groupby(looks, key=lambda look: look[1].get(name, ("", "")))
+    ]
     ends = [start for _, start in runs[1:]] + [last]
     return tuple(Span(state, at, end) for (state, at), end in zip(runs, ends, strict=True) if state)

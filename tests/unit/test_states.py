@@ -7,12 +7,12 @@ from labkit.view import states
 
 LOOKS = [
     (0.0, {}),
-    (1.5, {"a": "Pending"}),
-    (3.0, {"a": "ErrImagePull", "b": "Running"}),
-    (4.5, {"a": "ErrImagePull", "b": "Running"}),
-    (6.0, {"a": "ImagePullBackOff", "b": "Running"}),
-    (7.5, {"a": "ErrImagePull"}),
-    (9.0, {"a": "ErrImagePull"}),
+    (1.5, {"a": ("Pending", "0")}),
+    (3.0, {"a": ("ErrImagePull", "0"), "b": ("Running", "0")}),
+    (4.5, {"a": ("ErrImagePull", "0"), "b": ("Running", "0")}),
+    (6.0, {"a": ("ImagePullBackOff", "0"), "b": ("Running", "0")}),
+    (7.5, {"a": ("ErrImagePull", "0")}),
+    (9.0, {"a": ("ErrImagePull", "0")}),
 ]
 
 
@@ -25,6 +25,12 @@ def test_spans_begin_with_a_change_and_end_with_the_next() -> None:
         Span("ErrImagePull", 7.5, 9.0),
     )
     assert found["b"] == (Span("Running", 3.0, 7.5),)
+
+
+def test_a_restart_between_two_looks_ends_a_span() -> None:
+    pause = "CrashLoopBackOff"
+    found = spans([(0.0, {"a": (pause, "1")}), (10.0, {"a": (pause, "2")}), (30.0, {"a": ("Running", "3")})])
+    assert found["a"][:2] == (Span(pause, 0.0, 10.0), Span(pause, 10.0, 30.0))
 
 
 def test_nothing_seen_is_no_span() -> None:
