@@ -97,7 +97,7 @@ def apiserver(layout: Layout, ports: Ports, binaries: Binaries, flags: Flags) ->
         # The server waits for etcd by itself, but its etcd client backs off for seconds after a refusal.
         needs=("etcd",),
         cwd=layout.dir / "etcd",
-        env={"GOGC": "60"},
+        env=soft_limit(200),
         ready=answers(layout, ports.api, "/readyz"),
         why="the only door to the cluster: checks who you are, what you may, and what is valid",
     )
@@ -127,7 +127,7 @@ def controller_manager(layout: Layout, ports: Ports, binaries: Binaries, flags: 
             "--profiling=false",
             *flags.kube_controller_manager,
         ),
-        env={"GOGC": "60"},
+        env=soft_limit(80),
         ready=answers(layout, ports.controller_manager, "/healthz"),
         why="Deployments, ReplicaSets, endpoints and the HorizontalPodAutoscaler: loops that compare and act",
     )
@@ -169,6 +169,14 @@ def audit(layout: Layout, server: str) -> tuple[str, ...]:
         "--audit-log-maxsize=64",
         "--audit-log-maxbackup=1",
     )
+
+
+def soft_limit(mib: int) -> dict[str, str]:
+    """Few collections while a Go program starts, which costs time; many once its heap nears `mib`.
+
+    https://go.dev/doc/gc-guide#Memory_limit
+    """
+    return {"GOGC": "400", "GOMEMLIMIT": f"{mib}MiB"}
 
 
 def answers(layout: Layout, port: int, path: str) -> Ready:
