@@ -82,13 +82,15 @@ class Follower:
 
     def _look(self) -> None:
         table = self._kube.get("pods")
-        names, states = (table.column(head) if table else [] for head in ("Name", "Status"))
-        seen = {n: s for n, s in zip(names, states, strict=True) if self._pod in {"", n}}
+        heads = ("Name", "Status", "Restarts")
+        rows = zip(*(table.column(head) if table else [] for head in heads), strict=True)
+        # the count comes first in RESTARTS, "2 (5s ago)"
+        seen = {name: (state, count.split()[0]) for name, state, count in rows if self._pod in {"", name}}
         self._looks.append((self._now(), seen))
 
 
-def spans(looks: list[tuple[float, dict[str, str]]]) -> dict[str, tuple[Span, ...]]:
-    """From looks (lab second, state of each pod) to the spans of each pod."""
+def spans(looks: list[Look]) -> dict[str, tuple[Span, ...]]:
+    """From looks to the spans of each pod; a restart between two looks ends a span as well."""
     return {name: _spans(name, looks) for name in dict.fromkeys(name for _, seen in looks for name in seen)}
 
 
