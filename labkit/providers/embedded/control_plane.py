@@ -127,6 +127,8 @@ def controller_manager(layout: Layout, ports: Ports, binaries: Binaries, flags: 
             "--profiling=false",
             *flags.kube_controller_manager,
         ),
+        # Earlier, it would ask only once a second whether the API server is there.
+        needs=("kube-apiserver",),
         env=soft_limit(80),
         ready=answers(layout, ports.controller_manager, "/healthz"),
         why="Deployments, ReplicaSets, endpoints and the HorizontalPodAutoscaler: loops that compare and act",
@@ -149,6 +151,9 @@ def scheduler(layout: Layout, ports: Ports, binaries: Binaries) -> Component:
             "--kube-api-burst=4000",
             "--profiling=false",
         ),
+        # Earlier, it would be refused its watches (the API server has not written its first rules yet), and
+        # back off for seconds.
+        needs=("kube-apiserver",),
         env={"GOGC": "60"},
         ready=answers(layout, ports.scheduler, "/healthz"),
         why="finds a node for each pod; counts GPUs as whole numbers",

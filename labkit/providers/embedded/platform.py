@@ -57,8 +57,8 @@ def prometheus(layout: Layout, ports: Ports, binaries: Binaries, flags: Flags) -
             "--log.level=warn",
             *flags.prometheus,
         ),
-        # Its discovery backs off for seconds when the API server does not answer yet.
-        needs=("kube-apiserver",),
+        # Its discovery backs off for seconds when the API server does not answer yet; and pods come first.
+        needs=("kube-apiserver", "kube-controller-manager", "kube-scheduler"),
         env={"GOGC": "60"},
         cwd=folder,
         ready=answers(layout, ports.prometheus, "/-/ready"),
@@ -87,8 +87,8 @@ def adapter(layout: Layout, ports: Ports, binaries: Binaries, flags: Flags) -> C
             *audit(layout, "prometheus-adapter"),
             *flags.prometheus_adapter,
         ),
-        # It exits where it can't read the API server's authentication configuration.
-        needs=("kube-apiserver",),
+        # It exits where it can't read the API server's authentication configuration; and pods come first.
+        needs=("kube-apiserver", "kube-controller-manager", "kube-scheduler"),
         env={"GOGC": "60"},
         ready=answers(layout, ports.adapter, "/healthz"),
         why="turns series into Kubernetes metrics: here vllm_request_queue_size gets its name",
