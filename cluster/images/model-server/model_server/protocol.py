@@ -19,7 +19,7 @@ NOT_SIMULATED = ("logprobs", "top_logprobs", "echo", "suffix", "stop", "tools", 
 COMPLETION_DEFAULT_TOKENS = 16
 
 
-class BadRequest(Exception):  # noqa: N818 - named for what the client sent
+class BadRequest(Exception):
     """The request can't be served; becomes OpenAI's error JSON."""
 
     def __init__(self, message: str, *, status: int = 400, kind: str = "BadRequestError") -> None:
