@@ -37,6 +37,17 @@ OPEN = {
         "01.backoff",
         "01.mended",
     },
+    "02-deploy": {
+        "02.deployment",
+        "02.backoff",
+        "02.who",
+        "02.grace",
+        "02.zero-downtime",
+        "02.cures",
+        "02.rollback",
+        "02.liveness",
+        "02.mended",
+    },
     "03-load": {
         "03.capacity",
         "03.no-bound",
