@@ -35,6 +35,12 @@ def deployment(wanted: int, **status: int) -> KubeObject:
     )
 
 
+def waiting(reason: str, restarts: int = 0) -> KubeObject:
+    state = {"waiting": {"reason": reason}} if reason else {"running": {}}
+    containers = [{"restartCount": restarts, "state": state}]
+    return KubeObject({"kind": "Pod", "metadata": {"name": "p"}, "status": {"containerStatuses": containers}})
+
+
 @pytest.mark.parametrize(
     ("text", "parts"),
     [
@@ -174,3 +180,26 @@ def test_a_table_reads_as_kubectls() -> None:
     assert "<none>" in table.everything()
     assert table.column("ready") == ["1/1", "0/1"]
     assert repr(Table.printed({}, empty="No resources found in x namespace.")).startswith("No resources")
+
+
+def test_restarts_are_added_up_over_pods() -> None:
+    found = [waiting("", 2), waiting("CrashLoopBackOff", 3), pod()]
+    assert parse("pods restarts=5").holds(POD, found)
+    assert parse("pod/p restarts>=2").holds(POD, found[:1])
+    assert not parse("pods restarts>=1").holds(POD, [pod()])
+
+
+@pytest.mark.parametrize(
+    ("reason", "stuck"),
+    [
+        ("ErrImagePull", True),
+        ("ImagePullBackOff", True),
+        ("CrashLoopBackOff", True),
+        ("CreateContainerConfigError", True),
+        ("ContainerCreating", False),
+        ("PodInitializing", False),
+        ("", False),
+    ],
+)
+def test_stuck_is_who_waits_after_a_failure(reason: str, stuck: bool) -> None:
+    assert parse("pods stuck=1").holds(POD, [waiting(reason), pod()]) is stuck
