@@ -11,6 +11,7 @@ from labkit.checks.check import Check, Finding, dig, number, numbers
 from labkit.errors import BadInput
 from labkit.evidence import Series, Timeline, Verdict
 from labkit.evidence.queueing import load_point
+from labkit.evidence.states import States
 from labkit.load.results import LoadResult
 from labkit.load.rows import Row
 
@@ -44,7 +45,8 @@ def made_by_labkit() -> dict[str, Any]:
     run = LoadResult(Path("none"), {"clock": 15, "shape": {"seconds": 60}}, 0.0, rows, (), "done")
     figures = {"capacity": 0.6, "seconds": 1500, "users": 20, "think": 10, "cache": 1.0, "counted": 7}
     results = dict.fromkeys(RUNS, run)
-    return figures | results | {"points": [load_point(run)]} | dict.fromkeys(TIMELINES, timeline)
+    made = {"points": [load_point(run)], "states": States(15, {})}
+    return figures | results | made | dict.fromkeys(TIMELINES, timeline)
 
 
 def test_unknown_check_names_its_neighbours() -> None:
