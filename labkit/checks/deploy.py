@@ -28,11 +28,7 @@ LESSON = {
 }
 GPU, IMAGE = "nvidia.com/gpu", "registry.lab:5000/llm-inference:1.0"
 MAINTAINERS = {"process": ("kubelet",), "pod": ("replicaset", "deployment")}
-CURES = {
-    "http_503": ("readiness",),
-    "reset": ("prestop",),
-    "broken": ("terminationgraceperiod", "graceperiod"),
-}
+CURES = {"loading": ("readiness",), "stopping": ("prestop",), "cut_off": ("graceperiod",)}
 ENOUGH = 60  # requests that an update must have met before "none failed" means anything
 DOUBLING = 1.4  # a busy machine blurs the factor of 2
 SHORTEST = 4.0  # lab seconds: the shortest wait is 10; what is far below is the last of one that ends
@@ -137,13 +133,17 @@ def zero_downtime(load: LoadResult) -> Finding:
     return Finding(passed=True, observed=observed)
 
 
-def cures(http_503: Any, reset: Any, broken: Any) -> Finding:
-    """Which setting ends which kind of failure."""
-    said = {"http_503": http_503, "reset": reset, "broken": broken}
+def cures(loading: Any, stopping: Any, cut_off: Any) -> Finding:
+    """Which setting guards whom: who meets a server that loads, one that stops, and one that is killed."""
+    said = {"loading": loading, "stopping": stopping, "cut_off": cut_off}
     wrong = [kind for kind, right in CURES.items() if not _names(said[kind], right)]
     observed = ", ".join(f"{kind}: {answer}" for kind, answer in said.items())
-    hint = f"In which row of the table did {wrong[0]} go to 0 first, and what was new there?" if wrong else ""
-    return Finding(passed=not wrong, observed=observed, hint=hint)
+    hints = {
+        "loading": "The 503s were gone from the second update on. What was new there?",
+        "stopping": "The request must not be sent there any more, or the server must listen a little longer.",
+        "cut_off": "Nothing was broken in your own update only. What was new there?",
+    }
+    return Finding(passed=not wrong, observed=observed, hint=hints[wrong[0]] if wrong else "")
 
 
 def rollback(load: LoadResult, deployment: Json | None) -> Finding:
@@ -275,7 +275,7 @@ CHECKS: Sequence[Check] = (
     ),
     Check(
         "02.cures",
-        "for http_503, reset and broken: the setting that ends it",
+        "the setting that guards a request from a server that loads, from one that stops, from SIGKILL",
         "Read the table from row to row: each row has one setting more.",
         cures,
     ),
