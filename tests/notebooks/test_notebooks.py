@@ -10,7 +10,8 @@ import pytest
 
 from labkit.errors import ProviderError
 from labkit.notebooks.record import Record
-from labkit.notebooks.run import Plan, run_one
+from labkit.notebooks.run import Plan
+from labkit.notebooks.run import run as run_all
 from labkit.providers import catalog
 from labkit.providers.base import Spec
 
@@ -99,8 +100,9 @@ def lab() -> Iterator[None]:
 
 
 def run(path: Path, answers: str, out: Path) -> Record:
+    """As `labkit notebooks run` does it: once more where the machine was too busy for a verdict."""
     parameters = {"PROVIDER": "embedded", "ANSWERS": answers, "SEED": 0, "CLOCK": 15}
-    return run_one(path, Plan((path,), out, ROOT, parameters))
+    return run_all(Plan((path,), out, ROOT, parameters))[0]
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
@@ -115,4 +117,7 @@ def test_green_with_solutions(path: Path, tmp_path: Path) -> None:
 def test_untouched_exercises_fail_exactly_their_checks(path: Path, tmp_path: Path) -> None:
     record = run(path, "exercises", tmp_path)
     assert not record.error
-    assert {v.id for v in record.verdicts if not v.passed} == OPEN[path.stem]
+    failed = {v.id for v in record.verdicts if v.state == "failed"}
+    unjudged = {v.id for v in record.verdicts if v.state == "inconclusive"}  # never a wrong answer
+    assert failed - OPEN[path.stem] == set()
+    assert OPEN[path.stem] - unjudged <= failed
