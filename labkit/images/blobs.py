@@ -104,7 +104,7 @@ class Blobs:
     def reading(self, digest: str) -> Iterator[BinaryIO]:
         """A large blob as a stream; when the block ends well, all of it has been checked."""
         with self.path(digest).open("rb") as file:
-            checked = _Checked(file)
+            checked = Hashed(file)
             yield checked  # type: ignore[misc]
             checked.drain()
         if checked.digest != digest:
@@ -122,7 +122,7 @@ class Blobs:
         raise mismatch(digest, found)
 
 
-class _Checked:
+class Hashed:
     """A reader that hashes what passes through it."""
 
     def __init__(self, file: BinaryIO) -> None:
@@ -130,16 +130,19 @@ class _Checked:
         self._hash = hashlib.sha256()
 
     def read(self, size: int = -1) -> bytes:
+        """The next bytes, as a file gives them."""
         data = self._file.read(size)
         self._hash.update(data)
         return data
 
     def drain(self) -> None:
+        """Read to the end, for the digest alone."""
         while self.read(CHUNK):
             pass
 
     @property
     def digest(self) -> str:
+        """Of everything that was read so far."""
         return f"sha256:{self._hash.hexdigest()}"
 
 

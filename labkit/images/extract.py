@@ -9,7 +9,6 @@ links.
 from __future__ import annotations
 
 import gzip
-import hashlib
 import os
 import shutil
 import tarfile
@@ -18,10 +17,10 @@ from pathlib import Path, PurePosixPath
 from typing import IO, BinaryIO, cast
 
 from labkit.errors import ImageError
+from labkit.images.blobs import CHUNK, Hashed
 from labkit.images.failure import Unsafe
 from labkit.images.layers import OPAQUE, WHITEOUT
 
-_CHUNK = 1 << 20
 _LINKS = 40  # as many symbolic links as Linux follows in one path
 
 
@@ -36,7 +35,7 @@ class Extraction:
 
     def apply(self, stream: BinaryIO) -> str:
         """Unpack a layer's archive, plain or gzipped; returns its diff ID (digest when plain)."""
-        plain = _Plain(stream)
+        plain = _plain(stream)
         try:
             with tarfile.open(fileobj=cast("IO[bytes]", plain), mode="r|") as tar:
                 for member in tar:
@@ -99,7 +98,7 @@ class Extraction:
         content = tar.extractfile(member)
         assert content is not None
         with content, place.open("xb") as file:
-            shutil.copyfileobj(content, file, _CHUNK)
+            shutil.copyfileobj(content, file, CHUNK)
             os.fchmod(file.fileno(), member.mode & 0o777 | 0o400)
             os.utime(file.fileno(), (member.mtime, member.mtime))
 
@@ -157,27 +156,11 @@ class Extraction:
         return here
 
 
-class _Plain:
+def _plain(stream: BinaryIO) -> Hashed:
     """The uncompressed archive of a layer, hashed as it is read."""
-
-    def __init__(self, stream: BinaryIO) -> None:
-        head = stream.read(2)
-        whole = cast("BinaryIO", _Joined(head, stream))
-        self._file = gzip.GzipFile(fileobj=whole, mode="rb") if head == b"\x1f\x8b" else whole
-        self._hash = hashlib.sha256()
-
-    def read(self, size: int = -1) -> bytes:
-        data = self._file.read(size)
-        self._hash.update(data)
-        return data
-
-    def drain(self) -> None:
-        while self.read(_CHUNK):
-            pass
-
-    @property
-    def digest(self) -> str:
-        return f"sha256:{self._hash.hexdigest()}"
+    head = stream.read(2)
+    whole = cast("BinaryIO", _Joined(head, stream))
+    return Hashed(cast("BinaryIO", gzip.GzipFile(fileobj=whole)) if head == b"\x1f\x8b" else whole)
 
 
 class _Joined:
