@@ -31,31 +31,38 @@ app = typer.Typer(
 )
 
 Names = Annotated[list[str] | None, typer.Argument(help="Some programs only, as `ls` names them.")]
+All = Annotated[bool, typer.Option("--all", help="The optional programs, too.")]
 
 
 @app.command()
 def fetch(
     names: Names = None,
+    everything: All = False,
     source: Annotated[
         Path | None, typer.Option("--from", help="Install this bundle first; then only what is missing.")
     ] = None,
 ) -> None:
-    """Make all programs ready: found, downloaded or built. Safe to repeat, to break off, and to run twice."""
+    """Make the programs ready: found, downloaded or built. Safe to repeat, to break off, and to run twice.
+
+    Those that `ls` calls optional are left out, unless you name them or say --all.
+    """
     if source is not None:
         install(source)
+    if everything:
+        names = [*toolchain.pins().wanted(optional=True), "kubectl"]
     for name, path in toolchain.ensure(names or None).items():
         out.print(f"{name}\t{path}", markup=False)
 
 
 @app.command()
-def build(names: Names = None) -> None:
+def build(names: Names = None, everything: All = False) -> None:
     """Build from the pinned Go modules, without asking for downloads or looking at PATH; cached ones stay.
 
     Needs about 9 GB of disk while it works, of which half a gigabyte stays where labkit fetched the
     compiler. Broken off, it goes on where it stopped.
     """
     ladder = toolchain.Ladder(use_installed=False, use_downloads=False)
-    for name, path in ladder.ensure(names or list(ladder.pins.programs)).items():
+    for name, path in ladder.ensure(names or ladder.pins.wanted(optional=everything)).items():
         out.print(f"{name}\t{path}", markup=False)
 
 
@@ -73,7 +80,8 @@ def list_programs(
         broken |= ladder.cache.find(program.key()) is not None and entry is None
         in_cache = entry is not None and path == entry.folder / program.name
         origin = entry.about.get("origin", "") if entry and in_cache else "installed" if path else ""
-        rows.append((program.name, program.version, origin, str(path or "missing")))
+        absent = f"missing (optional: {program.optional})" if program.optional else "missing"
+        rows.append((program.name, program.version, origin, str(path or absent)))
     kubernetes = ladder.pins.releases["kubernetes"]
     rows.append(("kubectl", kubernetes, "installed, of about that version", str(locate.kubectl(kubernetes))))
     widths = [max(map(len, column)) + 2 for column in zip(*rows, strict=True)]
@@ -93,7 +101,7 @@ def which(name: Annotated[str, typer.Argument(help="A program, as `ls` names it.
     else:
         path = ladder.look([name]).get(name)
     if path is None:
-        raise ToolchainError(f"{name} is not here yet.", fix="Run `labkit toolchain fetch`.")
+        raise ToolchainError(f"{name} is not here yet.", fix=f"Run `labkit toolchain fetch {name}`.")
     print(path)  # noqa: T201 - for $( ): no colour, no folding
 
 
@@ -115,6 +123,7 @@ def prune() -> None:
 @app.command()
 def bundle(
     file: Annotated[Path, typer.Argument(help="Where to: a name that ends in .tar.zst or .tar.gz.")],
+    everything: All = False,
 ) -> None:
     """Pack the cached programs (and the packages for image builds) into one file for a whole class.
 
@@ -123,7 +132,7 @@ def bundle(
     """
     tell = progress.on()
     ladder = toolchain.Ladder(progress=tell, use_installed=False)
-    ladder.ensure(list(ladder.pins.programs))
+    ladder.ensure(ladder.pins.wanted(optional=everything))
     entries = [entry for p in ladder.pins.programs.values() if (entry := ladder.cached(p))]
     digest = bundles.pack(file, [*entries, *_wheels(tell)], tell)
     out.print(f"{digest}  {file}", markup=False)

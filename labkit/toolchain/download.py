@@ -7,6 +7,7 @@ is deleted at once), and to wait more than a few seconds for a host that does no
 from __future__ import annotations
 
 import io
+import json
 import queue
 import re
 import shutil
@@ -126,11 +127,25 @@ def _collect(
 
 def _sum_in(text: str, name: str) -> str:
     """The sum of `name` in a list as sha256sum writes it; one bare sum is for the file beside it."""
+    if text.startswith("{"):
+        return _digest_in(text, name)
     rows = [line.split() for line in text.splitlines() if line.strip()]
     if len(rows) == 1 and len(rows[0]) == 1:
         return rows[0][0].lower()
     sums = [row[0].lower() for row in rows if len(row) == 2 and row[1].lstrip("*") == name]
     return sums[0] if sums else f"its list of sums does not name {name}"
+
+
+def _digest_in(text: str, name: str) -> str:
+    """The sum of a release's file in GitHub's record of it.
+
+    https://docs.github.com/en/rest/releases/releases#get-a-release-by-tag-name
+    """
+    try:
+        digests = {asset["name"]: asset.get("digest") or "" for asset in json.loads(text)["assets"]}
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return "its record of the release can't be read"
+    return digests.get(name, "").removeprefix("sha256:") or f"its record of the release has no sum of {name}"
 
 
 def _complete(client: httpx.Client, offer: Offer, part: Path, task: Task) -> None:

@@ -142,7 +142,7 @@ class Ladder:
 
 
 def ensure(names: Sequence[str] | None = None, *, progress: Progress | None = None) -> dict[str, Path]:
-    """Paths of the lab's programs (all of them, or `names`), found, downloaded or built.
+    """Paths of the programs that every lab needs, or of `names`, found, downloaded or built.
 
     Takes a tenth of a second when they are cached, and minutes the first time. Raises `ToolchainError`.
 
@@ -150,7 +150,7 @@ def ensure(names: Sequence[str] | None = None, *, progress: Progress | None = No
     PosixPath('/home/me/.cache/labkit/bin/etcd-3.7.3-linux-amd64-0123456789ab/etcd')
     """
     ladder = Ladder(progress=progress or on())
-    wanted = list(names) if names is not None else [*ladder.pins.programs, "kubectl"]
+    wanted = list(names) if names is not None else [*ladder.pins.wanted(), "kubectl"]
     found = ladder.ensure([name for name in wanted if name != "kubectl"])
     if "kubectl" in wanted:
         found["kubectl"] = locate.kubectl(ladder.pins.releases["kubernetes"])
@@ -158,5 +158,5 @@ def ensure(names: Sequence[str] | None = None, *, progress: Progress | None = No
 
 
 def binaries(*, progress: Progress | None = None) -> Mapping[str, Path]:
-    """All programs of the lab by name."""
+    """The programs that every lab needs, by name."""
     return ensure(progress=progress)

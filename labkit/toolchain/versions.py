@@ -74,6 +74,8 @@ class Program:
     package: str
     download: Download | None = None
     build_info: str = ""
+    optional: str = ""
+    """What it is for, where a lab comes up without it."""
 
     @property
     def output(self) -> str:
@@ -101,6 +103,10 @@ class Pins:
     build_cache_mb: int = 0
     programs_mb: int = 0
     modules: Mapping[str, Module] = field(default_factory=dict)
+
+    def wanted(self, *, optional: bool = False) -> list[str]:
+        """The names of the programs that every lab needs, or of all there are."""
+        return [program.name for program in self.programs.values() if optional or not program.optional]
 
 
 def target() -> str:
@@ -171,6 +177,7 @@ def _program(
         package=entry["package"],
         download=_download(entry.get("download"), version),
         build_info=entry.get("build_info", ""),
+        optional=entry.get("optional", ""),
     )
 
 

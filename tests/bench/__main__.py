@@ -1,9 +1,9 @@
 """`make bench`: what we hold ourselves to, as a table on the screen and as JSON in out/.
 
-    python -m tests.bench [--kwok DIR] [--cold] [--only cluster|pods|idle]
+    python -m tests.bench [--cold] [--only cluster|pods|idle]
 
-`--kwok DIR` holds kwok and kwokctl (built from cluster/go/kwok when left out). `--cold` also builds the
-control plane's programs from nothing, which takes about ten minutes on two cores.
+kwokctl, which we compare ourselves with, is fetched or built first where it is missing. `--cold` also builds
+the control plane's programs from nothing, which takes about ten minutes on two cores.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ import time
 from pathlib import Path
 
 from labkit import _proc, toolchain
-from labkit.providers.embedded.files import CLUSTER
 from tests.bench import cluster, pods
 from tests.bench.figures import Figure, write
 
@@ -27,7 +26,6 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--kwok", type=Path, help="folder with kwok and kwokctl")
     parser.add_argument("--cold", action="store_true", help="also build everything from nothing")
     parser.add_argument("--only", choices=("cluster", "idle", "pods"), help="one part of it")
     asked = parser.parse_args()
@@ -35,8 +33,7 @@ def main() -> None:
         os.environ["LABKIT_HOME"] = home
         figures: list[Figure] = []
         if asked.only in {None, "cluster"}:
-            kwok = asked.kwok or build_kwok(Path(home) / "kwok")
-            figures += cluster.up_against_kwokctl(kwok, binaries(Path(home) / "bin"))
+            figures += cluster.up_against_kwokctl(binaries(Path(home) / "bin"))
         if asked.only in {None, "idle"}:
             figures += cluster.idle()
         if asked.only in {None, "pods"}:
@@ -49,19 +46,8 @@ def main() -> None:
 def binaries(into: Path) -> Path:
     """The same binaries for both, in one folder, as kwokctl wants them."""
     into.mkdir()
-    for name, path in toolchain.ensure().items():
+    for name, path in {**toolchain.ensure(), **toolchain.ensure(["kwok", "kwokctl"])}.items():
         (into / name).symlink_to(path)
-    return into
-
-
-def build_kwok(into: Path) -> Path:
-    """Build kwok and kwokctl with the compiler that is there (about two minutes, once)."""
-    into.mkdir()
-    names = ("sigs.k8s.io/kwok/cmd/kwok", "sigs.k8s.io/kwok/cmd/kwokctl")
-    env = {**os.environ, "CGO_ENABLED": "0"}
-    built = _proc.run(["go", "build", "-o", f"{into}/", *names], cwd=CLUSTER / "go" / "kwok", env=env)
-    if built.returncode:
-        raise SystemExit(f"kwok could not be built (is Go installed?):\n{built.stderr[-500:]}")
     return into
 
 

@@ -46,7 +46,7 @@ POD = {
 }
 
 
-def up_against_kwokctl(kwok: Path, binaries: Path) -> list[Figure]:
+def up_against_kwokctl(binaries: Path) -> list[Figure]:
     """Nodes Ready and a GPU pod bound: labkit over kwokctl, taken in turns; everything ready, too."""
     ours, everything, downs, theirs = [], [], [], []
     for _ in range(ROUNDS):
@@ -54,7 +54,7 @@ def up_against_kwokctl(kwok: Path, binaries: Path) -> list[Figure]:
         ours.append(bound)
         everything.append(ready)
         downs.append(down)
-        theirs.append(_kwokctl_once(kwok, binaries))
+        theirs.append(_kwokctl_once(binaries))
     note = f"{median(ours):.1f} s against {median(theirs):.1f} s, in turns"
     return [
         Figure("up to a GPU pod bound, over kwokctl", median(ours) / median(theirs), "×", 1.0, ROUNDS, note),
@@ -94,20 +94,20 @@ def _labkit_once() -> tuple[float, float, float]:
     return bound, ready, time.monotonic() - began
 
 
-def _kwokctl_once(kwok: Path, binaries: Path) -> float:
+def _kwokctl_once(binaries: Path) -> float:
     with tempfile.TemporaryDirectory(prefix="kwok-") as home:
         kubeconfig = Path(home) / "kubeconfig"
         env = {**os.environ, "KWOK_WORKDIR": home, "KUBECONFIG": str(kubeconfig)}
         names = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler")
         flags = [f"--{name}-binary={binaries / name}" for name in names]
         argv = [
-            kwok / "kwokctl",
+            binaries / "kwokctl",
             "create",
             "cluster",
             "--name=bench",
             "--runtime=binary",
             "--wait=60s",
-            f"--kwok-controller-binary={kwok / 'kwok'}",
+            f"--kwok-controller-binary={binaries / 'kwok'}",
             "--kube-authorization",
             *flags,
         ]
@@ -117,7 +117,7 @@ def _kwokctl_once(kwok: Path, binaries: Path) -> float:
             bound = _seconds_to_bound(kubeconfig, began, node=NODE)
             created.wait()
         finally:
-            _proc.run([kwok / "kwokctl", "delete", "cluster", "--name=bench"], env=env)
+            _proc.run([binaries / "kwokctl", "delete", "cluster", "--name=bench"], env=env)
         return bound
 
 

@@ -94,6 +94,15 @@ def test_down_and_ls_without_a_lab_are_no_errors(labkit: Type) -> None:
     assert "labkit up" in labkit("ls").err
 
 
+def test_the_list_of_programs_says_which_are_optional(
+    labkit: Type, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("LABKIT_CACHE", str(tmp_path / "cache"))
+    lines = {line.split()[0]: line for line in labkit("toolchain", "ls").out.splitlines()}
+    assert "missing (optional: the 1,000 nodes of notebook 09)" in lines["kwok"]
+    assert "optional" not in lines["etcd"]
+
+
 def test_an_empty_name_in_the_environment_is_none(labkit: Type, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LABKIT_LAB", "")
     assert "There is no lab called 'lab'" in labkit("status").err

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -42,6 +44,32 @@ def test_a_download_becomes_an_entry_of_the_cache(publisher: w.Publisher, tmp_pa
     publisher.files.clear()
     assert ladder.ensure([w.NAME])[w.NAME] == path
     assert "downloaded from" in ladder.cache.entries()[0].about["origin"]
+
+
+def test_a_sum_may_stand_in_githubs_record_of_a_release(publisher: w.Publisher, tmp_path: Path) -> None:
+    body = w.archive()
+    w.publish(publisher, body)
+    digest = f"sha256:{hashlib.sha256(body).hexdigest()}"
+    assets = [{"name": "other.tar.gz", "digest": None}, {"name": "hello.tar.gz", "digest": digest}]
+    publisher.files["/SHA256SUMS"] = json.dumps({"tag_name": "v1.2.3", "assets": assets}).encode()
+    assert download.fetch(_offer(publisher), tmp_path, silent()).is_file()
+
+
+@pytest.mark.parametrize(
+    ("record", "reason"),
+    [
+        ({"assets": [{"name": "hello.tar.gz", "digest": None}]}, "has no sum of hello.tar.gz"),
+        ({"assets": []}, "has no sum of hello.tar.gz"),
+        ({"message": "API rate limit exceeded"}, "can't be read"),
+        ({"assets": [{"name": "hello.tar.gz", "digest": "sha512:00"}]}, "sha512:00"),
+    ],
+)
+def test_a_record_without_the_sum_is_no_download(
+    publisher: w.Publisher, record: dict[str, object], reason: str
+) -> None:
+    w.publish(publisher, w.archive())
+    publisher.files["/SHA256SUMS"] = json.dumps(record).encode()
+    assert reason in _why_not(publisher)
 
 
 def test_a_broken_download_goes_on_where_it_stopped(publisher: w.Publisher, tmp_path: Path) -> None:

@@ -110,6 +110,22 @@ def test_the_pins_agree_with_the_go_modules() -> None:
     assert f"github.com/distribution/distribution/v3 v{releases['distribution']}" in text
     adapter = (toolchain.pins().modules["adapter"].folder / "go.mod").read_text()
     assert f"sigs.k8s.io/prometheus-adapter v{releases['prometheus-adapter']}" in adapter
+    kwok = (toolchain.pins().modules["kwok"].folder / "go.mod").read_text()
+    assert f"sigs.k8s.io/kwok v{releases['kwok']} " in kwok
+
+
+def test_an_optional_program_is_left_out_unless_it_is_asked_for() -> None:
+    pins = w.pins_at()
+    assert pins.wanted() == [w.NAME]
+    assert pins.wanted(optional=True) == [w.NAME, "spare"]
+    assert pins.programs["spare"].optional == "a lesson that few take"
+
+
+def test_a_lab_comes_up_without_the_optional_programs() -> None:
+    pins = toolchain.pins()
+    assert "kube-scheduler" in pins.wanted()
+    assert "kwok" not in pins.wanted()
+    assert "kwok" in pins.wanted(optional=True)
 
 
 def test_every_program_has_a_key_of_its_own_that_tells_what_it_is() -> None:
