@@ -18,6 +18,7 @@ from typing import Any
 import httpx
 
 from labkit import _wait, checks, course, pull_secret, reset
+from labkit.autoscaling import ledger
 from labkit.errors import BadInput, LabError
 from labkit.evidence import Series, Timeline, Verdict, could_not_run
 from labkit.evidence.reads import read
@@ -33,7 +34,7 @@ from labkit.metrics.series import Rows
 from labkit.node import crash
 from labkit.providers import catalog
 from labkit.providers.base import Provider, RegistryAccess, Spec
-from labkit.view import cluster, curve, image, live, notebook, plot, states, updates
+from labkit.view import cluster, curve, decisions, image, live, notebook, plot, states, updates
 from labkit.view.prediction import Prediction, predict
 from labkit.view.refusal import Attempt, Refusal
 from labkit.view.verdict import Hello, Note, Shown
@@ -201,10 +202,29 @@ class Lab:
         )
 
     def plot(
-        self, what: Timeline | Sequence[Series], *, title: str = "", target: float | None = None
+        self,
+        what: Timeline | Sequence[Series],
+        *,
+        title: str = "",
+        target: float | None = None,
+        predicted: Sequence[Series] = (),
     ) -> None:
-        """Draw a recording, or series from `lab.metrics`."""
-        notebook.show(plot.picture(what, title=title, target=target, stamp=self.session.stamp))
+        """Draw a recording, with predicted curves over it, or series from `lab.metrics`."""
+        shown = what.with_series(predicted) if isinstance(what, Timeline) else what
+        notebook.show(plot.picture(shown, title=title, target=target, stamp=self.session.stamp))
+
+    def ledger(self, run: Timeline | None = None, *, hpa: str = "llm-hpa") -> ledger.Ledger:
+        """Every sync of the real HPA controller (during a recording, or all), worked out anew."""
+        found = ledger.read(self.session.provider.audit_logs(), clock=self.clock)
+        mine = found.of(hpa, namespace=self.kube.namespace)
+        return mine.during(run) if run else mine
+
+    def why(self, run: Timeline, *, title: str = "Why did it (not) scale?", hpa: str = "llm-hpa") -> None:
+        """A sentence for each decision of the HPA that says something new, numbered in the plot of a run."""
+        found = self.ledger(run, hpa=hpa)
+        told = found.telling().sentences()
+        notebook.show(decisions.picture(run, told, title=title))
+        notebook.show(decisions.table(told, title=repr(found), stamp=self.session.stamp))
 
     def curve(self, curves: Mapping[str, curve.Points], **frame: Any) -> None:
         """Draw one quantity against another: `title`, `x` and `y` name it; `x_marks`, `y_marks` add lines."""

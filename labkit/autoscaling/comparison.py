@@ -11,10 +11,10 @@ from dataclasses import dataclass, replace
 from statistics import fmean
 
 from labkit.autoscaling.scenario import Scenario
-from labkit.autoscaling.simulator import Outcome, area, simulate
+from labkit.autoscaling.simulator import Outcome, simulate
 from labkit.errors import BadInput
 from labkit.evidence.load_series import WIDTH
-from labkit.evidence.timeline import Timeline
+from labkit.evidence.timeline import Timeline, area
 from labkit.load.results import LoadResult
 
 CLOSE_REPLICAS, CLOSE_POINTS = 0.10, 0.05
@@ -84,8 +84,8 @@ def compare(
     outcomes = [simulate(replace(fitted, seed=seed)) for seed in seeds]
     slo = load.slo(ttft=ttft)
     figures = (
-        _replicas("ready replica-seconds", _from(run, "ready", shift, span), outcomes, "ready"),
-        _replicas("desired replica-seconds", _from(run, "desired", shift, span), outcomes, "desired"),
+        _replicas("ready replica-seconds", run.one("ready").area(shift, run.end()), outcomes, "ready"),
+        _replicas("desired replica-seconds", run.one("desired").area(shift, run.end()), outcomes, "desired"),
         _figure(f"TTFT ≤ {ttft:g} s", slo.share, [o.attainment(ttft=ttft) for o in outcomes], relative=False),
     )
     return Comparison(figures, tuple(load.doubts))
@@ -103,13 +103,8 @@ def _began(run: Timeline) -> float:
     return offered[0][0] - WIDTH / 2
 
 
-def _from(run: Timeline, name: str, shift: float, span: float) -> float:
-    points = [(max(0.0, t - shift), v) for t, v in run.one(name).points]
-    return area(points, span)
-
-
 def _replicas(name: str, real: float, outcomes: Sequence[Outcome], field: str) -> Figure:
-    found = [area(getattr(outcome, field), outcome.seconds) for outcome in outcomes]
+    found = [area(getattr(outcome, field), 0.0, outcome.seconds) for outcome in outcomes]
     return _figure(name, real, found, relative=True)
 
 

@@ -25,6 +25,8 @@ from labkit.autoscaling.policy import Controller
 from labkit.autoscaling.proposal import Proposal
 from labkit.autoscaling.readings import Look
 from labkit.autoscaling.syncs import Sync, Watched
+from labkit.errors import BadInput
+from labkit.evidence.timeline import Timeline
 
 LAG = 0.25
 """Real seconds by which the controller's own cache of pods may be behind the API server."""
@@ -54,6 +56,12 @@ class Line:
         """Why it did, or did not, scale."""
         return self.decision.why
 
+    @property
+    def sentence(self) -> str:
+        """The same, with what the controller did where that differs, and what had to be assumed."""
+        other = "" if self.agrees else f" But the controller left {self.did}."
+        return self.why + other + (f" ({self.note})" if self.note else "")
+
     def row(self) -> dict[str, str]:
         """The line as a row of a table."""
         decision = self.decision
@@ -67,7 +75,7 @@ class Line:
             "desired": f"{decision.current} → {decision.desired}",
             "did": str(self.did),
             "": "✓" if self.agrees else "✗",
-            "why": decision.why + (f" ({self.note})" if self.note else ""),
+            "why": self.sentence,
         }
 
 
@@ -107,7 +115,19 @@ class Ledger:
             and namespace in {"", line.sync.namespace}
             and line.sync.look.at >= since
         )
-        return Ledger(_from_zero(kept, self.clock), self.clock)
+        return Ledger(_from_first(kept, self.clock), self.clock)
+
+    def during(self, run: Timeline) -> Ledger:
+        """Only the syncs that fall into a recording, in its lab seconds."""
+        if not run.began:
+            raise BadInput(
+                "No controller decided anything here.",
+                cause="This timeline comes from the what-if model, or from a file.",
+                fix="Hand in what a recording gave: run = seen.stop(…).",
+            )
+        until = run.began + run.end() / run.clock
+        kept = (line for line in self.lines if run.began <= line.sync.look.at <= until)
+        return Ledger(_from(run.began, kept, self.clock), self.clock)
 
     def telling(self) -> Ledger:
         """Only the lines that say something new: a change of replicas, or of the reason for none."""
@@ -123,9 +143,19 @@ class Ledger:
         """The lines as rows of a table."""
         return [line.row() for line in self.lines]
 
+    def sentences(self) -> list[tuple[float, float, str]]:
+        """Moment (lab s), replicas left behind, and why: for each line."""
+        return [(line.at, float(line.did), line.sentence) for line in self.lines]
 
-def read(folder: Path, *, clock: float) -> Ledger:
+
+def read(folder: Path | None, *, clock: float) -> Ledger:
     """The ledger of every HPA in the audit logs of a lab."""
+    if folder is None:
+        raise BadInput(
+            "There is no ledger of this cluster's decisions.",
+            cause="It is made from audit logs, which lie on the control plane's own disks.",
+            fix="Do this on the embedded cluster; here, lab.events('hpa/llm-hpa') says some of it.",
+        )
     return keep(Watched(audit.read(folder)), clock=clock)
 
 
@@ -144,7 +174,7 @@ def keep(watched: Watched, *, clock: float) -> Ledger:
         histories[sync.uid] = done.rescaled(at=at, change=change, behavior=sync.policy.behavior)
         shown = replace(decision, policy=sync.policy.stretched(clock))
         lines.append(Line(sync.look.at, sync, shown, note))
-    return Ledger(_from_zero(lines, clock), clock)
+    return Ledger(_from_first(lines, clock), clock)
 
 
 def _judge(
@@ -170,10 +200,13 @@ def _earlier(watched: Watched, sync: Sync) -> Iterator[tuple[Look, float]]:
         yield replace(sync.look, pods=pods), at - change
 
 
-def _from_zero(lines: Iterable[Line], clock: float) -> tuple[Line, ...]:
+def _from_first(lines: Iterable[Line], clock: float) -> tuple[Line, ...]:
     found = tuple(lines)
-    start = found[0].sync.look.at if found else 0.0
-    return tuple(replace(line, at=(line.sync.look.at - start) * clock) for line in found)
+    return _from(found[0].sync.look.at, found, clock) if found else ()
+
+
+def _from(zero: float, lines: Iterable[Line], clock: float) -> tuple[Line, ...]:
+    return tuple(replace(line, at=(line.sync.look.at - zero) * clock) for line in lines)
 
 
 def _state(decision: Decision) -> tuple[object, ...]:

@@ -15,7 +15,6 @@ import math
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 from labkit.autoscaling.arithmetic import decide
 from labkit.autoscaling.decision import Decision
@@ -25,7 +24,7 @@ from labkit.autoscaling.policy import Policy
 from labkit.autoscaling.readings import Look
 from labkit.autoscaling.replica import Request
 from labkit.autoscaling.scenario import Scenario
-from labkit.evidence.timeline import Series, Timeline
+from labkit.evidence.timeline import Series, Timeline, area
 
 ARRIVAL, STEP, SCRAPE, SYNC, RETRY = range(5)
 LOOK = 3.0  # lab seconds between two points of the queue's series
@@ -63,7 +62,7 @@ class Outcome:
 
     def replica_seconds(self, until: float | None = None) -> float:
         """Ready replicas, added up over time."""
-        return area(self.ready, self.seconds if until is None else until)
+        return area(self.ready, 0.0, self.seconds if until is None else until)
 
     def timeline(self, *, stamp: str) -> Timeline:
         """As series that `lab.plot` draws beside those of a real run."""
@@ -78,12 +77,6 @@ class Outcome:
 def simulate(scenario: Scenario) -> Outcome:
     """Play the scenario through."""
     return _Run(scenario).play()
-
-
-def area(points: Sequence[tuple[float, float]], until: float) -> float:
-    """A step curve added up over time, from its first point to `until`."""
-    ends = [*points, (until, 0.0)]
-    return sum(max(0.0, min(t1, until) - t0) * value for (t0, value), (t1, _) in pairwise(ends))
 
 
 class _Run:

@@ -27,6 +27,7 @@ class Look:
     at: float
     desired: float | None
     ready: float | None
+    gpus: float | None
     average: float | None
     cpu: float | None
 
@@ -73,10 +74,11 @@ class Recorder:
         series = (
             Series("desired", "replicas", self._points("desired")),
             Series("ready", "replicas", self._points("ready")),
+            Series("gpus", "GPUs", self._points("gpus"), "GPUs held, by pods that start or leave too"),
             Series("queue average", "requests per pod", self._points("average")),
             Series("cpu", "% of the request", self._points("cpu"), "CPU, as the HPA saw it"),
         )
-        return Timeline(self._clock, self._stamp, series, tuple(self._events))
+        return Timeline(self._clock, self._stamp, series, tuple(self._events), began=self.started)
 
     def _points(self, field: str) -> tuple[tuple[float, float], ...]:
         seen = [(look.at, getattr(look, field)) for look in list(self._looks)]
@@ -98,7 +100,8 @@ class Recorder:
         at = time.time()
         desired = deployment.at("spec.replicas") if deployment else None
         ready = (deployment.at("status.readyReplicas") or 0) if deployment else None
-        return Look(at, desired, ready, average_of(hpa), utilization_of(hpa))
+        gpus = held(deployment) if deployment else None
+        return Look(at, desired, ready, gpus, average_of(hpa), utilization_of(hpa))
 
     def _object(self, name: str) -> KubeObject | None:
         try:
@@ -107,3 +110,9 @@ class Recorder:
             if error.reason == "NotFound":
                 return None
             raise
+
+
+def held(deployment: KubeObject) -> int:
+    """How many pods hold a GPU (one each): those that start, serve, or leave and still drain."""
+    counts = [deployment.at(f"status.{name}") or 0 for name in ("replicas", "terminatingReplicas")]
+    return sum(int(count) for count in counts)

@@ -58,7 +58,7 @@ class Recording:
         began = (load.started - self._recorder.started) * load.clock
         for at, text in events.items():
             found = found.with_event(began + at, text)
-        return found.with_series(load_series(load, shift=began))
+        return replace(found, load=load.what).with_series(load_series(load, shift=began))
 
     def _queues(self) -> Iterable[Series]:
         return self._asked(f'{QUEUE}{{namespace="{self._namespace}"}}', name="queue")

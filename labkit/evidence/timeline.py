@@ -6,8 +6,9 @@ Refuses to fetch anything: it is handed what was seen.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 Point = tuple[float, float]
 """(lab seconds since the recording began, value)"""
@@ -44,6 +45,16 @@ class Series:
         """The first moment, not before `after`, at which `test` holds for the value."""
         return next((t for t, v in self.points if t >= after and test(v)), None)
 
+    def area(self, start: float, end: float) -> float:
+        """Value times lab seconds from `start` to `end`: of replicas, the replica-seconds."""
+        return area(self.points, start, end)
+
+    def apart(self, other: Series, end: float) -> float:
+        """How far two series lie from each other, on average from 0 to `end`; 0 before their first points."""
+        moments = sorted({0.0, *(t for t, _ in (*self.points, *other.points) if 0 < t < end)})
+        gaps = tuple((t, abs((self.at(t) or 0.0) - (other.at(t) or 0.0))) for t in moments)
+        return area(gaps, 0.0, end) / end
+
     def steps(self) -> tuple[Point, ...]:
         """Only the points at which the value changed, the first one included."""
         kept: list[Point] = []
@@ -51,6 +62,12 @@ class Series:
             if not kept or kept[-1][1] != point[1]:
                 kept.append(point)
         return tuple(kept)
+
+
+def area(points: Sequence[Point], start: float, end: float) -> float:
+    """A step curve added up over time; before its first point it is 0."""
+    spans = pairwise([*points, (max(end, points[-1][0]), 0.0)] if points else [])
+    return sum(max(0.0, min(t1, end) - max(t0, start)) * value for (t0, value), (t1, _) in spans)
 
 
 @dataclass(frozen=True)
@@ -63,12 +80,17 @@ class Event:
 
 @dataclass(frozen=True)
 class Timeline:
-    """All series of one recording, with its events, its clock and the rung that it was made on."""
+    """All series of one recording, with its events, its clock and the rung that it was made on.
+
+    `began` is the Unix time of lab second 0 (0: unknown), `load` what was sent, in words.
+    """
 
     clock: float
     stamp: str
     series: tuple[Series, ...] = ()
     events: tuple[Event, ...] = ()
+    began: float = 0.0
+    load: str = ""
 
     def of(self, name: str) -> tuple[Series, ...]:
         """Every series called `name`, one for each label."""

@@ -81,6 +81,11 @@ class LoadResult:
         return max([last, *(float(pulse["t"]) for pulse in self.pulses[-1:])])
 
     @property
+    def what(self) -> str:
+        """What was sent, in words: the shape, and of a trace what was cut, thinned or sped up."""
+        return _what(self.plan["shape"])
+
+    @property
     def complete(self) -> bool:
         """Whether it ran to its planned end."""
         return self.ended == "done"
@@ -126,7 +131,7 @@ class LoadResult:
         rows, seconds = self.rows, max(self.seconds, 1e-9)
         whole = [row for row in rows if row.ok]
         return Summary(
-            what=_what(self.plan["shape"]),
+            what=self.what,
             seconds=self.seconds,
             clock=self.clock,
             requests=len(rows),

@@ -95,6 +95,10 @@ class Provider(Protocol):
         """The registry that comes with the cluster; None where its owner looks after images."""
         ...
 
+    def audit_logs(self) -> Path | None:
+        """Where API server and adapter write down who asked what; None where nobody lets us read it."""
+        ...
+
     def address(self, namespace: str, service: str, port: int) -> str:
         """Base URL under which a port of a Service answers on this machine."""
         ...

@@ -110,6 +110,10 @@ class Existing:
         """Images of that cluster are its owner's business."""
         return
 
+    def audit_logs(self) -> None:
+        """Audit logs lie on the control plane's own disks, where labkit has no business."""
+        return
+
     def address(self, namespace: str, service: str, port: int) -> str:
         """The address of a LoadBalancer, or of a NodePort on the first node."""
         answer = self._kubectl("get", "service", service, "-n", namespace, "-o", "json")

@@ -88,7 +88,8 @@ def scale_out(timeline: Timeline, *, title: str = "", target: float | None = Non
         axis.set_ylim(0, axis.get_ylim()[1] * 1.12)  # room for the numbers of the events
         _legend(axis)
     figure.suptitle(title or "Scale-out", fontsize=13, fontweight="bold", x=0.01, ha="left")
-    figure.supxlabel(timeline.stamp, fontsize=8, color=GREY, x=0.99, ha="right")
+    foot = "\n".join(part for part in (timeline.load and f"load: {timeline.load}", timeline.stamp) if part)
+    figure.supxlabel(foot, fontsize=8, color=GREY, x=0.99, ha="right")
     return figure
 
 
@@ -132,13 +133,19 @@ def _queue(axis: Axes, timeline: Timeline) -> None:
 
 def _replicas(axis: Axes, timeline: Timeline) -> None:
     for name, colour, style in (("desired", RED, "-"), ("ready", BLUE, "--")):
-        x, y = _xy(timeline.one(name))
-        if x:
-            end = max(timeline.end(), x[-1])
-            axis.step([*x, end], [*y, y[-1]], where="post", color=colour, linestyle=style, lw=2, label=name)
+        _steps(axis, timeline.one(name), timeline.end(), color=colour, linestyle=style, lw=2, label=name)
+    for one, colour in zip(timeline.of("predicted"), (PURPLE, GREEN), strict=False):
+        _steps(axis, one, timeline.end(), color=colour, linestyle=":", lw=2.2, label=one.label)
     axis.yaxis.set_major_locator(MaxNLocator(integer=True))
     axis.set_ylim(bottom=0)
     axis.set_ylabel("replicas")
+
+
+def _steps(axis: Axes, series: Series, end: float, **looks: Any) -> None:
+    """A curve that keeps each value until the next, on to the end of the recording."""
+    x, y = _xy(series)
+    if x:
+        axis.step([*x, max(end, x[-1])], [*y, y[-1]], where="post", **looks)
 
 
 def _latency(axis: Axes, timeline: Timeline) -> None:

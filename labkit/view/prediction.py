@@ -1,6 +1,7 @@
 """A guess that the learner commits to before the run, and holds against what happened.
 
-Refuses to grade it: a wrong guess with a reason behind it teaches more than a right one.
+A number, a word, or a curve: a list of (lab second, replicas). Refuses to grade it: a wrong guess with a
+reason behind it teaches more than a right one.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from labkit.evidence import Series
 from labkit.view.notebook import show
 from labkit.view.verdict import Note
 
@@ -24,10 +26,27 @@ class Prediction:
         """Whether there is an answer in the place of `...`."""
         return self.answer is not Ellipsis
 
+    @property
+    def curve(self) -> Series:
+        """The guess as a series, for `lab.plot(run, predicted=[…])`; empty where it is no curve."""
+        return Series("predicted", "replicas", _points(self.answer), "your prediction")
+
     def compare(self, seen: Any) -> None:
-        """Show the guess beside what was seen."""
+        """Show the guess beside what was seen: a value, or the recorded series for a curve."""
+        if isinstance(seen, Series):
+            show(Note(f"{self.question}\n{self._against(seen)}", colour="#CC79A7"))
+            return
         guess = f"You predicted {self.answer}" if self.made else "You made no prediction"
         show(Note(f"{self.question}\n{guess}; it was {seen}.{self._off(seen)}", colour="#CC79A7"))
+
+    def _against(self, seen: Series) -> str:
+        if not self.curve.points:
+            return "You drew no curve: write [(0, 2), (60, 6), …], moments and replicas."
+        end = max(t for t, _ in seen.points)
+        apart, height = self.curve.apart(seen, end), seen.area(0, end) / end
+        score = max(0.0, 1 - apart / height)
+        off = f"{apart:.1f} replicas off on average, of {height:.1f}"
+        return f"Your curve lay {off}: {100 * score:.0f} of 100."
 
     def _off(self, seen: Any) -> str:
         if not (isinstance(self.answer, int | float) and isinstance(seen, int | float)):
@@ -45,3 +64,11 @@ def predict(question: str, answer: Any) -> Prediction:
     )
     show(Note(f"{question}\nPrediction: {words}.", colour="#CC79A7"))
     return made
+
+
+def _points(answer: Any) -> tuple[tuple[float, float], ...]:
+    """An answer such as [(0, 2), (60, 6)] in the order of time; empty where it is no such list."""
+    try:
+        return tuple(sorted((float(at), float(value)) for at, value in answer))
+    except (TypeError, ValueError):
+        return ()

@@ -11,6 +11,7 @@ from html import escape
 from typing import Any
 
 _CELL = "padding:2px 14px 2px 0;text-align:left;white-space:nowrap;font-family:monospace;font-size:13px"
+_SENTENCE = "padding:2px 0;text-align:left;white-space:normal;font-size:13px;line-height:1.35"
 _SMALL = "color:#767676;font-size:11px"
 
 
@@ -25,6 +26,8 @@ class Table:
     empty: str = "nothing found"
     marks: Mapping[int, str] = field(default_factory=dict)
     """Row number → colour of its left edge, for what changed or is wrong."""
+    wraps: str = ""
+    """The column that holds sentences: in a page it breaks into lines."""
 
     def __str__(self) -> str:
         if not self.rows:
@@ -48,7 +51,8 @@ class Table:
 
     def _row(self, index: int, row: Sequence[str]) -> str:
         colour = self.marks.get(index, "transparent")
-        cells = "".join(f"<td style='{_CELL}'>{escape(str(c))}</td>" for c in row)
+        looks = [_SENTENCE if column == self.wraps else _CELL for column in self.columns]
+        cells = "".join(f"<td style='{s}'>{escape(str(c))}</td>" for s, c in zip(looks, row, strict=True))
         return f"<tr style='box-shadow:inset 3px 0 0 {colour}'>{cells}</tr>"
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:

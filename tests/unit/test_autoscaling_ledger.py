@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import pytest
 from labkit.autoscaling import audit
 from labkit.autoscaling.ledger import Ledger, read
 from labkit.errors import BadInput
+from labkit.evidence import Series, Timeline
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "audit"
 CLOCK = 5
@@ -119,6 +121,31 @@ def test_two_hpas_on_one_target_are_not_judged(tmp_path: Path) -> None:
         return event
 
     assert changed(tmp_path, twice).lines == ()
+
+
+def test_the_ledger_of_a_recording_is_on_its_clock(ledger: Ledger) -> None:
+    first = ledger.lines[0].sync.look.at
+    run = Timeline(CLOCK, "test", (Series("desired", "", ((0, 2), (300, 10))),), began=first + 1)
+    during = ledger.during(run)
+    assert during.lines[0].at == pytest.approx((during.lines[0].sync.look.at - first - 1) * CLOCK)
+    assert 0 <= during.lines[0].at < 16
+    assert 285 < during.lines[-1].at <= 300
+    (at, after, why) = during.sentences()[-1]
+    assert (at, after) == (during.lines[-1].at, during.lines[-1].did)
+    assert why == during.lines[-1].why
+
+
+def test_a_sentence_does_not_hide_that_the_controller_did_something_else(ledger: Ledger) -> None:
+    line = next(line for line in ledger.lines if line.did == 8)
+    other = replace(line, sync=replace(line.sync, did=9))
+    assert other.sentence == f"{line.why} But the controller left 9."
+
+
+def test_what_no_controller_decided_has_no_ledger(ledger: Ledger) -> None:
+    with pytest.raises(BadInput, match="No controller"):
+        ledger.during(Timeline(1, "what if"))
+    with pytest.raises(BadInput, match="no ledger of this cluster"):
+        read(None, clock=1)
 
 
 def test_rotated_logs_and_a_half_written_line_are_read(tmp_path: Path) -> None:

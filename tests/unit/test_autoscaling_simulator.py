@@ -21,9 +21,9 @@ from labkit.autoscaling.comparison import compare
 from labkit.autoscaling.policy import Policy
 from labkit.autoscaling.replica import Replica, Request, Server
 from labkit.autoscaling.scenario import Delays, Requests, Scenario
-from labkit.autoscaling.simulator import area, simulate
+from labkit.autoscaling.simulator import simulate
 from labkit.errors import BadInput
-from labkit.evidence.timeline import Series, Timeline
+from labkit.evidence.timeline import Series, Timeline, area
 from labkit.gpus.profile import load
 from labkit.gpus.roofline import PROFILES, profile_name
 from labkit.load import Closed, Load, LoadResult, Open, arrivals
@@ -139,8 +139,11 @@ def test_an_unknown_metric_is_refused() -> None:
 
 
 def test_the_area_under_a_step_curve() -> None:
-    assert area([(0, 2), (10, 4), (20, 0)], 30) == 60
-    assert area([(0, 2), (10, 4)], 15) == 40
+    assert area([(0, 2), (10, 4), (20, 0)], 0, 30) == 60
+    assert area([(0, 2), (10, 4)], 0, 15) == 40
+    assert area([(0, 2), (10, 4)], 5, 15) == 30
+    assert area([(10, 4)], 0, 15) == 20
+    assert area([], 0, 15) == 0
 
 
 # Against a real run ----------------------------------------------------------------------------------------

@@ -1,14 +1,17 @@
 """What learners see: tables, verdicts, short errors, plots with units and stamp."""
 
+from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 
 from labkit.errors import BadInput
 from labkit.evidence import MIME, Event, Series, Timeline, Verdict
 from labkit.kube.objects import Table as Printed
-from labkit.view import cluster, plot
+from labkit.view import cluster, decisions, plot
 from labkit.view.notebook import Place, error_text
+from labkit.view.prediction import predict
 from labkit.view.table import Table
 from labkit.view.verdict import Shown
 
@@ -135,6 +138,32 @@ def test_series_are_steps() -> None:
 def test_series_of_one_name_add_up() -> None:
     both = Timeline(1, "", (Series("queue", "", ((0, 1), (10, 3)), "a"), Series("queue", "", ((5, 2),), "b")))
     assert both.total("queue").points == ((0, 1), (5, 3), (10, 5))
+
+
+def test_a_predicted_curve_lies_over_the_replicas() -> None:
+    guess = predict("Replicas?", [(0, 2), (90, 10)]).curve
+    run = timeline(["desired", "ready"]).with_series([guess, predict("Replicas?", ...).curve])
+    (axis,) = plot.scale_out(run).axes
+    drawn = {line.get_label(): line for line in axis.get_lines()}
+    assert list(np.asarray(drawn["your prediction"].get_xdata())) == [0, 90, 300]  # to the recording's end
+    assert drawn["your prediction"].get_linestyle() == ":"
+
+
+def test_what_was_sent_stands_on_the_plot() -> None:
+    run = replace(timeline(["desired"]), load="twin of code, seed 0, time ÷ 4")
+    assert "load: twin of code, seed 0, time ÷ 4" in plot.scale_out(run).get_supxlabel()
+
+
+def test_decisions_are_numbered_in_the_plot_and_told_under_it() -> None:
+    told = [(15.0, 2.0, "Stays at 2: all is calm."), (60.0, 6.0, "2 → 6: <b>many</b> wait.")]
+    made = decisions.picture(timeline(["queue", "desired"]), told, title="Why?")
+    replicas = next(axis for axis in made.figure.axes if axis.get_ylabel() == "replicas")
+    assert [note.get_text() for note in replicas.texts] == ["1", "2"]
+    assert "60 s: 2 → 6" in str(made)
+    table = decisions.table(told, title="ledger", stamp=STAMP)
+    assert table.rows[1] == ["2", "60", "6", "2 → 6: <b>many</b> wait."]
+    assert "<b>many" not in table._repr_html_()
+    assert "white-space:normal" in table._repr_html_()
 
 
 def test_lines_of_one_panel_differ_in_more_than_colour() -> None:

@@ -3,7 +3,7 @@
 import pytest
 
 from labkit.errors import BadInput, Refused, Unreachable
-from labkit.evidence import average_of, quantity
+from labkit.evidence import Series, average_of, quantity
 from labkit.kube.objects import KubeObject
 from labkit.view.prediction import predict
 from labkit.view.refusal import Refusal
@@ -48,6 +48,25 @@ def test_what_is_no_refusal_stays_an_error(error: Exception) -> None:
 def test_a_prediction_is_held_against_what_was_seen(capsys: pytest.CaptureFixture[str]) -> None:
     predict("How many?", 8).compare(10)
     assert "Off by -2" in capsys.readouterr().out
+
+
+SEEN = Series("desired", "replicas", ((0, 2), (60, 6), (120, 6)))
+
+
+@pytest.mark.parametrize(
+    ("curve", "said"),
+    [
+        ([(0, 2), (60, 6)], "0.0 replicas off on average, of 4.0: 100 of 100"),
+        ([(60, 6), (0, 4)], "1.0 replicas off on average, of 4.0: 75 of 100"),
+        ([(0, 20)], "16.0 replicas off on average, of 4.0: 0 of 100"),
+        (..., "no curve"),
+        ("2 to 6", "no curve"),
+        ([2, 4, 8], "no curve"),
+    ],
+)
+def test_a_predicted_curve_is_scored(curve: object, said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    predict("Replicas over time?", curve).compare(SEEN)
+    assert said in capsys.readouterr().out
 
 
 def test_no_prediction_is_fine(capsys: pytest.CaptureFixture[str]) -> None:

@@ -95,6 +95,11 @@ class Embedded:
             password=(at.dir / "registry" / "password").read_text(),
         )
 
+    def audit_logs(self) -> Path:
+        """What the lab's API server and prometheus-adapter write down (cluster/audit-policy.yaml)."""
+        self.layout.load()
+        return self.layout.dir / "audit"
+
     def address(self, namespace: str, service: str, port: int) -> str:
         """Where the balancer listens for a Service."""
         key = f"{namespace}/{service}:{port}"
