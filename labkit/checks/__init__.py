@@ -1,12 +1,25 @@
-"""The checks of the course: pure functions from what was observed to a `Verdict`."""
+"""The checks of the course: pure functions from what was observed to a `Verdict`.
 
-from labkit.checks import containerize, deploy, hpa_cpu, hpa_queue, load, start
+Each notebook's checks stand in a module of this package, as `CHECKS`; a module joins by being here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from importlib import import_module
+from pkgutil import iter_modules
+
 from labkit.checks.check import Check, Finding
 from labkit.errors import BadInput
 from labkit.evidence import Verdict
 
-_NOTEBOOKS = (start, containerize, deploy, load, hpa_cpu, hpa_queue)
-CHECKS: dict[str, Check] = {check.id: check for notebook in _NOTEBOOKS for check in notebook.CHECKS}
+
+def _of_all_notebooks() -> Iterator[Check]:
+    for module in iter_modules(__path__):
+        yield from getattr(import_module(f"{__name__}.{module.name}"), "CHECKS", ())
+
+
+CHECKS: dict[str, Check] = {check.id: check for check in sorted(_of_all_notebooks(), key=lambda c: c.id[:2])}
 
 
 def get(check: str) -> Check:

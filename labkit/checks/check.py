@@ -38,6 +38,29 @@ class Check:
     reads: Mapping[str, str] = field(default_factory=dict)
     settles: bool = False
     """What it reads is a controller's work, which may take a sync or two: look again before saying no."""
+    rows: tuple[int, ...] = ()
+    """The rows of the lesson (`labkit.checks.lesson`) that it holds the learner to."""
+
+    @property
+    def notebook(self) -> str:
+        """The number of the notebook that it belongs to: `05`."""
+        return self.id.partition(".")[0]
+
+    @property
+    def takes(self) -> tuple[str, ...]:
+        """What it is handed beside what it reads: answers and recordings, by name."""
+        return tuple(name for name in inspect.signature(self.judge).parameters if name not in self.reads)
+
+    @property
+    def kind(self) -> str:
+        """`state` of objects alone, `behaviour` as it was recorded, or `understanding`: an answer is judged.
+
+        An answer may be anything, so its parameter is annotated `Any`; what labkit recorded has a type.
+        """
+        parameters = inspect.signature(self.judge, eval_str=True).parameters
+        if any(parameters[name].annotation is Any for name in self.takes):
+            return "understanding"
+        return "behaviour" if self.takes else "state"
 
     def run(self, evidence: Mapping[str, Any]) -> Verdict:
         """Judge the evidence: objects that were read, and answers by name."""
@@ -45,7 +68,7 @@ class Check:
         try:
             bound = wanted.bind(**evidence)
         except TypeError as error:
-            takes = ", ".join(f"{name}=…" for name in wanted.parameters if name not in self.reads)
+            takes = ", ".join(f"{name}=…" for name in self.takes)
             hint = f"Call it as lab.check({self.id!r}{', ' if takes else ''}{takes})."
             return could_not_run(self.id, f"the check was called with other answers: {error}", hint=hint)
         if any(value is Ellipsis for value in bound.arguments.values()):

@@ -136,18 +136,21 @@ CHECKS: Sequence[Check] = (
         "the host that my-registry/llm-inference:latest is pulled from",
         "Is there a dot, a port or localhost before the first slash? If not, it is no host.",
         host,
+        rows=(2, 7),
     ),
     Check(
         "01.layers",
         "the numbers of the layers that travel after a change of one line in model_server/",
         "Which is the first step that sees something new? All layers from there on are made anew.",
         layers,
+        rows=(7,),
     ),
     Check(
         "01.digest",
         "the SHA-256 of the manifest, computed by you, is the digest that the registry gives",
         "hashlib.sha256(…).hexdigest() of the bytes of the manifest, not of their JSON printed anew.",
         digest,
+        rows=(7,),
     ),
     Check(
         "01.two-versions",
@@ -156,6 +159,7 @@ CHECKS: Sequence[Check] = (
         two_versions,
         _BOTH,
         settles=True,
+        rows=(2, 7),
     ),
     Check(
         "01.pinned",
@@ -164,6 +168,7 @@ CHECKS: Sequence[Check] = (
         pinned,
         _BOTH,
         settles=True,
+        rows=(2,),
     ),
     Check(
         "01.pulled",
@@ -172,12 +177,14 @@ CHECKS: Sequence[Check] = (
         pulled,
         {"pod": "pod/pulled"},
         settles=True,
+        rows=(7,),
     ),
     Check(
         "01.backoff",
         "the pauses between two tries to pull, in lab seconds, at least the first three",
         "From one ErrImagePull to the next: tries.starts('ErrImagePull') has the moments.",
         backoff,
+        rows=(7,),
     ),
     Check(
         "01.mended",
@@ -186,5 +193,6 @@ CHECKS: Sequence[Check] = (
         mended,
         {"pod": "pod/team"},
         settles=True,
+        rows=(7,),
     ),
 )

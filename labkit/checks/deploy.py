@@ -235,6 +235,7 @@ CHECKS: Sequence[Check] = (
         deployment,
         {"deployment": "deployment/llm-inference-service"},
         settles=True,
+        rows=(2, 8),
     ),
     Check(
         "02.healed",
@@ -242,42 +243,49 @@ CHECKS: Sequence[Check] = (
         "lab.kill(…) between lab.record() and .stop(); then wait until two are ready again.",
         healed,
         {"pods": "pods"},
+        rows=(1,),
     ),
     Check(
         "02.backoff",
         "waits that double from 10 s, and the one after the sixth crash in seconds",
         "Write the waits in a row. The first crash costs none, the second 10 s.",
         backoff,
+        rows=(1,),
     ),
     Check(
         "02.who",
         "who brings back a process that died, and who a pod that was deleted",
         "Compare the names of the pods before and after.",
         who,
+        rows=(1,),
     ),
     Check(
         "02.variants",
         "without a probe: 503s and resets; with it none of the former, but broken answers in both others",
         "Run the cells above in order, each from lab.load(…) to users.stop().",
         variants,
+        rows=(1, 11),
     ),
     Check(
         "02.grace",
         "the shortest terminationGracePeriodSeconds that breaks no answer",
         "What happens between the delete and the SIGKILL, one after the other?",
         grace,
+        rows=(1,),
     ),
     Check(
         "02.zero-downtime",
         f"{ENOUGH} requests or more, v1 and v2 both answering, none failed",
         "Compare with the three updates above: which kind of failure is left?",
         zero_downtime,
+        rows=(1,),
     ),
     Check(
         "02.cures",
         "the setting that guards a request from a server that loads, from one that stops, from SIGKILL",
         "Read the table from row to row: each row has one setting more.",
         cures,
+        rows=(1, 11),
     ),
     Check(
         "02.rollback",
@@ -286,6 +294,7 @@ CHECKS: Sequence[Check] = (
         rollback,
         {"deployment": "deployment/llm-inference-service"},
         settles=True,
+        rows=(1,),
     ),
     Check(
         "02.liveness",
@@ -294,6 +303,7 @@ CHECKS: Sequence[Check] = (
         liveness,
         {"deployment": "deployment/llm-inference-service", "pods": "pods"},
         settles=True,
+        rows=(1,),
     ),
     Check(
         "02.mended",
@@ -302,5 +312,6 @@ CHECKS: Sequence[Check] = (
         mended,
         {"deployment": "deployment/llm-inference-service"},
         settles=True,
+        rows=(2, 11),
     ),
 )

@@ -179,7 +179,7 @@ def alone(hpas: Sequence[Mapping[str, Any]] | None) -> Finding:
     return Finding(passed=found.passed, observed=f"HPAs on llm-inference-service: {names}; {found.observed}")
 
 
-def keep_alive(kept: Any, fresh: Any) -> Finding:
+def keep_alive(kept: Mapping[str, float], fresh: Mapping[str, float]) -> Finding:
     """Requests by pod: with kept connections the new pods get none, with fresh ones they get their share."""
     if not (isinstance(kept, Mapping) and isinstance(fresh, Mapping) and kept and fresh):
         return Finding(passed=False, observed="two dicts from pod to requests are needed")
@@ -236,6 +236,7 @@ CHECKS: Sequence[Check] = (
         "Compare your file with the lesson's object, field by field: lab.show('hpa/llm-hpa').",
         hpa,
         {"hpa": "hpa/llm-hpa"},
+        rows=(6, 9),
     ),
     Check(
         "05.scaling-active",
@@ -244,60 +245,70 @@ CHECKS: Sequence[Check] = (
         scaling_active,
         {"hpa": "hpa/llm-hpa"},
         settles=True,
+        rows=(6, 9),
     ),
     Check(
         "05.hops",
         "the same number of waiting requests at each hop",
         "Sum over the pods at each hop, and read them one right after the other.",
         hops,
+        rows=(5, 6),
     ),
     Check(
         "05.names",
         "one hop renames vLLM's gauge, another one adds the labels `namespace` and `pod`",
         "Look at the output of each hop again: where does the name change, where do the labels appear?",
         names,
+        rows=(6,),
     ),
     Check(
         "05.desired-by-hand",
         "ceil(sum of the queues / target), never under 2 and never over 10",
         "math.ceil(sum(queues) / 5) first, then min and max.",
         desired_by_hand,
+        rows=(6,),
     ),
     Check(
         "05.scale-out",
         "desired goes from 2 to at least 6, and the pods become ready",
         "Is ScalingActive True, and does the queue per pod rise over 5? lab.show('hpa/llm-hpa').",
         scale_out,
+        rows=(10,),
     ),
     Check(
         "05.steps",
         "the replica counts that the HPA asked for on its way up, the first one included",
         "Read the red line of the plot from left to right: [2, …, 10].",
         steps,
+        rows=(10,),
     ),
     Check(
         "05.delay",
         "lab seconds from the crowd's arrival (the first event) to the first step of desired, within 10",
         "run.events[0].at is the one moment, run.one('desired').steps() holds the other.",
         delay,
+        rows=(10,),
     ),
     Check(
         "05.scale-in",
         "back to 2 replicas, not before 300 lab seconds of quiet",
         "The HPA takes the highest recommendation of the last 300 s: wait longer, or look for late requests.",
         scale_in,
+        rows=(10,),
     ),
     Check(
         "05.no-failures",
         "not one request failed while pods came and went",
         "Which kind? `refused` and `reset` mean traffic before a pod was ready, or too long after.",
         no_failures,
+        rows=(1, 10),
     ),
     Check(
         "05.behavior",
         "from 2 replicas, the first step is larger with `behavior` than without",
         "Both runs must begin at 2 replicas and meet the same burst.",
         behavior,
+        rows=(6,),
     ),
     Check(
         "05.mended",
@@ -306,6 +317,7 @@ CHECKS: Sequence[Check] = (
         scaling_active,
         {"hpa": "hpa/llm-hpa"},
         settles=True,
+        rows=(6,),
     ),
     Check(
         "05.alone",
@@ -314,11 +326,13 @@ CHECKS: Sequence[Check] = (
         alone,
         {"hpas": "hpa"},
         settles=True,
+        rows=(6, 9),
     ),
     Check(
         "05.keep-alive",
         "fewer pods serve clients that keep their connections than clients that open new ones",
         "kube-proxy chooses a pod for each new connection, not for each request.",
         keep_alive,
+        rows=(10,),
     ),
 )

@@ -127,6 +127,7 @@ CHECKS: Sequence[Check] = (
         "from 2 replicas to at least 6, with ready pods, and back to 2",
         "Did the recording begin before the crowd came, and end after desired was 2 again?",
         game,
+        rows=(10,),
     ),
     Check(
         "00.capacity",
@@ -134,6 +135,7 @@ CHECKS: Sequence[Check] = (
         "Add up `nvidia.com/gpu` under `status.allocatable` of each node.",
         capacity,
         {"nodes": "nodes"},
+        rows=(3,),
     ),
     Check(
         "00.coffee",
@@ -142,6 +144,7 @@ CHECKS: Sequence[Check] = (
         coffee,
         {"pod": "pod/coffee"},
         settles=True,
+        rows=(3,),
     ),
     Check(
         "00.mended",
@@ -150,12 +153,14 @@ CHECKS: Sequence[Check] = (
         mended,
         {"pod": "pod/one-gpu"},
         settles=True,
+        rows=(4,),
     ),
     Check(
         "00.who",
         'for each of the three refusals, who said no: "API server" or "scheduler"',
         "An object that was refused was never made; a pod that waits was made.",
         who,
+        rows=(3, 4),
     ),
     Check(
         "00.never",
@@ -163,12 +168,14 @@ CHECKS: Sequence[Check] = (
         'Read the second half of the message: for one node, preemption is "not helpful".',
         never,
         {"nodes": "nodes"},
+        rows=(3, 13),
     ),
     Check(
         "00.idle",
         "free VRAM / all VRAM, a share between 0 and 1, while every GPU is taken",
         "Take the two figures that Prometheus gave: used and free.",
         idle,
+        rows=(12,),
     ),
     Check(
         "00.all-placed",
@@ -177,5 +184,6 @@ CHECKS: Sequence[Check] = (
         all_placed,
         {"deployment": "deployment/thirteen-gpus", "nodes": "nodes"},
         settles=True,
+        rows=(3,),
     ),
 )

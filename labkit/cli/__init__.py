@@ -26,7 +26,7 @@ app = typer.Typer(
 )
 app.registered_commands += cluster.app.registered_commands
 
-GROUPS = ("toolchain", "image", "load", "notebooks")
+GROUPS = ("toolchain", "image", "load", "notebooks", "checks")
 
 
 def add_groups(words: list[str]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import sys
+from collections.abc import Sequence
 
 from rich.console import Console
 
@@ -27,6 +28,14 @@ _SYSTEM = {
 def report(line: str) -> None:
     """A line of progress; never on standard output, which belongs to results."""
     err.print(line, style="dim", markup=False)
+
+
+def columns(rows: Sequence[Sequence[str]]) -> None:
+    """A table for people, on standard output, that is still whole when it goes through a pipe."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        line = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        out.print(line.rstrip(), markup=False)
 
 
 def refused_by_the_system(error: OSError) -> LabError:

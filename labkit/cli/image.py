@@ -14,7 +14,7 @@ from typing import Annotated, Any
 import typer
 
 from labkit._proc import Proc
-from labkit.cli.console import err, out, report
+from labkit.cli.console import columns, err, out, report
 from labkit.errors import BadInput
 from labkit.images import archive, blocking, builders, sweep
 from labkit.images.build import Event, Request, Step, build
@@ -107,7 +107,7 @@ def ls() -> None:
         image = store.find(parse(name))
         if image:
             rows.append((name, image.digest[:19], size(image.size_bytes), image.base or "complete"))
-    _columns(rows)
+    columns(rows)
 
 
 @app.command()
@@ -231,15 +231,7 @@ def _show_layers(image: Image) -> None:
         rows.append((digest, bytes_, str(line.get("created_by", ""))[:80]))
     rows += [(layer.digest[:19], size(layer.size), "") for layer in layers]  # one without a history
     out.print(f"{image.ref}\n{image.digest}\nFROM {image.base or 'nothing: a complete image'}", markup=False)
-    _columns(rows)
-
-
-def _columns(rows: Sequence[tuple[str, ...]]) -> None:
-    """A table for people that is still whole when it goes through a pipe."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        line = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-        out.print(line.rstrip(), markup=False)
+    columns(rows)
 
 
 def _refuse_running_labs() -> None:

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from labkit import toolchain
-from labkit.cli.console import err, out
+from labkit.cli.console import columns, err, out
 from labkit.errors import BadInput, ToolchainError
 from labkit.toolchain import bundle as bundles
 from labkit.toolchain import locate, progress
@@ -84,10 +84,7 @@ def list_programs(
         rows.append((program.name, program.version, origin, str(path or absent)))
     kubernetes = ladder.pins.releases["kubernetes"]
     rows.append(("kubectl", kubernetes, "installed, of about that version", str(locate.kubectl(kubernetes))))
-    widths = [max(map(len, column)) + 2 for column in zip(*rows, strict=True)]
-    for row in rows:
-        line = "".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-        out.print(line.rstrip(), markup=False)
+    columns(rows)
     if broken:
         raise ToolchainError("The cache is damaged.", fix="Run `labkit toolchain fetch`: it mends it.")
 

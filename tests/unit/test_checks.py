@@ -1,6 +1,7 @@
 """What holds for every check, and what a verdict is."""
 
 import re
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from labkit.evidence.queueing import load_point
 from labkit.evidence.states import States
 from labkit.load.results import LoadResult
 from labkit.load.rows import Row
+from tests.unit.mutants import CheckTests
 
 TIMELINES = ("timeline", "on_cpu", "on_queue")
 RUNS = ("run", "closed", "open_", "small", "large", "cpu_load", "queue_load")
@@ -47,6 +49,18 @@ def made_by_labkit() -> dict[str, Any]:
     results = dict.fromkeys(RUNS, run)
     made = {"points": [load_point(run)], "states": States(15, {})}
     return figures | results | made | dict.fromkeys(TIMELINES, timeline)
+
+
+def test_every_check_of_the_course_has_a_mutant() -> None:
+    for module in Path(__file__).parent.glob("test_checks_*.py"):
+        import_module(f"tests.unit.{module.stem}")
+    caught = {name for tests in CheckTests.__subclasses__() for name, _ in tests.mutants}
+    assert set(checks.CHECKS) == caught
+
+
+def test_what_a_check_judges_follows_from_what_it_is_handed() -> None:
+    kinds = {name: checks.get(name).kind for name in ("05.hpa", "05.scale-out", "05.hops", "05.steps")}
+    assert list(kinds.values()) == ["state", "behaviour", "understanding", "understanding"]
 
 
 def test_unknown_check_names_its_neighbours() -> None:

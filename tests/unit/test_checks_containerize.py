@@ -3,10 +3,9 @@
 import copy
 from typing import Any
 
-import pytest
-
 from labkit import checks
 from labkit.evidence.states import Span, States
+from tests.unit.mutants import Case, CheckTests
 
 REPO = "registry.lab:5000/me/llm-inference"
 ONE, TWO = (f"sha256:{digit * 64}" for digit in "12")
@@ -44,7 +43,7 @@ def changed(thing: dict[str, Any], **new: Any) -> dict[str, Any]:
     return {**copy.deepcopy(thing), **new}
 
 
-PASSING: list[tuple[str, dict[str, Any]]] = [
+PASSING: list[Case] = [
     ("01.host", {"answer": "docker.io"}),
     ("01.host", {"answer": "https://index.docker.io/"}),
     ("01.layers", {"answer": [6, 5], "sent": (5, 6)}),
@@ -57,7 +56,7 @@ PASSING: list[tuple[str, dict[str, Any]]] = [
     ("01.mended", {"place": "llm-lab", "pod": pod("Running", "team-login")}),
 ]
 
-MUTANTS: list[tuple[str, dict[str, Any]]] = [
+MUTANTS: list[Case] = [
     ("01.host", {"answer": "my-registry"}),
     ("01.layers", {"answer": [5], "sent": (5, 6)}),
     ("01.layers", {"answer": [1, 2, 3, 4, 5, 6], "sent": (5, 6)}),
@@ -84,21 +83,8 @@ MUTANTS: list[tuple[str, dict[str, Any]]] = [
 ]
 
 
-@pytest.mark.parametrize(("name", "evidence"), PASSING)
-def test_what_is_right_passes(name: str, evidence: dict[str, Any]) -> None:
-    verdict = checks.get(name).run(evidence)
-    assert verdict.passed, verdict
-
-
-@pytest.mark.parametrize(("name", "evidence"), MUTANTS)
-def test_mutant_is_caught_with_a_hint(name: str, evidence: dict[str, Any]) -> None:
-    verdict = checks.get(name).run(evidence)
-    assert verdict.state == "failed", verdict
-    assert verdict.hint
-
-
-def test_every_check_of_the_notebook_has_a_mutant() -> None:
-    assert {name for name, _ in MUTANTS} == {name for name in checks.CHECKS if name.startswith("01.")}
+class TestChecks(CheckTests):
+    passing, mutants = PASSING, MUTANTS
 
 
 def test_too_few_tries_are_no_wrong_answer() -> None:

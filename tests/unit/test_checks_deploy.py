@@ -4,12 +4,11 @@ import copy
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from labkit import checks
 from labkit.evidence import Series, Timeline
 from labkit.evidence.states import Span, States
 from labkit.load import LoadResult, Row
+from tests.unit.mutants import Case, CheckTests
 
 HEALTH = {"httpGet": {"path": "/health", "port": "http"}}
 PATIENT = HEALTH | {"periodSeconds": 20, "failureThreshold": 6}
@@ -75,7 +74,7 @@ def runs(first: LoadResult, second: LoadResult, third: LoadResult) -> dict[str, 
 BAD, HALF = load(http_503=50, reset=9, broken=3), load(broken=9)
 CURES = {"loading": "readinessProbe", "stopping": "preStop", "cut_off": "terminationGracePeriodSeconds"}
 
-PASSING: list[tuple[str, dict[str, Any]]] = [
+PASSING: list[Case] = [
     ("02.deployment", {"deployment": DEPLOYMENT}),
     ("02.healed", {"timeline": ready(2, 1, 1, 2), "pods": pods(1, 0)}),
     ("02.backoff", {"answer": 160, "states": crashes(10, 20, 40)}),
@@ -96,7 +95,7 @@ PASSING: list[tuple[str, dict[str, Any]]] = [
     ("02.mended", {"deployment": DEPLOYMENT}),
 ]  # fmt: skip
 
-MUTANTS: list[tuple[str, dict[str, Any]]] = [
+MUTANTS: list[Case] = [
     ("02.deployment", {"deployment": None}),
     ("02.deployment", {"deployment": changed("spec.replicas", 1)}),
     ("02.deployment", {"deployment": changed(f"{SERVER}.resources.limits", {})}),
@@ -137,21 +136,8 @@ MUTANTS: list[tuple[str, dict[str, Any]]] = [
 ]
 
 
-@pytest.mark.parametrize(("name", "evidence"), PASSING)
-def test_what_is_right_passes(name: str, evidence: dict[str, Any]) -> None:
-    verdict = checks.get(name).run(evidence)
-    assert verdict.passed, verdict
-
-
-@pytest.mark.parametrize(("name", "evidence"), MUTANTS)
-def test_mutant_is_caught_with_a_hint(name: str, evidence: dict[str, Any]) -> None:
-    verdict = checks.get(name).run(evidence)
-    assert verdict.state == "failed", verdict
-    assert verdict.hint
-
-
-def test_every_check_of_the_notebook_has_a_mutant() -> None:
-    assert {name for name, _ in MUTANTS} == {name for name in checks.CHECKS if name.startswith("02.")}
+class TestChecks(CheckTests):
+    passing, mutants = PASSING, MUTANTS
 
 
 def test_what_chance_or_nobody_brought_about_is_no_wrong_answer() -> None:

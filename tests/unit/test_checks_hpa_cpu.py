@@ -12,6 +12,7 @@ from labkit import checks
 from labkit.evidence import Series, Timeline
 from labkit.load.results import LoadResult
 from labkit.load.rows import Row
+from tests.unit.mutants import Case, CheckTests
 
 HPA: dict[str, Any] = {
     "apiVersion": "autoscaling/v2",
@@ -75,7 +76,7 @@ def right(replicas: int, utilization: float, target: float) -> int:
 METRIC = ["spec", "metrics", 0, "resource"]
 REQUEST = ["spec", "template", "spec", "containers", 0, "resources"]
 
-PASSING: list[tuple[str, dict[str, Any]]] = [
+PASSING: list[Case] = [
     ("04.hpa", {"hpa": HPA}),
     ("04.slept", {"timeline": ASLEEP}),
     ("04.suffered", {"answer": 60, "timeline": ASLEEP}),
@@ -88,7 +89,7 @@ PASSING: list[tuple[str, dict[str, Any]]] = [
     ("04.side-by-side", two(ASLEEP, AWAKE)),
 ]
 
-MUTANTS: list[tuple[str, dict[str, Any]]] = [
+MUTANTS: list[Case] = [
     ("04.hpa", {"hpa": None}),
     ("04.hpa", {"hpa": wrong(HPA, [*METRIC, "name"], "memory")}),
     ("04.hpa", {"hpa": wrong(HPA, [*METRIC, "target", "averageUtilization"], 20)}),
@@ -120,19 +121,8 @@ MUTANTS: list[tuple[str, dict[str, Any]]] = [
 ]
 
 
-@pytest.mark.parametrize(("check", "evidence"), PASSING)
-def test_right_passes(check: str, evidence: dict[str, Any]) -> None:
-    verdict = checks.get(check).run(evidence)
-    assert verdict.passed, verdict
-    assert not verdict.hint
-
-
-@pytest.mark.parametrize(("check", "evidence"), MUTANTS)
-def test_mutant_is_caught(check: str, evidence: dict[str, Any]) -> None:
-    verdict = checks.get(check).run(evidence)
-    assert verdict.state == "failed", verdict
-    assert verdict.hint
-    assert verdict.observed
+class TestChecks(CheckTests):
+    passing, mutants = PASSING, MUTANTS
 
 
 @pytest.mark.parametrize(

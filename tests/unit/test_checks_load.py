@@ -11,6 +11,7 @@ from labkit import checks
 from labkit.evidence.queueing import LoadPoint
 from labkit.load.results import LoadResult
 from labkit.load.rows import Row
+from tests.unit.mutants import Case, CheckTests
 
 
 def run(
@@ -48,7 +49,7 @@ def right(goal: float, rate: float) -> int:
     return max(0, math.floor(goal * rate) - 1)
 
 
-PASSING: list[tuple[str, dict[str, Any]]] = [
+PASSING: list[Case] = [
     ("03.two-loops", {"closed": LEVEL, "open_": CLIMBING}),
     ("03.capacity", {"answer": 0.61, "capacity": 0.617}),
     ("03.no-bound", {"answer": 1500, "run": OVERLOADED, "seconds": 1500}),
@@ -61,7 +62,7 @@ PASSING: list[tuple[str, dict[str, Any]]] = [
     ("03.preemptions", {"answer": 24.0, "cache": 0.99, "counted": 24.0}),
 ]
 
-MUTANTS: list[tuple[str, dict[str, Any]]] = [
+MUTANTS: list[Case] = [
     ("03.two-loops", {"closed": CLIMBING, "open_": LEVEL}),
     ("03.two-loops", {"closed": LEVEL, "open_": LEVEL}),  # the open load offered too little
     ("03.two-loops", {"closed": CLIMBING, "open_": CLIMBING}),
@@ -90,19 +91,8 @@ MUTANTS: list[tuple[str, dict[str, Any]]] = [
 ]
 
 
-@pytest.mark.parametrize(("check", "evidence"), PASSING)
-def test_right_passes(check: str, evidence: dict[str, Any]) -> None:
-    verdict = checks.get(check).run(evidence)
-    assert verdict.passed, verdict
-    assert not verdict.hint
-
-
-@pytest.mark.parametrize(("check", "evidence"), MUTANTS)
-def test_mutant_is_caught(check: str, evidence: dict[str, Any]) -> None:
-    verdict = checks.get(check).run(evidence)
-    assert verdict.state == "failed", verdict
-    assert verdict.hint
-    assert verdict.observed
+class TestChecks(CheckTests):
+    passing, mutants = PASSING, MUTANTS
 
 
 @pytest.mark.parametrize(

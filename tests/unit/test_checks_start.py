@@ -3,10 +3,9 @@
 import copy
 from typing import Any
 
-import pytest
-
 from labkit import checks
 from labkit.evidence import Series, Timeline
+from tests.unit.mutants import Case, CheckTests
 
 GPU_NODES: list[dict[str, Any]] = [
     {"metadata": {"name": f"gpu-node-{i}"}, "status": {"allocatable": {"cpu": "64", "nvidia.com/gpu": "4"}}}
@@ -40,7 +39,7 @@ def changed(thing: dict[str, Any], path: str, value: Any) -> dict[str, Any]:
     return new
 
 
-PASSING: list[tuple[str, dict[str, Any]]] = [
+PASSING: list[Case] = [
     ("00.game", {"timeline": recording(2, 4, 8, 10, 9, 2)}),
     ("00.game", {"timeline": recording(2, 6, 10, 2)}),
     ("00.capacity", {"answer": 12, "nodes": NODES}),
@@ -54,7 +53,7 @@ PASSING: list[tuple[str, dict[str, Any]]] = [
     ("00.all-placed", {"deployment": ALL, "nodes": NODES}),
 ]
 
-MUTANTS: list[tuple[str, dict[str, Any]]] = [
+MUTANTS: list[Case] = [
     ("00.game", {"timeline": recording(2, 4, 8, 10)}),
     ("00.game", {"timeline": recording(2, 4, 2)}),
     ("00.game", {"timeline": recording(2, 10, 2, ready=2)}),
@@ -85,21 +84,8 @@ MUTANTS: list[tuple[str, dict[str, Any]]] = [
 ]
 
 
-@pytest.mark.parametrize(("name", "evidence"), PASSING)
-def test_what_is_right_passes(name: str, evidence: dict[str, Any]) -> None:
-    verdict = checks.get(name).run(evidence)
-    assert verdict.passed, verdict
-
-
-@pytest.mark.parametrize(("name", "evidence"), MUTANTS)
-def test_mutant_is_caught_with_a_hint(name: str, evidence: dict[str, Any]) -> None:
-    verdict = checks.get(name).run(evidence)
-    assert verdict.state == "failed", verdict
-    assert verdict.hint
-
-
-def test_every_check_of_the_notebook_has_a_mutant() -> None:
-    assert {name for name, _ in MUTANTS} == {name for name in checks.CHECKS if name.startswith("00.")}
+class TestChecks(CheckTests):
+    passing, mutants = PASSING, MUTANTS
 
 
 def test_no_figures_are_no_wrong_answer() -> None:

@@ -170,3 +170,16 @@ def test_nothing_but_text_goes_into_a_pipe(tmp_path: Path) -> None:
     assert "\x1b" not in done.stderr
     assert [line.split(":")[0] for line in done.stderr.splitlines()] == ["error", "cause", "fix"]
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_checks_of_a_notebook_are_listed_and_counted(labkit: Type) -> None:
+    listed = labkit("checks", "ls", "05")
+    assert "05.hpa" in listed.out
+    assert "04.hpa" not in listed.out
+    assert listed.out.splitlines()[-1].split() == ["all", "4", "5", "5", "14"]
+
+
+def test_a_notebook_without_checks_is_named_with_those_that_have_some(labkit: Type) -> None:
+    said = labkit("checks", "ls", "77")
+    assert said.status == 2
+    assert "05" in said.err

@@ -1,0 +1,87 @@
+"""What each notebook's checks are held to, in one piece: what is right passes, and every mutant is caught.
+
+    class TestChecks(CheckTests):
+        passing, mutants = PASSING, MUTANTS
+
+A mutant is evidence (an answer, an object, a recording) with one thing wrong. For each check there is one
+that no other check of the notebook names. Others see of it what they see in the notebook: an object that
+both read at the same moment, or the very recording that both are handed.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+
+from labkit import checks
+from labkit.checks import Check
+from labkit.notebooks.steps import Step, steps
+from labkit.notebooks.strip import read
+
+NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
+
+Case = tuple[str, Mapping[str, Any]]
+
+
+class CheckTests:
+    """Tests of all checks of one notebook; a subclass names the evidence."""
+
+    passing: ClassVar[Sequence[Case]] = ()
+    mutants: ClassVar[Sequence[Case]] = ()
+
+    def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
+        for name, cases in (("right", self.passing), ("mutant", self.mutants)):
+            if name in metafunc.fixturenames:
+                metafunc.parametrize(name, cases, ids=[check for check, _ in cases])
+        if "check" in metafunc.fixturenames:
+            metafunc.parametrize("check", [check for check in checks.CHECKS if check[:2] in self.notebooks()])
+
+    def notebooks(self) -> set[str]:
+        return {check[:2] for check, _ in self.passing}
+
+    def test_what_is_right_passes(self, right: Case) -> None:
+        verdict = checks.get(right[0]).run(right[1])
+        assert verdict.passed, verdict
+        assert not verdict.hint
+
+    def test_mutant_is_caught_with_a_hint(self, mutant: Case) -> None:
+        verdict = checks.get(mutant[0]).run(mutant[1])
+        assert verdict.state == "failed", verdict
+        assert verdict.observed
+        assert verdict.hint
+
+    def test_check_has_a_mutant_that_names_no_other(self, check: str) -> None:
+        own = [evidence for name, evidence in self.mutants if name == check]
+        assert own, f"{check} can't fail: give it a mutant"
+        named = [self.named(check, evidence) for evidence in own]
+        assert [] in named, f"each mutant of {check} is named by another check, too: {named}"
+
+    def named(self, check: str, mutant: Mapping[str, Any]) -> list[str]:
+        """The other checks of the notebook that call this mutant of `check` wrong."""
+        first = dict(reversed(self.passing))
+        wrong = {n: v for n, v in mutant.items() if n not in first[check] or first[check][n] is not v}
+        places = {step.check: step for step in steps(_notebook(check))}
+        here = checks.get(check)
+        sources = {_source(here, name, places.get(check)): value for name, value in wrong.items()}
+        found = []
+        for other in (c for c in checks.CHECKS.values() if c.notebook == here.notebook and c is not here):
+            place = places.get(other.id)
+            seen = {n: sources.get(_source(other, n, place), v) for n, v in first[other.id].items()}
+            if other.run(seen).state == "failed":
+                found.append(other.id)
+        return found
+
+
+def _notebook(check: str) -> Any:
+    [path] = NOTEBOOKS.glob(f"{check[:2]}-*.ipynb")
+    return read(path)
+
+
+def _source(check: Check, name: str, step: Step | None) -> tuple[str, ...]:
+    """Where a check's evidence comes from: equal for two checks that look at the same thing."""
+    if step is None:
+        return (check.id, name)
+    if name in check.reads:
+        return (check.reads[name], str(step.changes))
+    return (step.given.get(name, check.id + name),)
