@@ -111,6 +111,22 @@ def test_what_production_adds_is_there(rung: str) -> None:
     assert objects["Service"]["spec"]["selector"] == selector["matchLabels"]
 
 
+def test_vllm_takes_the_place_of_the_labs_server_and_nothing_else_changes() -> None:
+    ours = container(rendered("base")["Deployment"])
+    vllm = container(rendered("overlays/gpu")["Deployment"])
+    model, *flags = vllm["args"]
+    assert f"--model={model}" in ours["args"]
+    assert set(ours["args"]) - {f"--model={model}"} <= set(flags)
+    assert any(flag.startswith("--max-model-len=") for flag in flags), (
+        "or a 24 GB card can't hold its KV cache"
+    )
+    for same in ("name", "ports", "resources", "readinessProbe", "livenessProbe", "lifecycle"):
+        assert vllm[same] == ours[same]
+    assert rendered("overlays/gpu")["Service"] == rendered("base")["Service"]
+    annotations = rendered("overlays/gpu")["Deployment"]["spec"]["template"]["metadata"]["annotations"]
+    assert annotations["prometheus.io/scrape"] == "true"
+
+
 def test_the_disruption_budget_lets_a_drain_go_on() -> None:
     assert rendered("base")["PodDisruptionBudget"]["spec"]["maxUnavailable"] >= 1
 
