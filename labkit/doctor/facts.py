@@ -1,0 +1,184 @@
+"""What the doctor saw, as plain records: one `Observation` of the whole path from a pod to the HPA.
+
+Refuses to judge. In JSON (`to_json`) an observation can be kept, sent to somebody, and judged again later.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, is_dataclass
+from typing import Any, get_args, get_origin, get_type_hints
+
+Labels = Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Condition:
+    """One of an object's `status.conditions`."""
+
+    type: str
+    status: str
+    reason: str = ""
+    message: str = ""
+
+
+@dataclass(frozen=True)
+class Container:
+    """What the path needs of a container: its ports, whether it has a readiness probe, what it requests."""
+
+    name: str
+    ports: tuple[int, ...] = ()
+    readiness: bool = True
+    requests: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Workload:
+    """A Deployment; `writers` are those who write `spec.replicas` beside the HPA."""
+
+    name: str
+    replicas: int
+    selector: Labels
+    containers: tuple[Container, ...] = ()
+    writers: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Pod:
+    """A pod; `ready_for` is in real seconds, `owned` says whether a controller looks after it."""
+
+    name: str
+    labels: Labels
+    annotations: Labels
+    owned: bool = True
+    ready_for: float | None = None
+    trouble: str = ""
+    """Why it does not start, in Kubernetes' words: ErrImagePull, CrashLoopBackOff, Unschedulable ..."""
+
+    @property
+    def ready(self) -> bool:
+        """Whether the Ready condition stands at True."""
+        return self.ready_for is not None
+
+
+@dataclass(frozen=True)
+class Service:
+    """A Service and the labels that it looks for."""
+
+    name: str
+    selector: Labels
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One entry of an HPA's `spec.metrics`; `about` is the object of a metric of type Object."""
+
+    type: str
+    name: str
+    target: str
+    about: str = ""
+
+
+@dataclass(frozen=True)
+class Autoscaler:
+    """An HPA."""
+
+    name: str
+    target: str
+    """`Deployment/llm-inference-service`"""
+    metrics: tuple[Metric, ...] = ()
+    conditions: tuple[Condition, ...] = ()
+    desired: int = 0
+
+    def condition(self, kind: str) -> Condition | None:
+        """The condition of that type; None where the controller has not set it."""
+        return next((c for c in self.conditions if c.type == kind), None)
+
+
+@dataclass(frozen=True)
+class Page:
+    """What a pod answered when it was asked for its metrics: their names, or why there are none."""
+
+    pod: str
+    names: tuple[str, ...] = ()
+    error: str = ""
+
+
+@dataclass(frozen=True)
+class Target:
+    """A scrape target of Prometheus."""
+
+    pod: str
+    url: str
+    health: str
+    error: str = ""
+
+
+@dataclass(frozen=True)
+class Prometheus:
+    """What Prometheus said; `url` is empty where nobody knows where it is."""
+
+    url: str = ""
+    error: str = ""
+    targets: tuple[Target, ...] = ()
+    series: tuple[Labels, ...] = ()
+    """The labels of each series of the metric at the path's source, as of now."""
+
+
+@dataclass(frozen=True)
+class ApiService:
+    """A part of the Kubernetes API that somebody else answers."""
+
+    name: str
+    available: bool
+    reason: str = ""
+    message: str = ""
+
+
+@dataclass(frozen=True)
+class MetricsApi:
+    """What the metrics API of this path said: who answers it, which names it knows, what it serves."""
+
+    group: str
+    services: tuple[ApiService, ...] = ()
+    services_error: str = ""
+    names: tuple[str, ...] = ()
+    names_error: str = ""
+    values: Mapping[str, str] = field(default_factory=dict)
+    """Pod → value, as the HPA would be told."""
+    values_error: str = ""
+
+
+@dataclass(frozen=True)
+class Observation:
+    """The whole path at one moment. `asked` is the HPA that was asked about ("" is whichever is there)."""
+
+    namespace: str
+    clock: float
+    asked: str
+    api: MetricsApi
+    prometheus: Prometheus
+    workloads: tuple[Workload, ...] = ()
+    pods: tuple[Pod, ...] = ()
+    services: tuple[Service, ...] = ()
+    autoscalers: tuple[Autoscaler, ...] = ()
+    pages: tuple[Page, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain JSON."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Observation:
+        """Read what `to_json` gave; `KeyError` or `TypeError` for anything else."""
+        made: Observation = _build(cls, data)
+        return made
+
+
+def _build(kind: Any, value: Any) -> Any:
+    if get_origin(kind) is tuple:
+        return tuple(_build(get_args(kind)[0], part) for part in value)
+    if is_dataclass(kind):
+        hints = get_type_hints(kind)
+        return kind(**{name: _build(hints[name], part) for name, part in value.items()})  # type: ignore[operator]
+    return value

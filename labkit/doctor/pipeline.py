@@ -1,0 +1,23 @@
+"""The path of one number, from a pod to the Deployment's size, in the order in which it travels."""
+
+from __future__ import annotations
+
+from labkit.doctor import finding, scraping, serving, workload
+from labkit.doctor.facts import Observation
+from labkit.doctor.finding import Diagnosis, Hop
+
+HOPS: tuple[Hop, ...] = (
+    Hop("pods", "pods of the Deployment run, are ready, and say what they request", workload.pods),
+    Hop("metrics page", "each pod shows the metric under /metrics", scraping.page),
+    Hop("scrape", "Prometheus answers, and each pod is a target that is up", scraping.scrape),
+    Hop("series", "one series for each pod, with the labels namespace and pod", scraping.series),
+    Hop("adapter", "a rule makes the series a metric of pods", serving.adapter),
+    Hop("metrics API", "the APIService is Available and has a value for each pod", serving.api),
+    Hop("HPA", "it reads its metric (ScalingActive) and is alone", serving.hpa),
+    Hop("scale target", "the Deployment exists, and only the HPA sets its replicas", workload.target),
+)
+
+
+def diagnose(seen: Observation) -> Diagnosis:
+    """Which hop is the first broken one."""
+    return finding.diagnose(seen, HOPS)

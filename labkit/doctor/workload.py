@@ -1,0 +1,188 @@
+"""The two ends of the path: the pods whose queue is measured, and the Deployment whose size is set.
+
+Pure judgements. What they take offence at, the lesson names: a missing probe, a missing request, two writers.
+"""
+
+from __future__ import annotations
+
+import difflib
+
+from labkit.doctor import subject
+from labkit.doctor.facts import Autoscaler, Observation, Pod, Workload
+from labkit.doctor.finding import Finding, broken, ok, unknown
+
+UNSCHEDULABLE = "Unschedulable"
+
+
+def pods(seen: Observation) -> Finding:
+    """Pods that run, belong to the Deployment, get traffic, and say what the HPA divides by."""
+    found = subject.workload(seen)
+    if found is None:
+        return unknown(f"nothing is deployed in namespace {seen.namespace}")
+    mine = subject.pods(seen)
+    return (
+        _released(seen, found)
+        or _passed_by(seen, mine)
+        or _none(found, mine)
+        or _in_trouble(mine)
+        or _no_request(seen, found)
+        or _no_probe(found)
+        or _counted(mine)
+    )
+
+
+def _released(seen: Observation, found: Workload) -> Finding | None:
+    """A pod that its ReplicaSet let go, because somebody changed the labels by which it knew it."""
+    lost = [p for p in seen.pods if not p.owned and "pod-template-hash" in p.labels]
+    if not lost:
+        return None
+    pod, wanted = lost[0], _selector(found.selector)
+    labels = _selector({key: pod.labels.get(key, "") for key in found.selector})
+    return broken(
+        "released-pod",
+        f"pod/{pod.name} runs and belongs to nobody: its labels say {labels}, the Deployment wants {wanted}",
+        cause="Somebody changed a label of that pod. It keeps its GPU and its waiting requests; the Service "
+        "passes it by, and the HPA does not count it.",
+        fix=f"kubectl label pod {pod.name} {wanted.replace(',', ' ')} --overwrite gives it back; "
+        f"kubectl delete pod {pod.name} ends it.",
+    )
+
+
+def _passed_by(seen: Observation, mine: tuple[Pod, ...]) -> Finding | None:
+    """A Service that is called like the Deployment and finds none of its pods."""
+    found = subject.workload(seen)
+    for service in seen.services:
+        mute = mine and service.selector and not any(subject.matches(service.selector, p) for p in mine)
+        if found and service.name == found.name and mute:
+            return broken(
+                "service-selector",
+                f"service/{service.name} looks for {_selector(service.selector)} and finds none of "
+                f"{len(mine)} pods, whose labels are {_selector(mine[0].labels)}",
+                cause="A label is misspelt in the Service or in the pod template: no request arrives.",
+                fix=f"Give the Service the Deployment's selector: {_selector(found.selector)}.",
+            )
+    return None
+
+
+def _none(found: Workload, mine: tuple[Pod, ...]) -> Finding | None:
+    if mine:
+        return None
+    if found.replicas == 0:
+        return broken(
+            "scaled-to-zero",
+            f"deployment/{found.name} is scaled to 0",
+            cause="An HPA leaves a Deployment of 0 replicas alone (ScalingDisabled).",
+            fix=f"kubectl scale deployment/{found.name} --replicas=1",
+        )
+    return broken(
+        "no-pods",
+        f"deployment/{found.name} wants {found.replicas} pods and has none",
+        cause="Its ReplicaSet may not create them: a quota, Pod Security, or a missing service account.",
+        fix="kubectl describe replicaset: the events at its end say what was refused.",
+    )
+
+
+def _in_trouble(mine: tuple[Pod, ...]) -> Finding | None:
+    bad = [p for p in mine if p.trouble and p.trouble != UNSCHEDULABLE]
+    if not bad and (not mine or any(p.trouble != UNSCHEDULABLE for p in mine)):
+        return None
+    pod = (bad or mine)[0]
+    return broken(
+        "pod-not-running",
+        f"pod/{pod.name}: {pod.trouble}; {sum(p.ready for p in mine)} of {len(mine)} pods are ready",
+        cause="The pod can't run as it is: its image, its command, or what it asks of a node.",
+        fix=f"kubectl describe pod {pod.name}: the events at its end say why.",
+    )
+
+
+def _no_request(seen: Observation, found: Workload) -> Finding | None:
+    wanted = subject.metric(seen)
+    lacking = [c.name for c in found.containers if wanted.name not in c.requests]
+    if wanted.type not in subject.RESOURCE or wanted.target != "Utilization" or not lacking:
+        return None
+    return broken(
+        "no-request",
+        f"container {', '.join(lacking)} of deployment/{found.name} requests no {wanted.name}",
+        cause=f"The HPA's target is a percentage of the request for {wanted.name}: nothing to divide by.",
+        fix=f"Put resources.requests.{wanted.name} into the pod template.",
+    )
+
+
+def _no_probe(found: Workload) -> Finding | None:
+    if not found.containers or any(c.readiness for c in found.containers):
+        return None
+    return broken(
+        "no-readiness",
+        f"no container of deployment/{found.name} has a readiness probe",
+        cause="Without one a pod is ready as soon as its process runs: it gets requests while it still loads "
+        "weights, and the HPA counts it as if it worked.",
+        fix="Add readinessProbe: {httpGet: {path: /health, port: 8000}} to the container.",
+    )
+
+
+def _counted(mine: tuple[Pod, ...]) -> Finding:
+    ready = sum(p.ready for p in mine)
+    told = f"{ready} of {len(mine)} pods are ready"
+    return ok(told) if ready else unknown(f"{told}: they are still starting")
+
+
+def target(seen: Observation) -> Finding:
+    """The Deployment that the HPA sets: it exists, nobody else sets it, and there is room for its pods."""
+    hpa, found = subject.autoscaler(seen), subject.workload(seen)
+    if hpa is None:
+        return unknown("there is no HPA to set anything")
+    return _missing(seen, hpa) or _two_writers(found, hpa) or _no_room(seen) or _size(found, hpa)
+
+
+def _missing(seen: Observation, hpa: Autoscaler) -> Finding | None:
+    kind, _, name = hpa.target.partition("/")
+    known = [w.name for w in seen.workloads]
+    if kind != "Deployment" or name in known:
+        return None  # of other kinds labkit knows nothing: the HPA's own condition speaks
+    close = difflib.get_close_matches(name, known, n=1)
+    there = ", ".join(known) or "none"
+    return broken(
+        "no-target",
+        f"hpa/{hpa.name} scales {hpa.target}, which does not exist in namespace {seen.namespace}",
+        cause=f"Its name is misspelt: did you mean {close[0]}?" if close else f"Deployments there: {there}.",
+        fix="Correct spec.scaleTargetRef of the HPA, or create the Deployment.",
+    )
+
+
+def _two_writers(found: Workload | None, hpa: Autoscaler) -> Finding | None:
+    if found is None or not found.writers:
+        return None
+    return broken(
+        "two-writers",
+        f"spec.replicas of deployment/{found.name} has two writers: hpa/{hpa.name} and "
+        f"{', '.join(found.writers)}",
+        cause="The manifest that was applied holds `replicas`. Each apply sets the Deployment back to that "
+        "number, in the middle of a rush, and the HPA starts anew.",
+        fix="Take `replicas` out of the manifest and out of what kubectl remembers of it: kubectl annotate "
+        f"deployment/{found.name} kubectl.kubernetes.io/last-applied-configuration-",
+    )
+
+
+def _no_room(seen: Observation) -> Finding | None:
+    mine = subject.pods(seen)
+    waiting = [p for p in mine if p.trouble == UNSCHEDULABLE]
+    if not waiting or len(waiting) == len(mine):
+        return None
+    return broken(
+        "no-room",
+        f"{len(waiting)} of {len(mine)} pods are Pending: no node has room for them",
+        cause="The HPA asks for more GPUs than are free.",
+        fix=f"kubectl describe pod {waiting[0].name} has each node's reason; add nodes or lower maxReplicas.",
+    )
+
+
+def _size(found: Workload | None, hpa: Autoscaler) -> Finding:
+    if found is None:
+        return unknown(f"labkit does not look into {hpa.target}")
+    return ok(f"deployment/{found.name}: {found.replicas} replicas, the HPA wants {hpa.desired}")
+
+
+def _selector(labels: object) -> str:
+    assert isinstance(labels, dict)
+    shown = {k: v for k, v in labels.items() if k != "pod-template-hash"}
+    return ",".join(f"{key}={value or '(none)'}" for key, value in shown.items()) or "nothing"
