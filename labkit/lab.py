@@ -13,14 +13,18 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import httpx
 
 from labkit import _wait, checks, course, pull_secret, reset
 from labkit.autoscaling import ledger
+from labkit.autoscaling.setting import Choice
+from labkit.autoscaling.simulator import Outcome
+from labkit.autoscaling.sweep import Sweep
 from labkit.errors import BadInput, LabError
-from labkit.evidence import Series, Timeline, Verdict, could_not_run
+from labkit.evidence import Bill, Series, Timeline, Verdict, could_not_run
 from labkit.evidence.reads import read
 from labkit.evidence.recording import Recording, in_lab_time
 from labkit.evidence.served import requests_by_pod
@@ -38,12 +42,14 @@ from labkit.view import cluster, curve, decisions, image, live, notebook, plot, 
 from labkit.view.prediction import Prediction, predict
 from labkit.view.refusal import Attempt, Refusal
 from labkit.view.verdict import Hello, Note, Shown
+from labkit.what_if import WhatIf
 from labkit.workshop import Built, Push, Workshop
 
 NAMESPACE = "llm-lab"
 SERVER = "llm-inference-service"
 LOOKS = 8  # half a second apart: four syncs of the HPA at the default clock
 ADDRESS = "labkit.dev/address"
+NONE: Mapping[str, Bill] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -225,6 +231,22 @@ class Lab:
         told = found.telling().sentences()
         notebook.show(decisions.picture(run, told, title=title))
         notebook.show(decisions.table(told, title=repr(found), stamp=self.session.stamp))
+
+    def what_if(self, shape: Open, policy: Choice, **options: Any) -> Outcome:
+        """Ask the model what a load would meet under a policy: an HPA's file, or a number of replicas."""
+        return self._model.ask(shape, policy, **options)
+
+    def sweep(self, shape: Open, *, ttft: float, **options: Any) -> Sweep:
+        """Ask the model about a thousand policies: share served within `ttft`, and GPU-seconds."""
+        return self._model.sweep(shape, ttft=ttft, **options)
+
+    def plot_frontier(self, found: Sweep, *, title: str, real: Mapping[str, Bill] = NONE) -> None:
+        """Draw a sweep: promises kept against GPU-seconds, its frontier, and what the cluster said."""
+        notebook.show(self._model.picture(found, title=title, real=real))
+
+    @property
+    def _model(self) -> WhatIf:
+        return WhatIf(self.kube, self.session.seed, self.session.stamp)
 
     def curve(self, curves: Mapping[str, curve.Points], **frame: Any) -> None:
         """Draw one quantity against another: `title`, `x` and `y` name it; `x_marks`, `y_marks` add lines."""

@@ -17,6 +17,9 @@ from labkit.load.plan import Load, Open
 SYNC_WORK, HOP = 0.05, 0.01
 """Real seconds, measured on a busy laptop: what one sync takes, and a request's way there and back."""
 
+EAGER = ("import", "profile")
+"""The phases of a start that `--enforce-eager` leaves; the weights come beside them."""
+
 QUEUE, RUNNING = "vllm_request_queue_size", "vllm_requests_running"
 
 
@@ -39,7 +42,13 @@ class Delays:
 
     @classmethod
     def of(
-        cls, profile: Profile, *, clock: float = 1.0, weights_from: str = "network", **known: float
+        cls,
+        profile: Profile,
+        *,
+        clock: float = 1.0,
+        weights_from: str = "network",
+        eager: bool = False,
+        **known: float,
     ) -> Delays:
         """The delays of a server on this GPU; `known` puts measured ones in place of the defaults.
 
@@ -47,7 +56,7 @@ class Delays:
         """
         start = profile.startup
         weights = profile.model.weights_bytes / start["weights_bytes_per_second"][weights_from]
-        phases = sum(start[f"{name}_s"] for name in ("import", "compile", "profile", "capture"))
+        phases = sum(start[f"{name}_s"] for name in (EAGER if eager else (*EAGER, "compile", "capture")))
         real = {"sync": cls.sync + SYNC_WORK * clock, "hop": HOP * clock}
         return cls(**{"cold_start": weights + phases, **real, **known})
 

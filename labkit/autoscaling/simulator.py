@@ -60,6 +60,11 @@ class Outcome:
         kept = sum(r.first - r.arrival <= ttft for r in self.requests)
         return kept / len(self.requests) if self.requests else 1.0
 
+    @property
+    def curve(self) -> Series:
+        """The replicas asked for, for `lab.plot(run, predicted=[…])`."""
+        return Series("predicted", "replicas", self.desired, "what-if model")
+
     def replica_seconds(self, until: float | None = None) -> float:
         """Ready replicas, added up over time."""
         return area(self.ready, 0.0, self.seconds if until is None else until)

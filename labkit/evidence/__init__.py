@@ -1,5 +1,6 @@
 """What was seen while a notebook ran: series over lab time, their recorder, and what a check found."""
 
+from labkit.evidence.bill import Bill, bill
 from labkit.evidence.quantity import average_of, quantity
 from labkit.evidence.timeline import Event, Series, Timeline
 from labkit.evidence.verdict import MIME, RUN_MIME, Verdict, could_not_run
@@ -7,11 +8,13 @@ from labkit.evidence.verdict import MIME, RUN_MIME, Verdict, could_not_run
 __all__ = [
     "MIME",
     "RUN_MIME",
+    "Bill",
     "Event",
     "Series",
     "Timeline",
     "Verdict",
     "average_of",
+    "bill",
     "could_not_run",
     "quantity",
 ]

@@ -56,6 +56,22 @@ class Several:
         return {"text/plain": f"{self.head}\n{self}", "text/html": html}
 
 
+class Countdown:
+    """A line that counts in place, with the time left; changes twice a second at most."""
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+        self._place = Place()
+        self._said = 0.0
+
+    def tell(self, done: int, of: int, left: float) -> None:
+        """So many are done; `left` is in real seconds."""
+        if done == of or time.monotonic() - self._said > EVERY:
+            self._said = time.monotonic()
+            rest = f", {left:.0f} s left" if done < of else ""
+            self._place.show(Note(f"{done:,} of {of:,} {self._what}{rest}"))
+
+
 def table(kube: Kube, kind: str, *, stamp: str, selector: str | None = None) -> Table:
     """`kubectl get KIND`; for nodes, with what the scheduler knows of their GPUs."""
     if kind in {"node", "nodes", "no"}:

@@ -1,0 +1,114 @@
+"""A thousand what-ifs: each policy's promises kept and GPU-seconds spent, and the frontier between the two.
+
+Refuses to choose: the frontier shows what waiting less costs, not whether it is worth it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+
+from labkit.autoscaling.policy import Policy
+from labkit.autoscaling.setting import Setting
+from labkit.load import Load
+
+Tell = Callable[[int, int, float], None]
+"""Takes how many are done, how many there are, and the seconds that are left."""
+
+
+def quiet(_done: int, _of: int, _left: float) -> None:
+    """A `Tell` for callers that want none."""
+
+
+@dataclass(frozen=True)
+class Point:
+    """One policy: share of the requests that were answered in time, and what it cost."""
+
+    name: str
+    family: str
+    policy: Policy | int
+    attainment: float
+    gpu_seconds: float
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.attainment:.0%} in time for {self.gpu_seconds:,.0f} GPU s"
+
+    def row(self) -> dict[str, str]:
+        """As a row of a table."""
+        return {
+            "policy": self.name,
+            "in time": f"{self.attainment:.0%}",
+            "GPU-seconds": f"{self.gpu_seconds:,.0f}",
+        }
+
+
+@dataclass(frozen=True, repr=False)
+class Sweep:
+    """All points of one load, the promise they were held to (`ttft`, lab seconds), and how long it took."""
+
+    points: tuple[Point, ...]
+    ttft: float
+    took: float
+
+    def __repr__(self) -> str:
+        return f"<{len(self.points):,} policies in {self.took:.0f} s, {len(self.frontier)} on the frontier>"
+
+    @property
+    def frontier(self) -> tuple[Point, ...]:
+        """The policies that no other one beats in both, cheapest first."""
+        kept: list[Point] = []
+        for point in sorted(self.points, key=lambda p: (p.gpu_seconds, -p.attainment)):
+            if not kept or point.attainment > kept[-1].attainment:
+                kept.append(point)
+        return tuple(kept)
+
+    def of(self, family: str) -> tuple[Point, ...]:
+        """The points of one family, cheapest first."""
+        return tuple(sorted((p for p in self.points if p.family == family), key=lambda p: p.gpu_seconds))
+
+    def families(self) -> dict[str, list[tuple[float, float]]]:
+        """(GPU-seconds, share in time) of each family's points."""
+        names = dict.fromkeys(p.family for p in self.points)
+        return {name: [(p.gpu_seconds, p.attainment) for p in self.of(name)] for name in names}
+
+    def cheapest(self, *, attainment: float, family: str = "") -> Point | None:
+        """The cheapest policy that keeps at least this share of the promises; None where none does."""
+        able = [p for p in self.points if p.attainment >= attainment and family in {"", p.family}]
+        return min(able, key=lambda p: p.gpu_seconds, default=None)
+
+
+@dataclass(frozen=True)
+class Question:
+    """What every policy of a sweep is asked: a load, the promise, how long it is followed, which seeds."""
+
+    load: Load
+    ttft: float
+    seconds: float
+    seeds: Sequence[int] = (0,)
+
+
+def sweep(
+    setting: Setting,
+    question: Question,
+    policies: Mapping[str, Mapping[str, Policy | int]],
+    tell: Tell = quiet,
+) -> Sweep:
+    """Ask all of them, family by family."""
+    began = time.monotonic()
+    every = [(family, name, policy) for family, named in policies.items() for name, policy in named.items()]
+    found = []
+    for done, (family, name, policy) in enumerate(every, 1):
+        found.append(Point(name, family, policy, *_ask(setting, question, policy)))
+        passed = time.monotonic() - began
+        tell(done, len(every), passed / done * (len(every) - done))
+    return Sweep(tuple(found), question.ttft, time.monotonic() - began)
+
+
+def _ask(setting: Setting, question: Question, policy: Policy | int) -> Iterator[float]:
+    outcomes = [
+        setting.ask(question.load, policy, seconds=question.seconds, seed=seed) for seed in question.seeds
+    ]
+    yield fmean(outcome.attainment(ttft=question.ttft) for outcome in outcomes)
+    yield fmean(outcome.gpu_seconds for outcome in outcomes)
