@@ -2,7 +2,7 @@
 
 A device is a folder `<lab>/gpus/<uuid>/` with a `device.json`; its identity follows from lab, node and index,
 so that it outlives every process. The inventory knows devices and holders and nothing of Kubernetes: the node
-agent uses it today, a device plugin can use it as it is. Refuses to give one device to two holders.
+agent and the device plugin both use it. Refuses to give one device to two holders.
 """
 
 from __future__ import annotations
@@ -122,11 +122,15 @@ class Inventory:
         """Take all devices back and wipe what the holder wrote; fine where it holds none."""
         for device in self.held(holder):
             del self._holders[device]
-            for entry in (self.path(device) / "usage").iterdir():
-                if entry.is_dir() and not entry.is_symlink():
-                    shutil.rmtree(entry, ignore_errors=True)
-                else:
-                    entry.unlink(missing_ok=True)
+            self.wipe(device)
+
+    def wipe(self, device: str) -> None:
+        """Delete what holders wrote about a device."""
+        for entry in (self.path(device) / "usage").iterdir():
+            if entry.is_dir() and not entry.is_symlink():
+                shutil.rmtree(entry, ignore_errors=True)
+            else:
+                entry.unlink(missing_ok=True)
 
     def restore(self, held: Mapping[str, Iterable[str]]) -> None:
         """Take over what holders had before a restart (holder -> UUIDs); unknown devices are left out."""

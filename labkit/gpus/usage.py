@@ -78,6 +78,16 @@ def usage_files(devices: Iterable[Path], holders: Iterable[str]) -> tuple[Path, 
     return tuple(device / "usage" / name for device in devices for name in names)
 
 
+def host_cpu_seconds(files: Iterable[Path], *, since: float = 0.0) -> float:
+    """Host CPU seconds that a real server would have used, as one container's files say.
+
+    A server on several GPUs writes its one figure beside each of them, so the largest counts. Files that were
+    last written before `since` (seconds since the epoch) belong to an earlier run.
+    """
+    found = (Usage.load(file) for file in files)
+    return max((u.host_cpu_seconds_total for u in found if u and u.updated >= since), default=0.0)
+
+
 def total(usages: list[Usage]) -> Load | None:
     """The sum over a device's fresh usages (utilization at most 1); None where nobody uses it."""
     if not usages:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from labkit.gpus.handout import RESOURCE
 from labkit.gpus.inventory import NoFreeGpu
 from labkit.node.context import PodContext
-from labkit.node.machine import GPU_RESOURCE
 
 Json = dict[str, Any]
 
@@ -38,7 +38,7 @@ def _containers(pod: PodContext) -> list[Json]:
 def _give_devices(pod: PodContext) -> None:
     inventory = pod.machine.inventory
     for container in _containers(pod):
-        wanted = int(_limits(container).get(GPU_RESOURCE, 0))
+        wanted = int(_limits(container).get(RESOURCE, 0))
         if not wanted:
             continue
         try:
@@ -47,7 +47,7 @@ def _give_devices(pod: PodContext) -> None:
             free = len(inventory.free(pod.machine.name))
             release(pod)
             raise Rejection(
-                f"Allocate failed due to requested number of devices unavailable for {GPU_RESOURCE}. "
+                f"Allocate failed due to requested number of devices unavailable for {RESOURCE}. "
                 f"Requested: {wanted}, Available: {free}, which is unexpected"
             ) from error
         pod.record.gpus[container["name"]] = list(given)

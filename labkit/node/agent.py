@@ -11,11 +11,11 @@ import contextlib
 import signal
 from pathlib import Path
 
+from labkit.apiserver.api import Api
 from labkit.gpus.inventory import Inventory, devices_of
 from labkit.images.store import Store
 from labkit.node import leftovers
 from labkit.node.addresses import AddressBook
-from labkit.node.api import Api
 from labkit.node.config import AgentConfig, NodeSpec
 from labkit.node.edge import Edge
 from labkit.node.events import Recorder

@@ -25,9 +25,9 @@ from pathlib import Path
 from typing import Self
 
 from labkit._proc import write_atomically
+from labkit.apiserver.api import Api, Listed
 from labkit.errors import LabError
 from labkit.node.addresses import Address, AddressBook
-from labkit.node.api import Api, Listed
 from labkit.node.config import AgentConfig
 from labkit.node.relay import Relay, reset
 from labkit.node.service_table import Endpoint, Frontend, ServiceTable

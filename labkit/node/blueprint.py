@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from labkit import _proc
+from labkit.gpus import handout
 from labkit.images.rootfs import RunnableImage
 from labkit.node import environment, unboxed, volumes
 from labkit.node.container import ID_VARIABLE
 from labkit.node.context import PodContext
-from labkit.node.machine import GPU_DIR
 from labkit.node.sandbox import DEFAULT_PATH, Mount, Sandbox
 
 Json = dict[str, Any]
@@ -81,17 +81,15 @@ def _given(pod: PodContext, container: str, container_id: str) -> dict[str, str]
         env.setdefault("PORT", number)
         env[f"PORT_{declared}"] = number
     if gpus := pod.record.gpus.get(container):
-        env |= {"NVIDIA_VISIBLE_DEVICES": ",".join(gpus), "LABKIT_GPU_DIR": GPU_DIR}
+        env |= handout.environment(gpus)
     return env
 
 
 def _mounts(pod: PodContext, container: Json, folder: Path) -> tuple[Mount, ...]:
     found = list(volumes.mounts(container, pod.object, pod.volumes.folder))
     gpus = pod.record.gpus.get(container["name"], ())
-    for device in map(pod.machine.inventory.path, gpus):
-        place = f"{GPU_DIR}/{device.name}"
-        # Only what it writes is open to it: in the folder itself it could put links that the agent follows.
-        found += [Mount(device, place, read_only=True), Mount(device / "usage", f"{place}/usage")]
+    handed_out = handout.mounts(map(pod.machine.inventory.path, gpus))
+    found += [Mount(each.source, each.target, read_only=each.read_only) for each in handed_out]
     last_words = folder / "termination-log"
     last_words.parent.mkdir(parents=True, exist_ok=True)
     last_words.touch()

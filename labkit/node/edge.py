@@ -9,11 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from labkit.apiserver.api import Api
+from labkit.gpus.dcgm import GpuMetrics
 from labkit.gpus.inventory import Inventory
-from labkit.gpus.roofline import Figures
-from labkit.node.api import Api
 from labkit.node.config import NodeSpec
-from labkit.node.gpu_metrics import GpuMetrics
 from labkit.node.kubelet_api import KubeletServer, NodeView
 from labkit.node.log_reader import LogTimes
 from labkit.node.pods import PodTable
@@ -29,8 +28,7 @@ class Edge:
         self._pods = pods
         self._inventory = inventory
         self._sampler = Sampler(pods)
-        idle = {product: float(card["idle_watts"]) for product, card in Figures.read().gpus.items()}
-        self._gpus = GpuMetrics(inventory, pods, idle_watts=idle)
+        self._gpus = GpuMetrics(inventory)
         self._log_times = LogTimes()
 
     async def watch(self) -> None:

@@ -12,8 +12,8 @@ from collections import OrderedDict, deque
 from dataclasses import dataclass
 from typing import Any
 
+from labkit.apiserver.api import STRATEGIC, Api, ApiError
 from labkit.errors import Unreachable
-from labkit.node.api import STRATEGIC, Api, ApiError
 from labkit.node.status import stamp
 
 Json = dict[str, Any]

@@ -15,11 +15,12 @@ from pathlib import Path
 
 from aiohttp import web
 
-from labkit.node import exec_stream, exposition, log_reader, metrics_pages
+from labkit.gpus import exposition
+from labkit.gpus.dcgm import GpuMetrics
+from labkit.gpus.exposition import Family
+from labkit.node import exec_stream, log_reader, metrics_pages
 from labkit.node.config import NodeSpec
 from labkit.node.exec_stream import ExecOptions
-from labkit.node.exposition import Family
-from labkit.node.gpu_metrics import GpuMetrics
 from labkit.node.log_reader import LogOptions, LogTimes
 from labkit.node.pods import PodTable, RunningContainer, RunningPod
 from labkit.node.quantities import amount
@@ -149,7 +150,8 @@ class KubeletServer:
         return _page(metrics_pages.resource(self._view.sampler.node(self._view.spec.name)))
 
     async def _dcgm(self, _: web.Request) -> web.StreamResponse:
-        return _page(self._view.gpus.families(self._view.spec.name))
+        name = self._view.spec.name
+        return _page(self._view.gpus.families(name, self._view.pods.gpu_holders(name)))
 
 
 def _page(families: Iterable[Family]) -> web.Response:

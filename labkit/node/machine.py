@@ -9,9 +9,9 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from labkit.apiserver.api import Api
 from labkit.gpus.inventory import Inventory
 from labkit.node.addresses import AddressBook
-from labkit.node.api import Api
 from labkit.node.config import AgentConfig, NodeSpec
 from labkit.node.events import Recorder
 from labkit.node.objects import ObjectReader
@@ -20,8 +20,6 @@ from labkit.node.ports import PodIPs, Ports
 from labkit.node.pulling import NodeImages
 
 HOST_IP = "127.0.0.1"
-GPU_RESOURCE = "nvidia.com/gpu"
-GPU_DIR = "/run/labkit/gpus"
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from labkit.node.exposition import Family
+from labkit.gpus.exposition import Family
 from labkit.node.node_object import Json
 from labkit.node.stats import NodeSample, Sample
 from labkit.node.status import stamp

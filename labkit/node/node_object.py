@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from labkit.gpus import feature_discovery
+from labkit.gpus.handout import RESOURCE
 from labkit.node.config import NodeSpec
 from labkit.node.quantities import amount
 from labkit.node.status import stamp
@@ -22,7 +23,6 @@ Json = dict[str, Any]
 
 KUBELET_VERSION = "v1.37.2+labkit"
 RUNTIME_VERSION = "bubblewrap://0.11"
-GPU = "nvidia.com/gpu"
 
 _PODS = "110"
 _IMAGES = 50  # the kubelet's nodeStatusMaxImages
@@ -109,7 +109,7 @@ def _capacity(spec: NodeSpec) -> dict[str, str]:
         "ephemeral-storage": f"{_DISK // 1024}Ki",
         "pods": _PODS,
     }
-    return found | ({GPU: str(spec.gpus)} if spec.gpus else {})
+    return found | ({RESOURCE: str(spec.gpus)} if spec.gpus else {})
 
 
 def _allocatable(spec: NodeSpec, healthy_gpus: int) -> dict[str, str]:
@@ -117,7 +117,7 @@ def _allocatable(spec: NodeSpec, healthy_gpus: int) -> dict[str, str]:
         "memory": f"{(int(amount(spec.memory)) - _EVICTION_MEMORY) // 1024}Ki",
         "ephemeral-storage": str(int(_DISK * _EVICTION_DISK)),
     }
-    return found | ({GPU: str(healthy_gpus)} if spec.gpus else {})
+    return found | ({RESOURCE: str(healthy_gpus)} if spec.gpus else {})
 
 
 def _images(sizes: Mapping[str, int]) -> list[Json]:

@@ -10,7 +10,7 @@ import logging
 import time
 from typing import Any
 
-from labkit.node.api import Change, Listed
+from labkit.apiserver.api import Change, Listed
 from labkit.node.machine import Machine
 from labkit.node.worker import PodWorker
 

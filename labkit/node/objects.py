@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from labkit.node.api import Api, ApiError
+from labkit.apiserver.api import Api, ApiError
 from labkit.node.environment import Objects, Reference
 
 Json = dict[str, Any]

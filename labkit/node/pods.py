@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from labkit.gpus.holder import Holder
+
 Json = dict[str, Any]
 
 
@@ -81,6 +83,15 @@ class PodTable:
     def list(self, node: str) -> list[RunningPod]:
         """The pods of one node."""
         return [p for p in self._pods.values() if p.node == node]
+
+    def gpu_holders(self, node: str) -> dict[str, Holder]:
+        """Who holds each GPU of one node (UUID -> container)."""
+        return {
+            gpu: Holder(pod.namespace, pod.name, container.name)
+            for pod in self.list(node)
+            for container in pod.containers.values()
+            for gpu in container.gpus
+        }
 
     def __iter__(self) -> Iterator[RunningPod]:
         return iter(list(self._pods.values()))

@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
+from labkit.apiserver.api import STRATEGIC, Api, ApiError
 from labkit.errors import Unreachable
-from labkit.node.api import STRATEGIC, Api, ApiError
 from labkit.node.pods import RunningPod
 
 Json = dict[str, Any]

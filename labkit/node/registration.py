@@ -15,10 +15,10 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
+from labkit.apiserver.api import MERGE, Api, ApiError, Change, Listed
 from labkit.errors import ClusterError
 from labkit.gpus.inventory import Inventory
 from labkit.node import node_object
-from labkit.node.api import MERGE, Api, ApiError, Change, Listed
 from labkit.node.config import NodeSpec
 from labkit.node.node_object import Machine
 

@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from labkit.gpus.usage import Usage
+from labkit.gpus.usage import host_cpu_seconds
 from labkit.node import processes
 from labkit.node.pods import PodTable, RunningContainer, RunningPod
 
@@ -93,7 +93,7 @@ def _sample(
     pod: RunningPod, container: RunningContainer, pid: int, before: dict[str, Sample], now: float
 ) -> Sample:
     cpu, memory = tree_usage(pid)
-    cpu += modelled_cpu_seconds(container)
+    cpu += host_cpu_seconds(container.usage_files, since=container.started_at)
     last = before.get(container.container_id)
     cores = 0.0
     if last is not None:
@@ -113,15 +113,3 @@ def tree_usage(pid: int) -> tuple[float, int]:
         ticks += sum(int(f) for f in fields[11:15])  # utime stime cutime cstime; see proc_pid_stat(5)
         pages += int(fields[21])
     return ticks / _TICKS, pages * _PAGE
-
-
-def modelled_cpu_seconds(container: RunningContainer) -> float:
-    """Host CPU seconds that a real server in this container would have used since it started.
-
-    A server on several GPUs writes its one figure beside each of them, so the largest counts. Files from an
-    earlier run of the container are left out.
-    """
-    found = (Usage.load(file) for file in container.usage_files)
-    return max(
-        (u.host_cpu_seconds_total for u in found if u and u.updated >= container.started_at), default=0.0
-    )

@@ -11,10 +11,10 @@ import contextlib
 import time
 from typing import Any
 
+from labkit.apiserver.api import ApiError
 from labkit.errors import Unreachable
 from labkit.node import records, volumes
 from labkit.node.admission import Rejection, admit, release
-from labkit.node.api import ApiError
 from labkit.node.blueprint import address_annotations
 from labkit.node.context import PodContext, Stopped
 from labkit.node.lifecycle import ContainerLoop

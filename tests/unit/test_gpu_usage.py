@@ -9,9 +9,7 @@ import pytest
 from model_server import device
 
 from labkit.gpus.inventory import Inventory, devices_of
-from labkit.gpus.usage import usage_files
-from labkit.node.pods import RunningContainer
-from labkit.node.stats import modelled_cpu_seconds
+from labkit.gpus.usage import host_cpu_seconds, usage_files
 
 RUN, POD = "7313f2180c83481b", "b9c0ffee-0000-4000-8000-000000000000"
 
@@ -25,17 +23,8 @@ def test_the_modelled_cpu_of_a_server_reaches_its_container(tmp_path: Path, give
     server = device.visible({"NVIDIA_VISIBLE_DEVICES": uuid, "LABKIT_GPU_DIR": str(tmp_path)} | given)
     server.usage.host_cpu_seconds_total = 12.5
     server.publish()
-    container = RunningContainer(
-        name="model-server",
-        container_id=f"labkit://{RUN}",
-        image="",
-        image_id="",
-        folder=tmp_path,
-        log_path=tmp_path / "0.log",
-        started_at=began,
-        usage_files=usage_files([inventory.path(uuid)], (RUN, POD)),
-    )
-    assert modelled_cpu_seconds(container) == 12.5
-    container.started_at = time.time() + 1  # a later run of it: what the earlier one wrote is not its own
-    assert modelled_cpu_seconds(container) == 0
+    files = usage_files([inventory.path(uuid)], (RUN, POD))
+    assert host_cpu_seconds(files, since=began) == 12.5
+    later = time.time() + 1  # a later run of it: what the earlier one wrote is not its own
+    assert host_cpu_seconds(files, since=later) == 0
     server.close()

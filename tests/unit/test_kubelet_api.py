@@ -18,10 +18,10 @@ import aiohttp
 import pytest
 
 from labkit import _proc
+from labkit.gpus.dcgm import GpuMetrics
 from labkit.gpus.inventory import Inventory, devices_of
 from labkit.node import processes
 from labkit.node.config import NodeSpec
-from labkit.node.gpu_metrics import GpuMetrics
 from labkit.node.kubelet_api import KubeletServer, NodeView
 from labkit.node.log_reader import LogTimes
 from labkit.node.pods import PodTable, RunningContainer, RunningPod
@@ -88,7 +88,7 @@ async def kubelet(folder: Path, certificates: Path, command: str = "sleep 1000")
     pods.put(pod)
     inventory = Inventory(folder / "gpus")
     inventory.add(devices_of(lab="t", node=NODE.name, count=4, product="NVIDIA-L4", memory_mib=23034))
-    gpus = GpuMetrics(inventory, pods, idle_watts={"NVIDIA-L4": 16.0})
+    gpus = GpuMetrics(inventory, idle_watts={"NVIDIA-L4": 16.0})
     server = KubeletServer(NodeView(NODE, pods, Sampler(pods), gpus, LogTimes()), certificates)
     node = Node(f"https://127.0.0.1:{await server.start()}", certificates, pod, container, inventory)
     try:

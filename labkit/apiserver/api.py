@@ -1,28 +1,25 @@
 """A small asynchronous Kubernetes client: raw paths, raw JSON, one identity for each `Api`.
 
-It reads a kubeconfig (CA, client certificate; files or inline data), asks, watches and writes. It knows no
-kinds and keeps no cache: callers hold what they need. Refuses plain HTTP, tokens and proxies: every identity
-of a lab is a client certificate on loopback.
+It asks, watches and writes, as whom `identity.py` says. It knows no kinds and keeps no cache: callers hold
+what they need.
 """
 
 from __future__ import annotations
 
 import asyncio
-import base64
 import contextlib
 import json
 import random
-import ssl
-import tempfile
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import aiohttp
-import yaml
 
-from labkit.errors import ClusterError, ProviderError, Unreachable
+from labkit.apiserver import identity
+from labkit.apiserver.identity import Identity
+from labkit.errors import ClusterError, Unreachable
 
 Json = dict[str, Any]
 
@@ -71,26 +68,6 @@ class Change:
     object: Json
 
 
-def _credentials(kubeconfig: Path) -> tuple[str, ssl.SSLContext]:
-    config = yaml.safe_load(kubeconfig.read_text())
-    context = next(c["context"] for c in config["contexts"] if c["name"] == config["current-context"])
-    cluster = next(c["cluster"] for c in config["clusters"] if c["name"] == context["cluster"])
-    user = next(u["user"] for u in config["users"] if u["name"] == context["user"])
-    with tempfile.TemporaryDirectory() as scratch:
-
-        def file(entry: Json, key: str) -> Path:
-            if key in entry:
-                return (kubeconfig.parent / str(entry[key])).resolve()
-            inline = Path(scratch) / key
-            inline.touch(mode=0o600)
-            inline.write_bytes(base64.b64decode(entry[f"{key}-data"]))
-            return inline
-
-        tls = ssl.create_default_context(cafile=str(file(cluster, "certificate-authority")))
-        tls.load_cert_chain(file(user, "client-certificate"), file(user, "client-key"))
-    return str(cluster["server"]).rstrip("/"), tls
-
-
 class Api:
     """One identity's connection to the API server.
 
@@ -98,18 +75,12 @@ class Api:
     inside a running event loop.
     """
 
-    def __init__(self, kubeconfig: Path) -> None:
-        try:
-            self.server, self.tls = _credentials(kubeconfig)
-        except (OSError, KeyError, StopIteration, ValueError, yaml.YAMLError) as error:
-            raise ProviderError(
-                f"The kubeconfig {kubeconfig} can't be used: {error!r}.",
-                cause="it is missing, half-written or has no client certificate",
-                fix="`labkit down`, then `labkit up` writes it anew",
-            ) from error
+    def __init__(self, who: Path | Identity) -> None:
+        self._who = who if isinstance(who, Identity) else identity.of_kubeconfig(who)
+        self.server, self.tls = self._who.server, self._who.tls
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(ssl=self.tls, limit=_CONNECTIONS, keepalive_timeout=120),
-            headers={"Accept": "application/json", "User-Agent": "labkit-node"},
+            headers={"Accept": "application/json", "User-Agent": "labkit"},
         )
 
     async def close(self) -> None:
@@ -146,7 +117,9 @@ class Api:
         content_type: str = "application/json",
     ) -> Json:
         data = None if body is None else json.dumps(body).encode()
-        headers = {"Content-Type": content_type} if data is not None else None
+        headers = self._who.headers()
+        if data is not None:
+            headers["Content-Type"] = content_type
         try:
             async with self._session.request(
                 method, self.server + path, params=query, data=data, headers=headers, timeout=_ANSWER_WITHIN
@@ -204,7 +177,9 @@ class Api:
             "timeoutSeconds": str(_WATCH_SECONDS),
         }
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=_WATCH_SECONDS + 10)
-        async with self._session.get(self.server + path, params=params, timeout=timeout) as response:
+        headers = self._who.headers()
+        url = self.server + path
+        async with self._session.get(url, params=params, timeout=timeout, headers=headers) as response:
             if response.status != 200:
                 _answer(response.status, await response.read())
             rest = b""

@@ -10,10 +10,11 @@ import re
 import time
 from collections.abc import Mapping
 
+from labkit.gpus.exposition import Family
+from labkit.gpus.holder import Holder
 from labkit.gpus.inventory import Device, Inventory
+from labkit.gpus.roofline import Figures
 from labkit.gpus.usage import Load, total
-from labkit.node.exposition import Family
-from labkit.node.pods import PodTable
 
 _NOTE = "(simulated)"
 _XID = re.compile(r"\bXid\s+(\d+)", re.IGNORECASE)
@@ -23,15 +24,13 @@ _IDLE = Load(memory_used_mib=0.0, gpu_utilization=0.0, sm_seconds_total=0.0, pow
 class GpuMetrics:
     """The DCGM page of each node; keeps only the energy that each GPU has used so far."""
 
-    def __init__(self, inventory: Inventory, pods: PodTable, *, idle_watts: Mapping[str, float]) -> None:
+    def __init__(self, inventory: Inventory, *, idle_watts: Mapping[str, float] | None = None) -> None:
         self._inventory = inventory
-        self._pods = pods
-        self._idle_watts = idle_watts  # product -> power of a GPU that nobody uses
+        self._idle_watts = published() if idle_watts is None else idle_watts  # product -> watts
         self._energy: dict[str, tuple[float, float]] = {}  # uuid -> joules, as of (monotonic)
 
-    def families(self, node: str) -> list[Family]:
-        """One sample for each GPU and metric; the pod that holds a GPU is in its labels."""
-        holders = self._holders(node)
+    def families(self, node: str, holders: Mapping[str, Holder]) -> list[Family]:
+        """One sample for each GPU and metric; who holds a GPU (UUID -> holder) is in its labels."""
         page = {
             "util": Family("DCGM_FI_DEV_GPU_UTIL", "gauge", f"GPU utilization (in %). {_NOTE}"),
             "used": Family("DCGM_FI_DEV_FB_USED", "gauge", f"Framebuffer memory used (in MiB). {_NOTE}"),
@@ -40,7 +39,7 @@ class GpuMetrics:
             "energy": Family(
                 "DCGM_FI_DEV_TOTAL_ENERGY_CONSUMPTION",
                 "counter",
-                f"Energy since the node agent started (in mJ of real time). {_NOTE}",
+                f"Energy since the exporter started (in mJ of real time). {_NOTE}",
             ),
             "active": Family(
                 "DCGM_FI_PROF_GR_ENGINE_ACTIVE",
@@ -50,7 +49,8 @@ class GpuMetrics:
             "xid": Family("DCGM_FI_DEV_XID_ERRORS", "gauge", f"Last XID error, 0 for none. {_NOTE}"),
         }
         for device in self._inventory.devices(node):
-            labels = _labels(device) | holders.get(device.uuid, {})
+            holder = holders.get(device.uuid)
+            labels = _labels(device) | (holder.labels if holder else {})
             for name, value in self._values(device).items():
                 page[name].add(labels, value)
         return list(page.values())
@@ -75,13 +75,10 @@ class GpuMetrics:
         self._energy[device] = (joules + watts * (now - since), now)
         return self._energy[device][0]
 
-    def _holders(self, node: str) -> dict[str, dict[str, str]]:
-        return {
-            gpu: {"namespace": pod.namespace, "pod": pod.name, "container": container.name}
-            for pod in self._pods.list(node)
-            for container in pod.containers.values()
-            for gpu in container.gpus
-        }
+
+def published() -> dict[str, float]:
+    """The power of each listed product while nobody uses it."""
+    return {product: float(card["idle_watts"]) for product, card in Figures.read().gpus.items()}
 
 
 def _labels(device: Device) -> dict[str, str]:

@@ -1,0 +1,39 @@
+"""What a container gets along with its GPUs, whoever hands them out: environment and mounts.
+
+The model server finds its devices by these; NVIDIA's runtime uses the same variable.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+RESOURCE = "nvidia.com/gpu"
+GPU_DIR = "/run/labkit/gpus"
+"""Where a container sees the folders of its devices, and only of those."""
+
+
+@dataclass(frozen=True)
+class DeviceMount:
+    """A folder of this machine at a path in the container."""
+
+    source: Path
+    target: str
+    read_only: bool
+
+
+def environment(devices: Iterable[str]) -> dict[str, str]:
+    """The variables that name the devices (UUIDs)."""
+    return {"NVIDIA_VISIBLE_DEVICES": ",".join(devices), "LABKIT_GPU_DIR": GPU_DIR}
+
+
+def mounts(folders: Iterable[Path]) -> Iterator[DeviceMount]:
+    """Each device's folder, of which only what the container writes is open to it.
+
+    In the folder itself it could put links that the node follows, or a health of its own choice.
+    """
+    for folder in folders:
+        place = f"{GPU_DIR}/{folder.name}"
+        yield DeviceMount(folder, place, read_only=True)
+        yield DeviceMount(folder / "usage", f"{place}/usage", read_only=False)
