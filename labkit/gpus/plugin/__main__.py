@@ -1,0 +1,92 @@
+"""`python -m labkit.gpus.plugin`: one node's simulated GPUs, until SIGTERM."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+
+from aiohttp import web
+
+from labkit.apiserver import identity
+from labkit.apiserver.api import Api
+from labkit.errors import LabError
+from labkit.gpus import feature_discovery
+from labkit.gpus.inventory import Inventory, devices_of
+from labkit.gpus.plugin import labels, settings
+from labkit.gpus.plugin.devices import DevicePlugin
+from labkit.gpus.plugin.pages import Pages
+from labkit.gpus.plugin.pod_resources import PodResources
+from labkit.gpus.plugin.registration import Registration
+from labkit.gpus.plugin.settings import Settings
+
+log = logging.getLogger("labkit.gpus.plugin")
+
+
+async def run(chosen: Settings) -> None:
+    """Serve the kubelet and Prometheus until told to stop; raises what breaks one of the parts."""
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    inventory = inventory_of(chosen)
+    plugin = DevicePlugin(inventory, chosen.node, environment={"LABKIT_CLOCK": f"{chosen.clock:g}"})
+    registration = Registration(chosen.plugins, plugin)
+    pages = Pages(inventory, chosen.node, PodResources(chosen.pod_resources), cpu_scale=chosen.cpu_scale)
+    runner = web.AppRunner(pages.application(lambda: registration.registered), access_log=None)
+    await runner.setup()
+    await web.TCPSite(runner, port=chosen.port).start()
+    tasks = [asyncio.create_task(job) for job in (stop.wait(), registration.keep(), label(chosen))]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await runner.cleanup()
+
+
+def inventory_of(chosen: Settings) -> Inventory:
+    """The node's devices; containers of any user may write what they use."""
+    inventory = Inventory(chosen.gpus)
+    inventory.add(
+        devices_of(
+            lab=chosen.lab,
+            node=chosen.node,
+            count=chosen.count,
+            product=chosen.product,
+            memory_mib=chosen.memory_mib,
+        )
+    )
+    for device in inventory.devices():
+        inventory.path(device.uuid).chmod(0o755)
+        (inventory.path(device.uuid) / "usage").chmod(0o1777)
+    return inventory
+
+
+async def label(chosen: Settings) -> None:
+    """Keep GPU feature discovery's labels on the node."""
+    found = feature_discovery.labels(product=chosen.product, memory_mib=chosen.memory_mib, count=chosen.count)
+    api = Api(chosen.kubeconfig or identity.of_pod())
+    try:
+        await labels.keep(api, chosen.node, found)
+    finally:
+        await api.close()
+
+
+def main() -> int:
+    """Run until told to stop; the exit status."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    try:
+        asyncio.run(run(settings.parse(sys.argv[1:], os.environ)))
+    except LabError as error:
+        log.error("%s", error)  # noqa: TRY400 - the sentence says it all
+        return error.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
