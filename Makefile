@@ -1,14 +1,12 @@
-# Two commands on a fresh machine with Python 3.11+ and make:
+# On a fresh machine with Python 3.11+ and make:
 #   make lab     sets everything up, runs the notebooks on the embedded cluster, leaves the results under out/
-#   make test    all gates and all tests, as CI runs them
-# The gates are scripts, one each, the same for people and CI: see scripts/.
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help setup toolchain lab jupyter test gates unit embedded notebooks bench lock clean
+.PHONY: help setup toolchain lab jupyter clean
 
 help:  ## what there is to do
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -27,6 +25,14 @@ lab: toolchain  ## run notebooks 00 to 05 on the embedded cluster; results in ou
 
 jupyter: toolchain  ## open the notebooks in JupyterLab, on a running lab
 	@labkit up && jupyter lab --notebook-dir=notebooks
+
+clean:  ## what was made in this checkout (not the cache of binaries)
+	rm -rf $(VENV) out build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+
+### BEGIN AUTHORS
+#   make test    all gates and all tests, as CI runs them
+# The gates are scripts, one each, the same for people and CI: see scripts/.
+.PHONY: test gates unit embedded notebooks bench lock
 
 test: gates unit embedded notebooks  ## all gates and all tests
 
@@ -50,6 +56,4 @@ bench: toolchain  ## the figures that we hold ourselves to; table on screen, JSO
 
 lock: setup  ## renew requirements.lock
 	@scripts/lock
-
-clean:  ## what was made in this checkout (not the cache of binaries)
-	rm -rf $(VENV) out build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+### END AUTHORS

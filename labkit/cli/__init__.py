@@ -26,18 +26,24 @@ app = typer.Typer(
 )
 app.registered_commands += cluster.app.registered_commands
 
+ALONE = ("release",)  # commands whose module is imported for them only
 GROUPS = ("toolchain", "image", "load", "notebooks", "checks")
 
 
 def add_groups(words: list[str]) -> None:
-    """Add the group that the command line names, or all of them where it names none of our commands.
+    """Add the group or the command that the line names, or all of them where it names none of ours.
 
     What `labkit image` imports takes longer than a tenth of `labkit up`, so `up` does without.
     """
     first = next((word for word in words if not word.startswith("-")), "")
     commands = {(c.name or (c.callback.__name__ if c.callback else "")) for c in app.registered_commands}
-    for name in (first,) if first in GROUPS else () if first in commands else GROUPS:
-        app.add_typer(import_module(f"labkit.cli.{name}").app)
+    ours = (*ALONE, *GROUPS)
+    for name in (first,) if first in ours else () if first in commands else ours:
+        added = import_module(f"labkit.cli.{name}").app
+        if name in GROUPS:
+            app.add_typer(added)
+        else:
+            app.registered_commands += added.registered_commands
 
 
 def main() -> None:

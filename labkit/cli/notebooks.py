@@ -31,23 +31,27 @@ def run_notebooks(
     clock: Annotated[float, typer.Option(help="Lab seconds in one real second.")] = 15.0,
     seed: Annotated[int, typer.Option(help="Repeats the same random load.")] = 0,
     answers: Annotated[
-        str, typer.Option(help="solutions, or exercises as a learner meets them.")
-    ] = "solutions",
+        str,
+        typer.Option(help="solutions (where the course holds them), or exercises as a learner meets them."),
+    ] = "",
     into: Annotated[Path, typer.Option("--out", help="Where results go.")] = Path("out"),
 ) -> None:
     """Run notebooks one after the other; executed notebooks, HTML, plots and a summary go to --out.
 
     Needs a running lab (labkit up). Exit 1 if a cell raised or a check did not pass.
     """
-    if answers not in {"solutions", "exercises"}:
-        raise BadInput(f"There are no answers called {answers!r}.", fix="Use solutions or exercises.")
     # papermill and nbconvert cost two seconds to import; `labkit up` must not pay for them.
-    from labkit.notebooks import pages  # noqa: PLC0415
+    from labkit.notebooks import pages, release  # noqa: PLC0415
     from labkit.notebooks.run import Plan, run  # noqa: PLC0415
 
     chosen = choose(which or [], folder := course.root() / "notebooks")
     catalog.get(provider).kubeconfig()  # raises, with the fix, where no lab runs
-    parameters = {"PROVIDER": provider, "ANSWERS": answers, "SEED": seed, "CLOCK": clock}
+    parameters = {
+        "PROVIDER": provider,
+        "ANSWERS": whose(answers, there=release.answers(folder.parent)),
+        "SEED": seed,
+        "CLOCK": clock,
+    }
     plan = Plan(tuple(chosen), into.resolve(), folder.parent, parameters)
     records = run(plan, Ticker(_before(plan.out)).tick)
     page = pages.write_summary(records, plan.out)
@@ -55,6 +59,15 @@ def run_notebooks(
     err.print(f"Everything lies under {page.parent}", markup=False)
     if not all(r.green for r in records):
         raise typer.Exit(1)
+
+
+def whose(answers: str, *, there: str) -> str:
+    """Whose answers a run takes; `BadInput` for what is no answer, or not in this course."""
+    if answers not in {"", "solutions", "exercises"}:
+        raise BadInput(f"There are no answers called {answers!r}.", fix="Use solutions or exercises.")
+    if answers == "solutions" != there:
+        raise BadInput("This is a learner's edition: it holds no solutions.", fix="Use --answers exercises.")
+    return answers or there
 
 
 def choose(which: list[str], folder: Path) -> list[Path]:

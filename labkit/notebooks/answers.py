@@ -1,4 +1,4 @@
-"""The learner's copy of a notebook: what stands between the solution marks is gone, nothing else.
+"""What is an author's alone: it stands between two marks, and goes where the course is handed to a learner.
 
     replicas = ...                  # stays
     ### BEGIN SOLUTION
@@ -19,18 +19,23 @@ BEGIN, END = "### BEGIN SOLUTION", "### END SOLUTION"
 
 def without_solutions(source: str) -> str:
     """The source of a cell without its solutions; raises `BadInput` where marks don't pair up."""
+    return without(source, begin=BEGIN, end=END)
+
+
+def without(source: str, *, begin: str, end: str) -> str:
+    """The text without what stands between two lines, nor these lines."""
     kept: list[str] = []
     inside = False
     for line in source.splitlines():
         mark = line.strip()
-        if mark in {BEGIN, END}:
-            if inside == (mark == BEGIN):
-                raise BadInput(f"{mark!r} has no partner.", fix=f"Each {BEGIN} needs one {END} below it.")
-            inside = mark == BEGIN
+        if mark in {begin, end}:
+            if inside == (mark == begin):
+                raise BadInput(f"{mark!r} has no partner.", fix=f"Each {begin} needs one {end} below it.")
+            inside = mark == begin
         elif not inside:
             kept.append(line)
     if inside:
-        raise BadInput(f"{BEGIN!r} has no partner.", fix=f"Write {END} below it.")
+        raise BadInput(f"{begin!r} has no partner.", fix=f"Write {end} below it.")
     return "\n".join(kept)
 
 

@@ -172,6 +172,18 @@ def test_every_kustomization_renders(folder: Path) -> None:
     assert load(folder)
 
 
+@pytest.mark.parametrize(
+    ("solution", "given"),
+    [
+        ("02-deploy/solutions/deployment.yaml", "02-deploy"),
+        ("04-hpa-cpu/solutions/hpa.yaml", "04-hpa-cpu/faults/no-cpu-request"),
+    ],
+)
+def test_what_everybody_goes_on_with_is_the_solution(solution: str, given: str) -> None:
+    (right,) = load(MANIFESTS / solution)
+    assert [d.obj for d in load(MANIFESTS / given) if d.title == right.title] == [right.obj]
+
+
 def test_the_placeholder_and_the_real_hpa_are_one_object() -> None:
     (cpu,) = load(MANIFESTS / "04-hpa-cpu" / "solutions" / "hpa.yaml")
     (queue,) = load(MANIFESTS / "05-hpa-queue" / "solutions" / "hpa.yaml")
