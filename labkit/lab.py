@@ -11,7 +11,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -38,7 +38,7 @@ from labkit.metrics.series import Rows
 from labkit.node import crash
 from labkit.providers import catalog
 from labkit.providers.base import Provider, RegistryAccess, Spec
-from labkit.view import cluster, curve, decisions, image, live, notebook, plot, states, updates
+from labkit.view import cell_errors, cluster, curve, decisions, image, live, notebook, plot, states, updates
 from labkit.view.prediction import Prediction, predict
 from labkit.view.refusal import Attempt, Refusal
 from labkit.view.verdict import Hello, Note, Shown
@@ -64,7 +64,7 @@ class Session:
 
 def connect(*, provider: str, clock: float, seed: int) -> Lab:
     """Find the running lab; `ProviderError` with the way to start one where there is none."""
-    notebook.short_errors()
+    cell_errors.short_errors()
     found = catalog.get(provider)
     same_clock(found.spec(), clock)
     kube = Kube(found.kubeconfig(), namespace=NAMESPACE, clock=clock)
@@ -117,19 +117,19 @@ class Lab:
         notebook.show(Note(f"{target} scaled to {replicas}"))
 
     def show(self, what: str, *, selector: str | None = None) -> None:
-        """`kubectl get` for a kind, `kubectl describe` for one object, and `nodes` with their GPUs."""
+        """`kubectl get` for a kind, `kubectl describe` for one object; `nodes` and `gpus` tell of GPUs."""
         if "/" in what:
             notebook.show(Note(self.kube.kubectl("describe", what).rstrip(), mono=True))
         else:
-            notebook.show(live.table(self.kube, what, stamp=self.session.stamp, selector=selector))
+            notebook.show(self._source.table(what, selector=selector))
 
     def events(self, of: str = "") -> None:
         """`kubectl events`, oldest first; of one object (`pod/NAME`) where it is named."""
         notebook.show(cluster.printed(self.kube.events(of), title="events", stamp=self.session.stamp))
 
     def watch(self, *kinds: str, until: str | Running, seconds: float = 120) -> None:
-        """`kubectl get -w` in place, until a condition holds or a load has ended; at most `seconds`."""
-        live.watch(self.kube, kinds, live.Until(until, seconds, self.session.stamp))
+        """`kubectl get -w` in place (also `gpus`), until a condition holds or a load ends; or raise."""
+        live.watch(self._source, kinds, live.Until(until, seconds))
 
     def until(self, *wanted: str, seconds: float = 60) -> None:
         """Wait for named conditions; `WaitTimeout` tells what was last seen. Real seconds."""
@@ -263,6 +263,10 @@ class Lab:
     def copy(self, folder: str) -> Path:
         """A fresh copy of one of the course's folders, under `out/`, for you to change."""
         return course.copy(folder)
+
+    @cached_property
+    def _source(self) -> live.Source:
+        return live.Source(self.kube, cache(self.prometheus), self.session.stamp)
 
     @cached_property
     def registry(self) -> RegistryAccess:

@@ -10,10 +10,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from labkit.kube.objects import Table as Printed
+from labkit.metrics.series import Sample
 from labkit.view.table import Table
 
 GPU = "nvidia.com/gpu"
 HIDDEN = frozenset({"IP", "Nominated Node", "Readiness Gates", "Selector", "Images", "Containers"})
+DCGM = {"busy": "DCGM_FI_DEV_GPU_UTIL", "used": "DCGM_FI_DEV_FB_USED"}
 ENDED = ("Succeeded", "Failed")
 _GREEN, _ORANGE, _RED = "#009E73", "#E69F00", "#D55E00"
 _WAITING = ("Pending", "ContainerCreating", "PodInitializing", "Terminating")
@@ -92,6 +94,33 @@ def gpus_of(pod: Json) -> int:
 
 def _limit(container: Json) -> int:
     return int(container.get("resources", {}).get("limits", {}).get(GPU, 0))
+
+
+def gpus(samples: Iterable[Sample], *, stamp: str) -> Table:
+    """Each node's GPUs side by side, from DCGM's figures: who holds one, how busy it is, VRAM in use."""
+    devices: dict[tuple[str, int], dict[str, float]] = {}
+    holders: dict[tuple[str, int], str] = {}
+    for sample in samples:
+        place = sample.labels.get("Hostname", "?"), int(sample.labels.get("gpu", 0))
+        devices.setdefault(place, {})[sample.labels["__name__"]] = sample.value
+        holders[place] = sample.labels.get("pod", "")
+    numbers = sorted({number for _, number in devices})
+    rows = [
+        [node, *(_gpu(devices.get((node, n)), holders.get((node, n), "")) for n in numbers)]
+        for node in sorted({node for node, _ in devices})
+    ]
+    columns = ["NODE", *(f"GPU {number}" for number in numbers)]
+    return Table("gpus", columns, rows, stamp=stamp, empty=f"nothing exports {DCGM['used']} here")
+
+
+def _gpu(figures: Mapping[str, float] | None, pod: str) -> str:
+    """`k2x9p 100 % 17.6 GiB`: the end of the pod's name, utilization, VRAM; `free` where nobody holds it."""
+    if figures is None:
+        return "-"
+    if not pod:
+        return "free"
+    busy, used = (figures.get(DCGM[name], 0.0) for name in ("busy", "used"))
+    return f"{pod[-5:]} {busy:3.0f} % {used / 1024:4.1f} GiB"
 
 
 def frame(rows: Sequence[Mapping[str, Any]], *, title: str, stamp: str, empty: str = "no data") -> Table:

@@ -27,17 +27,42 @@ EVERY = 0.5  # real seconds between two looks; at the default clock 7 lab second
 
 
 @dataclass(frozen=True)
+class Source:
+    """Where tables come from, and the stamp that they carry."""
+
+    kube: Kube
+    metrics: Callable[[], Metrics]
+    stamp: str
+
+    def table(self, kind: str, *, selector: str | None = None) -> Table:
+        """`kubectl get KIND`; of GPUs, `nodes` shows what the scheduler counts, `gpus` what they do."""
+        if kind in {"node", "nodes", "no"}:
+            pods = self.kube.objects("pods", which=Which(namespace=""))
+            nodes = [n.raw for n in self.kube.objects("nodes")]
+            return cluster.nodes(nodes, [p.raw for p in pods], stamp=self.stamp)
+        if kind in {"gpu", "gpus"}:
+            figures = f'{{__name__=~"{"|".join(cluster.DCGM.values())}"}}'
+            return cluster.gpus(self.metrics().query(figures, may_be_empty=True), stamp=self.stamp)
+        return cluster.printed(self.kube.get(kind, which=Which(selector)), title=kind, stamp=self.stamp)
+
+
+@dataclass(frozen=True)
 class Until:
     """When a watch ends: a condition holds or a load has ended, at the latest after real `seconds`."""
 
     what: str | Running
     seconds: float
-    stamp: str
 
     @property
     def words(self) -> str:
-        """What is waited for."""
-        return f"until {self.what}" if isinstance(self.what, str) else "until the load has ended"
+        """What is waited for; of a load, how long it is planned to take."""
+        if isinstance(self.what, str):
+            return f"until {self.what}"
+        load = self.what.load
+        longest = load.shape.seconds + load.drain
+        return (
+            f"until the load has ended (planned: {longest / load.clock:.0f} s = {longest:.0f} lab s at most)"
+        )
 
 
 @dataclass(frozen=True)
@@ -70,14 +95,6 @@ class Countdown:
             self._said = time.monotonic()
             rest = f", {left:.0f} s left" if done < of else ""
             self._place.show(Note(f"{done:,} of {of:,} {self._what}{rest}"))
-
-
-def table(kube: Kube, kind: str, *, stamp: str, selector: str | None = None) -> Table:
-    """`kubectl get KIND`; for nodes, with what the scheduler knows of their GPUs."""
-    if kind in {"node", "nodes", "no"}:
-        pods = kube.objects("pods", which=Which(namespace=""))
-        return cluster.nodes([n.raw for n in kube.objects("nodes")], [p.raw for p in pods], stamp=stamp)
-    return cluster.printed(kube.get(kind, which=Which(selector)), title=kind, stamp=stamp)
 
 
 def until(kube: Kube, wanted: Sequence[str], *, seconds: float) -> None:
@@ -122,13 +139,13 @@ def _says_ok(address: str) -> bool:
     return answer.status_code == HTTPStatus.OK
 
 
-def watch(kube: Kube, kinds: Sequence[str], end: Until) -> None:
+def watch(source: Source, kinds: Sequence[str], end: Until) -> None:
     """Show the tables in place until the end."""
     place, began = Place(), time.monotonic()
-    over = _over(kube, end)
+    over = _over(source.kube, end)
     while True:
         finished = over()
-        place.show(_now(kube, kinds, end, time.monotonic() - began))
+        place.show(_now(source, kinds, end, time.monotonic() - began))
         if finished:
             return
         if time.monotonic() - began > end.seconds:
@@ -136,13 +153,15 @@ def watch(kube: Kube, kinds: Sequence[str], end: Until) -> None:
         _wait.pause(EVERY)
 
 
-def _now(kube: Kube, kinds: Sequence[str], end: Until, passed: float) -> Several:
-    lab = f"{passed:.0f} s = {passed * kube.clock:.0f} lab s"
+def _now(source: Source, kinds: Sequence[str], end: Until, passed: float) -> Several:
+    lab = f"{passed:.0f} s = {passed * source.kube.clock:.0f} lab s"
     head = f"watching {', '.join(kinds)} {end.words} · {lab} of at most {end.seconds:g} s"
     if not isinstance(end.what, str):
         head += f"\n{end.what.progress()}"
-    tables = (table(kube, kind, stamp=end.stamp) for kind in kinds)
-    return Several(head, tuple(replace(t, stamp=end.stamp if i == 0 else "") for i, t in enumerate(tables)))
+    tables = (source.table(kind) for kind in kinds)
+    return Several(
+        head, tuple(replace(t, stamp=source.stamp if i == 0 else "") for i, t in enumerate(tables))
+    )
 
 
 def _over(kube: Kube, end: Until) -> Callable[[], bool]:

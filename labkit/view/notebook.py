@@ -1,24 +1,11 @@
-"""Where output goes: in place in a notebook, line by line in a terminal.
-
-Refuses to hide an error: one of labkit's own is shown short (what, cause, fix, the line of the cell), and
-still fails the cell, so papermill sees it.
-"""
+"""Where output goes: in place in a notebook, line by line in a terminal."""
 
 from __future__ import annotations
 
-import tempfile
-import traceback
-from pathlib import Path
-from types import TracebackType
 from typing import Any, Protocol
 
 from IPython.core.getipython import get_ipython
 from IPython.display import display
-
-from labkit.errors import LabError
-
-_CELLS = str(Path(tempfile.gettempdir()) / "ipykernel_")  # where a kernel says that its cells lie
-RED, BOLD, PLAIN = "\033[31m", "\033[1m", "\033[0m"
 
 
 class Showable(Protocol):
@@ -60,36 +47,3 @@ class Place:
             self._handle = display(thing, display_id=True)
         else:
             self._handle.update(thing)
-
-
-def short_errors() -> None:
-    """In IPython, show each `LabError` as a message for people instead of a traceback."""
-    shell = get_ipython()
-    if shell is not None:
-        shell.set_custom_exc((LabError,), _show_error)
-
-
-def error_text(error: LabError, *, line: str = "") -> str:
-    """The message as a cell shows it."""
-    parts = [f"{RED}{BOLD}{error.what}{PLAIN}"]
-    parts += [f"{BOLD}Likely cause:{PLAIN} {error.cause}"] if error.cause else []
-    parts += [f"{BOLD}Fix:{PLAIN} {error.fix}"] if error.fix else []
-    parts += [f"(in this cell: {line})"] if line else []
-    return "\n".join(parts)
-
-
-def _show_error(
-    shell: Any,
-    kind: type[LabError],
-    error: LabError,
-    trace: TracebackType,
-    tb_offset: int | None = None,  # noqa: ARG001 - IPython hands it over
-) -> list[str]:
-    lines = [error_text(error, line=_line_of_cell(trace))]
-    shell._showtraceback(kind, error.what, lines)  # noqa: SLF001 - the hook that kernels override
-    return lines
-
-
-def _line_of_cell(trace: TracebackType) -> str:
-    cells = [f for f in traceback.extract_tb(trace) if f.filename.startswith(("<ipython", _CELLS))]
-    return (cells[0].line or "").strip() if cells else ""

@@ -68,6 +68,16 @@ def test_nodes_are_shown_with_their_gpus(lab: Lab, capsys: pytest.CaptureFixture
     assert "23034 MiB" in said
 
 
+def test_gpus_are_watched_until_a_pod_has_gone_and_the_end_is_told(
+    lab: Lab, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lab.watch("gpus", "pods", until="pods app=llm-model total=0", seconds=20)
+    said = capsys.readouterr().out
+    assert "gpu-node-3" in said
+    assert "GPU 3" in said
+    assert "until pods app=llm-model total=0" in said
+
+
 def test_half_a_gpu_is_refused_and_the_notebook_goes_on(lab: Lab) -> None:
     with lab.refused("00.half-gpu", because="must be an integer") as refusal:
         lab.apply("manifests/00-start/refused/half-a-gpu.yaml")

@@ -23,7 +23,7 @@ display(Shown(Verdict("99.answer", passed=ANSWER == 42, expected="42", observed=
 """
 RAISES = """
 from labkit.errors import BadInput
-from labkit.view.notebook import short_errors
+from labkit.view.cell_errors import short_errors
 short_errors()
 def deep():
     raise BadInput("That can't be.", cause="A typo.", fix="Mend it.")
@@ -77,13 +77,50 @@ def test_a_notebook_whose_kernel_dies_keeps_no_other_from_running(tmp_path: Path
 
 
 def test_an_error_of_ours_is_short_in_the_cell(records: tuple[list[record.Record], Path]) -> None:
-    notebook = nbformat.read(records[1] / "01-raises.ipynb", as_version=4)
-    outputs = [o for cell in notebook.cells for o in cell.get("outputs", []) if o.output_type == "error"]
-    text = "\n".join(outputs[0].traceback)
+    text = told(records[1] / "01-raises.ipynb")
     assert "Likely cause:" in text
     assert "Mend it." in text
     assert "in this cell: deep()" in text
     assert len(text.splitlines()) <= 5
+
+
+SHORT = "from labkit.view.cell_errors import short_errors; short_errors()"
+
+
+@pytest.mark.parametrize(
+    ("cell", "said"),
+    [
+        ("lab.plot(run)", "The cell that makes `lab` has not run since the kernel started."),
+        ("share = ...\nshare / 2", "`...` still stands where an answer belongs"),
+        ("import math\nmath.ceil(...)", "`...` still stands where an answer belongs"),
+        ("[waiting] = []", "a cell above it has not run"),
+    ],
+)
+def test_a_cell_that_runs_too_early_gets_a_hint_and_no_stack_trace(
+    tmp_path: Path, cell: str, said: str
+) -> None:
+    path = write(tmp_path / "01-middle.ipynb", "ANSWER = 0", SHORT, cell)
+    [found] = run(Plan((path,), tmp_path / "out", tmp_path))
+    assert found.error
+    shown = told(tmp_path / "out" / path.name)
+    assert said in shown
+    assert f"in this cell: {cell.splitlines()[-1]}" in shown
+    assert "Traceback" not in shown
+    assert len(shown.splitlines()) <= 5
+
+
+def test_an_error_from_inside_of_a_library_keeps_its_stack_trace(tmp_path: Path) -> None:
+    path = write(tmp_path / "01-bug.ipynb", "ANSWER = 0", SHORT, "import json; json.loads('{')")
+    [found] = run(Plan((path,), tmp_path / "out", tmp_path))
+    assert found.error.startswith("JSONDecodeError")
+    assert "decoder.py" in told(tmp_path / "out" / path.name)
+
+
+def told(executed: Path) -> str:
+    """The error that a notebook ended with, as its cell shows it."""
+    notebook = nbformat.read(executed, as_version=4)
+    outputs = [o for cell in notebook.cells for o in cell.get("outputs", []) if o.output_type == "error"]
+    return "\n".join(outputs[0].traceback)
 
 
 def test_the_summary_says_what_is_open(records: tuple[list[record.Record], Path]) -> None:

@@ -9,8 +9,10 @@ import pytest
 from labkit.errors import BadInput
 from labkit.evidence import MIME, Event, Series, Timeline, Verdict
 from labkit.kube.objects import Table as Printed
+from labkit.metrics.series import Sample
 from labkit.view import cluster, decisions, plot
-from labkit.view.notebook import Place, error_text
+from labkit.view.cell_errors import error_text
+from labkit.view.notebook import Place
 from labkit.view.prediction import predict
 from labkit.view.table import Table
 from labkit.view.verdict import Shown
@@ -64,6 +66,24 @@ def test_nodes_are_counted_in_whole_gpus() -> None:
     table = cluster.nodes([node], [pod("gpu-node-1"), pod("gpu-node-1", phase="Succeeded")], stamp=STAMP)
     row = dict(zip(table.columns, table.rows[0], strict=True))
     assert (row["GPUs"], row["ASKED FOR"], row["FREE"]) == ("4", "1", "3")
+
+
+def device(name: str, gpu: int, value: float, *, pod: str = "") -> Sample:
+    labels = {"__name__": name, "Hostname": "gpu-node-1", "gpu": str(gpu)}
+    return Sample(labels | ({"pod": pod} if pod else {}), value, 0.0)
+
+
+def test_gpus_stand_side_by_side_with_who_holds_them() -> None:
+    busy, used = cluster.DCGM["busy"], cluster.DCGM["used"]
+    holder = "llm-inference-service-7d4b9-k2x9p"
+    held = [device(busy, 0, 100, pod=holder), device(used, 0, 18022, pod=holder)]
+    table = cluster.gpus([device(used, 1, 0), *held], stamp=STAMP)
+    assert list(table.columns) == ["NODE", "GPU 0", "GPU 1"]
+    assert table.rows == [["gpu-node-1", "k2x9p 100 % 17.6 GiB", "free"]]
+
+
+def test_a_cluster_that_measures_no_gpu_says_so() -> None:
+    assert "nothing exports DCGM_FI_DEV_FB_USED" in str(cluster.gpus([], stamp=STAMP))
 
 
 def pod(node: str, *, phase: str = "Running") -> dict[str, Any]:
