@@ -320,3 +320,27 @@ def test_a_device_that_others_fill_runs_out_of_memory_until_they_are_dead(
     assert (usage / "pod-2.json").exists(), "killed, it could not tidy up"
     with started(tmp_path / "third", device) as third:
         _wait.until(third.ready, "ready", seconds=20, last_seen=third.log.read_text)
+
+
+def test_a_gpu_that_fails_takes_the_server_with_it(device: dict[str, str], tmp_path: Path) -> None:
+    slow = {**device, "LABKIT_CLOCK": "20"}  # 8,000 tokens take 25 real seconds
+    with started(tmp_path, slow) as server:
+        _wait.until(server.ready, "the server to be ready", seconds=20, last_seen=server.log.read_text)
+        with server.http.stream("POST", "/v1/completions", json=body(max_tokens=8000, stream=True)) as answer:
+            lines = answer.iter_lines()
+            next(lines)
+            (tmp_path / "gpus" / "GPU-1" / "unhealthy").write_text("Xid 79: GPU has fallen off the bus")
+            with pytest.raises(httpx.RemoteProtocolError, match="incomplete"):
+                list(lines)
+        assert server.process.wait(10) == 1
+        assert "CUDA error" in server.log.read_text()
+    assert list((tmp_path / "gpus" / "GPU-1" / "usage").glob("*.json")) == []
+
+
+def test_no_server_starts_on_a_failed_gpu(device: dict[str, str], tmp_path: Path) -> None:
+    (tmp_path / "gpus" / "GPU-1" / "unhealthy").write_text("Xid 79: GPU has fallen off the bus")
+    with started(tmp_path, device) as server:
+        assert server.process.wait(20) == 1
+        said = server.log.read_text()
+    assert "No CUDA GPUs are available" in said
+    assert "GPU-1 is unhealthy: Xid 79: GPU has fallen off the bus" in said

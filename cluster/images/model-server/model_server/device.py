@@ -3,8 +3,8 @@
 The node names a container's devices in NVIDIA_VISIBLE_DEVICES and mounts their folders below LABKIT_GPU_DIR.
 Memory is accounted against what all processes on the device report, so two tenants of one device can run out
 of it as they would on a real one. Each holds a lock beside its file, which the kernel drops when it dies:
-what a killed server held is free at once, as a driver frees it. Refuses to run where no device was handed in,
-as CUDA does.
+what a killed server held is free at once, as a driver frees it. Where the node marks the device unhealthy,
+the server dies as CUDA makes it. Refuses to run where no device was handed in, as CUDA does.
 """
 
 from __future__ import annotations
@@ -21,7 +21,12 @@ from model_server.profile import StartError
 
 GIB_IN_MIB = 1024.0
 ALIVE = ".alive"
+UNHEALTHY = "unhealthy"  # a file of the node in the device's folder; its text is the reason
 OWNER_VARIABLES = ("LABKIT_CONTAINER_ID", "LABKIT_POD_UID", "POD_UID", "HOSTNAME")
+
+
+class DeviceLost(StartError):
+    """The GPU failed under the running server."""
 
 
 @dataclass
@@ -84,6 +89,15 @@ class Device:
             "Fix: a smaller model, a larger GPU, or a GPU of its own."
         )
 
+    def check(self) -> None:
+        """Fail as the next CUDA call would, where the device has become unhealthy."""
+        if self._folder and (reason := illness(self._folder)):
+            raise DeviceLost(
+                "torch.AcceleratorError: CUDA error: unspecified launch failure\n"
+                f"Likely cause: {self.uuid} failed: {reason}.\n"
+                "Fix: none in this process. Its container keeps this GPU; a new pod gets another."
+            )
+
     def publish(self) -> None:
         """Write the usage file so that a reader never sees half of it."""
         self.usage.updated = time.time()
@@ -128,6 +142,12 @@ def visible(env: Mapping[str, str], *, product: str = "", memory_mib: int = 0) -
 
 def _open(uuid: str, root: str, owner: str) -> Device:
     folder = Path(root or "/run/labkit/gpus") / uuid
+    if reason := illness(folder):
+        raise StartError(
+            "RuntimeError: No CUDA GPUs are available\n"
+            f"Likely cause: {uuid} is unhealthy: {reason}.\n"
+            "Fix: a pod keeps its GPU for life. Delete it: its ReplicaSet makes one that gets another GPU."
+        )
     try:
         data = json.loads((folder / "device.json").read_text(encoding="utf-8"))
         (folder / "usage").mkdir(exist_ok=True)
@@ -144,6 +164,14 @@ def _open(uuid: str, root: str, owner: str) -> Device:
             "Likely cause: NVIDIA_VISIBLE_DEVICES names a GPU that is not one of the lab's.\n"
             "Fix: on a node with real GPUs run the vllm/vllm-openai image instead of this one."
         ) from error
+
+
+def illness(folder: Path) -> str | None:
+    """Why the node calls the device unhealthy; None for a healthy one."""
+    try:
+        return (folder / UNHEALTHY).read_text(encoding="utf-8").strip() or "unknown"
+    except OSError:
+        return None
 
 
 def _memory_of(path: Path) -> int:

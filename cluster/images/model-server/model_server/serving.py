@@ -92,11 +92,12 @@ class Serving:
         await self._idle.wait()
 
     async def report(self) -> None:
-        """Publish the device's numbers until cancelled."""
+        """Publish the device's numbers until cancelled; `DeviceLost` where the device fails."""
         loop = asyncio.get_running_loop()
         before, busy_before = loop.time(), 0.0
         while True:
             await asyncio.sleep(REPORT_SECONDS)
+            self.device.check()
             now, lab = loop.time(), self.lab_now()
             self.refresh()
             busy = self.engine.busy_seconds(lab) if self.engine else 0.0
