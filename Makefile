@@ -32,7 +32,7 @@ clean:  ## what was made in this checkout (not the cache of binaries)
 ### BEGIN AUTHORS
 #   make test    all gates and all tests, as CI runs them
 # The gates are scripts, one each, the same for people and CI: see scripts/.
-.PHONY: test gates unit embedded notebooks bench lock
+.PHONY: test gates unit embedded notebooks bench gpu-profile lock
 
 test: gates unit embedded notebooks  ## all gates and all tests
 
@@ -53,6 +53,9 @@ notebooks: toolchain  ## every notebook through papermill
 
 bench: toolchain  ## the figures that we hold ourselves to; table on screen, JSON in out/
 	@scripts/bench
+
+gpu-profile: setup  ## measure the timing profile of this machine's GPU (needs torch)
+	@python -m labkit.gpus.measure
 
 lock: setup  ## renew requirements.lock
 	@scripts/lock

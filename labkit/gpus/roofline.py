@@ -44,8 +44,8 @@ def profile(gpu: str, model: str, *, figures: Figures | None = None) -> Profile:
     >>> profile("NVIDIA-L4", "meta-llama/Llama-3.1-8B-Instruct").decode_step(batch=8, context=3200)
     """
     figures = figures or Figures.read()
-    card = _listed(figures.gpus, gpu, "GPU")
-    shape = _listed(figures.models, model, "model")
+    card = listed(figures.gpus, gpu, "GPU")
+    shape = listed(figures.models, model, "model")
     assumed = figures.assumptions
     kv_bytes = 2 * shape["layers"] * shape["kv_heads"] * shape["head_dim"] * assumed["bytes_per_kv_element"]
     weights = shape["parameters"] * assumed["bytes_per_parameter"]
@@ -67,11 +67,15 @@ def profile_name(gpu: str, model: str) -> str:
 
 
 def every_profile(folder: Path = FIGURES) -> list[Profile]:
-    """Each GPU with each model; a measured profile in `measured/` takes the place of its roofline."""
+    """Each GPU with each model; a measured profile in `measured/` takes the place of its roofline.
+
+    One of a card or model that no published figures are listed for comes along as it is.
+    """
     figures = Figures.read(folder)
     measured = {p.name: p for p in (load(path) for path in sorted((folder / "measured").glob("*.toml")))}
     built = [profile(gpu, model, figures=figures) for gpu in figures.gpus for model in figures.models]
-    return [measured.get(p.name, p) for p in built]
+    known = {p.name for p in built}
+    return [measured.get(p.name, p) for p in built] + [p for p in measured.values() if p.name not in known]
 
 
 def files(folder: Path = FIGURES) -> dict[str, str]:
@@ -106,7 +110,8 @@ def _step(card: dict[str, Any], shape: dict[str, Any], assumed: dict[str, Any]) 
     )
 
 
-def _listed(table: dict[str, Any], name: str, kind: str) -> dict[str, Any]:
+def listed(table: dict[str, Any], name: str, kind: str) -> dict[str, Any]:
+    """The entry of that name; `BadInput` with the known ones where there is none."""
     if name not in table:
         raise BadInput(
             f"There are no published figures for the {kind} {name!r}.",
