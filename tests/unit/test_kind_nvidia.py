@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from labkit import _proc
-from labkit.errors import ProviderError
+from labkit.errors import BadInput, ProviderError
 from labkit.providers.kind import nvidia
 from labkit.providers.kind.host_gpus import Facts, judge, look, read_gpus
 
@@ -21,9 +21,9 @@ CONFIG = {
     "apiVersion": "kind.x-k8s.io/v1alpha4",
     "nodes": [
         {"role": "control-plane"},
-        {"role": "worker", "labels": {"nvidia.com/gpu.present": "true"}, "image": "node:1"},
-        {"role": "worker", "labels": {"nvidia.com/gpu.present": "true"}, "image": "node:1"},
-        {"role": "worker"},
+        {"role": "worker", "labels": {"labkit.dev/gpus": "simulated"}, "image": "node:1"},
+        {"role": "worker", "labels": {"labkit.dev/gpus": "simulated"}, "image": "node:1"},
+        {"role": "worker", "labels": {"labkit.dev/gpus": "none"}},
     ],
 }
 
@@ -54,7 +54,8 @@ def test_what_is_missing_is_named_with_its_fix(name: str, why: str, fix: str) ->
 
 def test_a_host_that_has_everything_is_offered_but_nothing_more() -> None:
     assert nvidia.offer(host("two-a100")) == (
-        "This machine has 2 × NVIDIA A100-SXM4-40GB: `labkit up --provider kind --gpus real` would use them."
+        "This machine has 2 × NVIDIA A100-SXM4-40GB: "
+        "`labkit up --provider kind --gpus real --clock 1` would use them."
     )
 
 
@@ -97,6 +98,11 @@ def test_gpus_are_not_parted_where_the_driver_does_not_tell_which_is_which() -> 
         nvidia.plan(Facts(**facts), nodes=2)
 
 
+def test_real_gpus_take_their_own_time() -> None:
+    with pytest.raises(BadInput, match="CLOCK=15"):
+        nvidia.plan(host("two-a100"), clock=15)
+
+
 def test_a_person_is_told_what_the_card_and_the_driver_can_not_do() -> None:
     notes = nvidia.plan(host("small-card-old-driver")).notes
     assert any("CUDA 13" in note and "v0.30.0-cu129" in note for note in notes)
@@ -115,6 +121,7 @@ def test_kinds_configuration_gets_the_workers_of_the_plan() -> None:
     assert [node["role"] for node in changed["nodes"]] == ["control-plane", "worker", "worker"]
     gpu_node = changed["nodes"][-1]
     assert gpu_node["image"] == "node:1"
+    assert gpu_node["labels"]["labkit.dev/gpus"] == "real", "or labkit's own plugin would come, too"
     assert gpu_node["extraMounts"] == [dict(mount) for mount in plan.workers[0].mounts]
     assert all(isinstance(value, str) for value in gpu_node["labels"].values())
     assert len(CONFIG["nodes"]) == 4, "the configuration that was handed in stays as it was"
@@ -154,7 +161,7 @@ def test_the_manifests_are_there_and_pinned() -> None:
     (plugin,) = yaml.safe_load_all(nvidia.MANIFESTS[1].read_text())
     spec = plugin["spec"]["template"]["spec"]
     assert spec["runtimeClassName"] == runtime["metadata"]["name"] == runtime["handler"]
-    assert spec["nodeSelector"] == runtime["scheduling"]["nodeSelector"] == {nvidia.PRESENT: "true"}
+    assert spec["nodeSelector"] == runtime["scheduling"]["nodeSelector"] == {"nvidia.com/gpu.present": "true"}
     assert "@sha256:" in spec["containers"][0]["image"]
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from labkit.errors import ProviderError
+from labkit.errors import BadInput, ProviderError
 from labkit.gpus import feature_discovery
 from labkit.providers.kind.host_gpus import Facts, Gpu, judge
 
@@ -30,7 +30,12 @@ TOOLKIT = "1.20.1-1"
 ASKS = "/var/run/nvidia-container-devices"
 """A mount below it asks Docker's nvidia runtime for the GPU of that name; what is mounted does not matter."""
 
-PRESENT = "nvidia.com/gpu.present"
+COMMAND = "labkit up --provider kind --gpus real --clock 1"
+KIND_OF_GPUS = "labkit.dev/gpus"
+"""Label of kind's workers: `simulated`, `real` or `none`."""
+
+LEFT_OUT = ("gpu-plugin.yaml", "laptop.yaml")
+"""Of cluster/kind: labkit's own plugin, and the policy that makes pods as small and quick as a lab's."""
 
 _INSTALL = f"""\
 command -v nvidia-ctk >/dev/null && exit 0
@@ -92,11 +97,17 @@ def offer(facts: Facts) -> str | None:
     found = judge(facts)
     if not found.usable:
         return None
-    return f"This machine has {_listed(found.gpus)}: `labkit up --provider kind --gpus real` would use them."
+    return f"This machine has {_listed(found.gpus)}: `{COMMAND}` would use them."
 
 
-def plan(facts: Facts, *, nodes: int = 1) -> Plan:
+def plan(facts: Facts, *, nodes: int = 1, clock: float = 1.0) -> Plan:
     """The host's GPUs on at most `nodes` workers, as evenly as they go; `ProviderError` with the fix."""
+    if clock != 1:
+        raise BadInput(
+            f"Real GPUs can't run at CLOCK={clock:g}.",
+            cause="Nobody can compress the time that they take for a token.",
+            fix=COMMAND,
+        )
     found = judge(facts)
     if not found.usable:
         raise ProviderError(f"Real GPUs can't be used here. {found.why}", fix=found.fix)
@@ -106,13 +117,13 @@ def plan(facts: Facts, *, nodes: int = 1) -> Plan:
 
 
 def patch(config: Mapping[str, Any], made: Plan) -> dict[str, Any]:
-    """The configuration of kind with the plan's workers in place of those labelled as GPU nodes."""
+    """The configuration of kind with the plan's workers in place of those with simulated GPUs."""
     changed = copy.deepcopy(dict(config))
-    gpu_nodes = [node for node in changed["nodes"] if node.get("labels", {}).get(PRESENT) == "true"]
+    gpu_nodes = [node for node in changed["nodes"] if node.get("labels", {}).get(KIND_OF_GPUS) == "simulated"]
     if not gpu_nodes:
         raise ProviderError(
             "kind's configuration has no GPU worker.",
-            cause=f"None of its nodes has the label {PRESENT}: true.",
+            cause=f"None of its nodes has the label {KIND_OF_GPUS}: simulated.",
             fix="Put that label on one worker; its other settings are taken for each GPU worker.",
         )
     others = [node for node in changed["nodes"] if node not in gpu_nodes]
@@ -122,7 +133,7 @@ def patch(config: Mapping[str, Any], made: Plan) -> dict[str, Any]:
 
 def _node(template: Mapping[str, Any], worker: Worker) -> dict[str, Any]:
     node = copy.deepcopy(dict(template))
-    node["labels"] = {**node["labels"], **worker.labels}
+    node["labels"] = {**node["labels"], **worker.labels, KIND_OF_GPUS: "real"}
     node["extraMounts"] = [*node.get("extraMounts", []), *(dict(mount) for mount in worker.mounts)]
     return node
 
