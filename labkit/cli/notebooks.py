@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from pathlib import Path
 from typing import Annotated
@@ -41,7 +40,7 @@ def run_notebooks(
     Needs a running lab (labkit up). Exit 1 if a cell raised or a check did not pass.
     """
     # papermill and nbconvert cost two seconds to import; `labkit up` must not pay for them.
-    from labkit.notebooks import pages, release  # noqa: PLC0415
+    from labkit.notebooks import outline, pages, release  # noqa: PLC0415
     from labkit.notebooks.run import Plan, run  # noqa: PLC0415
 
     chosen = choose(which or [], folder := course.root() / "notebooks")
@@ -53,12 +52,28 @@ def run_notebooks(
         "CLOCK": clock,
     }
     plan = Plan(tuple(chosen), into.resolve(), folder.parent, parameters)
-    records = run(plan, Ticker(_before(plan.out)).tick)
+    records = run(plan, Ticker(outline.measured(plan.out / "summary.json")).tick)
     page = pages.write_summary(records, plan.out)
     out.print(pages.summary(records), markup=False)
     err.print(f"Everything lies under {page.parent}", markup=False)
     if not all(r.green for r in records):
         raise typer.Exit(1)
+
+
+@app.command("ls")
+def list_notebooks(
+    ran: Annotated[
+        Path, typer.Option("--out", help="Where a run left its summary.json: how long each took.")
+    ] = Path("out"),
+) -> None:
+    """List the notebooks as Markdown: question, minutes for a learner, a 90-minute class, seconds of a run.
+
+    Minutes are those that each notebook names; seconds are those that papermill took, with all answers there.
+    """
+    from labkit.notebooks import outline  # noqa: PLC0415 - as above
+
+    every = choose([], course.root() / "notebooks")
+    out.print(outline.table(map(outline.of, every), outline.measured(ran / "summary.json")), markup=False)
 
 
 def whose(answers: str, *, there: str) -> str:
@@ -99,11 +114,3 @@ class Ticker:
         whole = self._before.get(name) or passed * of / max(done, 1)
         left = f", about {max(0.0, whole - passed):.0f} s left" if 0 < tenth < 10 else ""
         err.print(f"{name}: {done} of {of} cells in {passed:.0f} s{left}", markup=False)
-
-
-def _before(into: Path) -> dict[str, float]:
-    try:
-        data = json.loads((into / "summary.json").read_text())
-        return {str(n["notebook"]): float(n["seconds"]) for n in data["notebooks"]}
-    except (FileNotFoundError, ValueError, KeyError, TypeError):
-        return {}
