@@ -20,7 +20,7 @@ setup: $(VENV)/.installed  ## a virtual environment with everything that Python 
 toolchain: setup  ## the control plane's binaries: found, downloaded or built (once per machine)
 	@labkit toolchain fetch
 
-lab: toolchain  ## run notebooks 00 to 05 on the embedded cluster; results in out/
+lab: toolchain  ## run every notebook on the embedded cluster; results in out/
 	@scripts/lab
 
 jupyter: toolchain  ## open the notebooks in JupyterLab, on a running lab
