@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from labkit import reset
 from labkit.kube import Kube
+from labkit.lab import NAMESPACE, Lab, Session
 from labkit.providers.base import Spec
 from labkit.providers.embedded.provider import Embedded
 
@@ -54,3 +56,14 @@ def namespace(cluster: Embedded) -> Iterator[Kube]:
     # The GPUs must be free for the next test; the namespace itself may take its time (5 s at the least).
     kube.kubectl("delete", "hpa,deployment,replicaset,pod", "--all", "--grace-period=1", "--wait=true")
     kube.delete_namespace(wait=False)
+
+
+@pytest.fixture
+def lab(cluster: Embedded) -> Iterator[Lab]:
+    """A notebook's handle on the cluster, with an empty namespace before and after."""
+    clock = cluster.spec().clock
+    kube = Kube(cluster.kubeconfig(), namespace=NAMESPACE, clock=clock)
+    made = Lab(Session(cluster, clock, 0, "test"), kube)
+    reset.clear(kube, print)
+    yield made
+    reset.clear(kube, print)

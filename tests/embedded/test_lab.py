@@ -1,6 +1,5 @@
 """The learner's handle on a real cluster: reset, refusals, tables, checks, waits."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -8,7 +7,7 @@ import pytest
 from labkit import pull_secret, reset
 from labkit.errors import BadInput, NotOurs, WaitTimeout
 from labkit.kube.client import Kube
-from labkit.lab import NAMESPACE, Lab, Session, same_clock
+from labkit.lab import NAMESPACE, Lab, same_clock
 from labkit.providers.embedded.provider import Embedded
 
 ROOT = Path(__file__).parents[2]
@@ -26,16 +25,6 @@ metadata: {name: left-over}
 """
 
 pytestmark = pytest.mark.embedded
-
-
-@pytest.fixture
-def lab(cluster: Embedded) -> Iterator[Lab]:
-    clock = cluster.spec().clock
-    kube = Kube(cluster.kubeconfig(), namespace=NAMESPACE, clock=clock)
-    made = Lab(Session(cluster, clock, 0, "test"), kube)
-    reset.clear(kube, print)
-    yield made
-    reset.clear(kube, print)
 
 
 def test_reset_leaves_nothing_of_an_earlier_run(lab: Lab, tmp_path: Path) -> None:

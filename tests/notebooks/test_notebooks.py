@@ -1,19 +1,12 @@
-"""papermill runs every notebook twice on a real lab: all green with solutions, only exercises fail without.
+"""papermill runs every notebook twice on a real lab: green with solutions, only exercises fail without."""
 
-Uses the lab that runs (LABKIT_HOME, LABKIT_LAB); starts one for the session where none does.
-"""
-
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from labkit.errors import ProviderError
 from labkit.notebooks.record import Record
 from labkit.notebooks.run import Plan
 from labkit.notebooks.run import run as run_all
-from labkit.providers import catalog
-from labkit.providers.base import Spec
 
 ROOT = Path(__file__).parents[2]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -83,20 +76,6 @@ OPEN = {
 }
 
 pytestmark = pytest.mark.notebooks
-
-
-@pytest.fixture(scope="session", autouse=True)
-def lab() -> Iterator[None]:
-    provider = catalog.get("embedded")
-    try:
-        provider.kubeconfig()
-        started = False
-    except ProviderError:
-        provider.up(Spec())
-        started = True
-    yield
-    if started:
-        provider.down()
 
 
 def run(path: Path, answers: str, out: Path) -> Record:
