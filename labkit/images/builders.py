@@ -17,6 +17,7 @@ from labkit import _proc
 from labkit.errors import ImageError
 from labkit.images.archive import load
 from labkit.images.build import Request
+from labkit.images.reference import Reference
 from labkit.images.store import Image, Store
 
 _ASKS = {
@@ -45,7 +46,7 @@ def detect() -> list[Found]:
     return [_ask(name) for name in _ASKS]
 
 
-def build_with(name: str, request: Request, store: Store) -> Image:
+def build_with(name: str, request: Request, store: Store, *, quiet: bool = False) -> Image:
     """Build with docker, podman or buildah, its output on our terminal, and take the image in."""
     found = _ask(name)
     if not found.version:
@@ -54,16 +55,42 @@ def build_with(name: str, request: Request, store: Store) -> Image:
             cause=found.why_not,
             fix="Leave `--builder` out: labkit builds without it; or start it.",
         )
-    status = _proc.attached([name, "build", *_options(request), request.context])
+    command = [name, "build", *_options(request), request.context]
+    done = _proc.run(command) if quiet else None
+    status = done.returncode if done else _proc.attached(command)
     if status:
-        raise ImageError(f"`{name} build` ended with exit status {status}.", fix="Mend what it says above.")
+        said = f": {_last(done.stderr or done.stdout)}" if done else "."
+        fix = "Mend what it says." if done else "Mend what it says above."
+        raise ImageError(f"`{name} build` ended with exit status {status}{said}", fix=fix)
+    return from_engine(name, str(request.ref), request.ref, store)
+
+
+def from_engine(name: str, local: str, ref: Reference, store: Store) -> Image:
+    """Take an image that docker, podman or buildah calls `local` into the store, under the name `ref`.
+
+    One that is there already, by its id, is not copied again.
+    """
+    here = store.find(ref)
+    if here and here.manifest.config.digest == _id(name, local):
+        return here
     with tempfile.TemporaryDirectory(dir=store.layout / "tmp") as folder:
         file = Path(folder) / "image.tar"
-        words = [word.format(file=file, ref=request.ref) for word in _SAVES[name]]
+        words = [word.format(file=file, ref=local) for word in _SAVES[name]]
         saved = _proc.run([name, *words])
         if saved.returncode:
             raise ImageError(f"`{name} {words[0]}` failed: {saved.stderr.strip()}")
-        return load(file, store, ref=request.ref)[0]
+        return load(file, store, ref=ref)[0]
+
+
+def _id(name: str, local: str) -> str:
+    """The digest of the image's configuration, which Docker and Podman take for its id; empty if unknown."""
+    found = _proc.run([name, "image", "inspect", "--format", "{{.Id}}", local])
+    identity = found.stdout.strip()
+    return identity if identity.startswith("sha256:") or not identity else f"sha256:{identity}"
+
+
+def _last(said: str) -> str:
+    return (said.strip().splitlines() or ["it said nothing"])[-1]
 
 
 def _options(request: Request) -> list[str | Path]:
@@ -80,6 +107,6 @@ def _ask(name: str) -> Found:
     answer = _proc.run([name, *_ASKS[name]], seconds=20)
     lines = answer.stdout.strip().splitlines()
     if answer.returncode or not lines:
-        said = (answer.stderr.strip().splitlines() or ["it does not answer"])[-1]
-        return Found(name, why_not=f"The program is here, but not what it needs: {said}")
+        why = f"The program is here, but not what it needs: {_last(answer.stderr)}"
+        return Found(name, why_not=why)
     return Found(name, version=lines[0])

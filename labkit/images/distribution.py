@@ -1,7 +1,7 @@
 """What the lab's own registry (distribution v3) is told: its configuration and its one login. Starts nothing.
 
-`registry serve config.yml`, with `ENVIRONMENT` added to its environment. It listens on 127.0.0.1 only,
-over TLS, and knows no login but those of its htpasswd file.
+`registry serve config.yml`, with `ENVIRONMENT` added to its environment. It listens over TLS only, and knows
+no login but those of its htpasswd file.
 https://distribution.github.io/distribution/about/configuration/
 """
 
@@ -25,10 +25,10 @@ _ROUNDS = (
 )
 
 
-def config(*, root: Path, port: int, cert: Path, key: Path, htpasswd: Path) -> str:
-    """The text of `config.yml`."""
+def config(*, root: Path, address: str, cert: Path, key: Path, htpasswd: Path) -> str:
+    """The text of `config.yml`; `address` is where it listens, as in `127.0.0.1:5000`."""
     http: dict[str, object] = {
-        "addr": f"127.0.0.1:{port}",
+        "addr": address,
         "tls": {"certificate": str(cert), "key": str(key), "minimumtls": "tls1.2"},
         "headers": {"X-Content-Type-Options": ["nosniff"]},
     }

@@ -102,4 +102,4 @@ def address_annotations(ports: dict[str, dict[str, str]]) -> dict[str, str]:
     merged = {port: address for taken in ports.values() for port, address in taken.items()}
     if not merged:
         return {}
-    return {"labkit.dev/address": next(iter(merged.values())), "labkit.dev/ports": json.dumps(merged)}
+    return {ADDRESS: next(iter(merged.values())), "labkit.dev/ports": json.dumps(merged)}

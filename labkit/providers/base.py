@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+from labkit.kube.objects import KubeObject
+
 Report = Callable[[str], None]
 """Takes one line about what goes on; a provider calls it whenever a step began or ended."""
 
@@ -30,6 +32,14 @@ class Spec:
     gpu_memory_mib: int = 23034
     cpu_nodes: int = 1
     isolation: str = "bubblewrap"
+    node_image: str = ""
+    """kind: the image of its nodes; empty for kind's own choice."""
+    node_patches: str = ""
+    """kind: a file with kubeadm patches that this machine's nodes need beside ours."""
+    gpus: str = "simulated"
+    """kind: or `real`, where the host has NVIDIA's GPUs and container toolkit."""
+    keep: bool = False
+    """kind: leave the nodes of a start that failed, for a look at them."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +61,19 @@ class RegistryAccess:
     ca: Path
     username: str
     password: str = field(repr=False)
+    builder: str = ""
+    """Which program must build what is pushed there (docker, podman), since it has to be complete; or none."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """One running part of a lab: its state (`ready`, or a word for what it is not), where, and what it is for."""
+
+    name: str
+    state: str
+    does: str
+    pid: int | None = None
+    port: int | None = None
 
 
 class Provider(Protocol):
@@ -62,6 +85,9 @@ class Provider(Protocol):
 
     simulates: str
     """What is not real there, for the stamp on plots and tables."""
+
+    lab_kubelets: bool
+    """Whether its kubelets run by the lab clock. Real ones don't: seconds in a pod are compressed as it is applied."""
 
     def missing(self) -> str | None:
         """Why it can't run on this machine, with the fix; None where it can."""
@@ -101,4 +127,16 @@ class Provider(Protocol):
 
     def address(self, namespace: str, service: str, port: int) -> str:
         """Base URL under which a port of a Service answers on this machine."""
+        ...
+
+    def pod_address(self, pod: KubeObject) -> str:
+        """`host:port` under which a pod's first port answers on this machine; empty while it has none."""
+        ...
+
+    def kill(self, pod: KubeObject) -> int:
+        """SIGKILL, from outside, for the first process of a pod's first container; its pid where it runs."""
+        ...
+
+    def parts(self) -> list[Part]:
+        """What runs, for `labkit status`; raises `ProviderError` where there is no such lab."""
         ...

@@ -198,7 +198,8 @@ def test_the_placeholder_and_the_real_hpa_are_one_object() -> None:
         ("prometheus-web.yml", {"CA_FILE", "CERT_FILE", "KEY_FILE"}),
         ("adapter-rules.yaml", {"WINDOW"}),
         ("bootstrap/10-namespaces.yaml", set()),
-        ("bootstrap/20-metrics-apis.yaml", {"ADAPTER_PORT", "CA_BUNDLE"}),
+        ("bootstrap/20-adapter-address.yaml", {"ADAPTER_PORT"}),
+        ("bootstrap/25-metrics-apis.yaml", {"ADAPTER_PORT", "CA_BUNDLE"}),
         ("bootstrap/30-rbac.yaml", set()),
     ],
 )

@@ -72,7 +72,7 @@ def _registry(layout: Layout, ports: Ports) -> None:
         write_atomically(folder / "htpasswd", htpasswd_line(REGISTRY_USER, password))
     text = registry_config(
         root=folder / "data",
-        port=ports.registry,
+        address=f"127.0.0.1:{ports.registry}",
         cert=layout.pki("registry.crt"),
         key=layout.pki("registry.key"),
         htpasswd=folder / "htpasswd",
@@ -84,6 +84,7 @@ def _monitoring(layout: Layout, flags: Flags) -> None:
     values = {
         "SCRAPE": flags.scrape,
         "WINDOW": flags.window,
+        "CPU_WINDOW": flags.window,
         "KUBECONFIG": str(layout.kubeconfig_of("prometheus")),
         "CA_FILE": str(layout.pki("ca.crt")),
         "CERT_FILE": str(layout.pki("prometheus.crt")),

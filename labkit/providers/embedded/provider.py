@@ -5,12 +5,9 @@ Needs no Docker, no root and no GPU. Refuses to be two labs in one folder: a sec
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import json
 import os
 import shutil
-import time
 from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -18,7 +15,11 @@ from pathlib import Path
 from labkit import _proc, toolchain
 from labkit.errors import LabError, ProviderError
 from labkit.kube import clock
-from labkit.providers.base import Endpoint, RegistryAccess, Report, Spec, silent
+from labkit.kube.objects import KubeObject
+from labkit.node import crash
+from labkit.node.blueprint import ADDRESS
+from labkit.providers.alone import alone, same
+from labkit.providers.base import Endpoint, Part, RegistryAccess, Report, Spec, silent
 from labkit.providers.embedded import control_plane, files, isolation, platform, ports
 from labkit.providers.embedded.component import Component
 from labkit.providers.embedded.layout import Layout, Ports, default_name, prepare
@@ -33,6 +34,7 @@ class Embedded:
     name = "embedded"
     owns_cluster = True
     simulates = "simulated GPUs"
+    lab_kubelets = True
 
     def __init__(self, lab: str | None = None) -> None:
         self.layout = Layout.of(lab or default_name())
@@ -48,7 +50,7 @@ class Embedded:
         clock.flags(spec.clock)  # refuses a clock that can't be, before anything is made
         if not self.running():  # one that runs has its place, however full the disk is
             prepare(self.layout)
-        with self._alone(report):
+        with alone(self.layout.dir, report):
             if self.running():
                 self._same(spec)
                 report(f"lab {self.layout.dir.name!r} is already up")
@@ -114,6 +116,27 @@ class Embedded:
                 fix=f"Known: {', '.join(sorted(known)) or 'none'}. Wait for it, or mend name and port.",
             )
         return f"http://{known[key]}"
+
+    def pod_address(self, pod: KubeObject) -> str:
+        """What the node agent wrote on the pod: a port of the loopback stands for the pod's own."""
+        return pod.annotations.get(ADDRESS, "")
+
+    def kill(self, pod: KubeObject) -> int:
+        """The container's first process is a process of this machine."""
+        return crash.kill(pod)
+
+    def parts(self) -> list[Part]:
+        """Every process of the lab, the supervisor last."""
+        listens = {component: getattr(self._ports(), field) for field, component in ports.COMPONENT.items()}
+        found = [
+            Part(c.name, state, c.why, proc.pid if proc else None, listens.get(c.name))
+            for c, proc, state in self.states()
+        ]
+        supervisor = _proc.Proc.load(self.layout.record("supervisor"))
+        lives = bool(supervisor and supervisor.alive())
+        does = "starts again what dies (`labkit up` starts the supervisor again)"
+        pid = supervisor.pid if supervisor and lives else None
+        return [*found, Part("supervisor", "ready" if lives else "dead", does, pid)]
 
     def running(self) -> bool:
         """Whether the supervisor and every component run and answer."""
@@ -185,24 +208,5 @@ class Embedded:
 
     def _same(self, spec: Spec) -> None:
         running = self.spec()
-        wanted = asdict(replace(spec, name=running.name))
-        other = [f"{k}={v} (asked for: {wanted[k]})" for k, v in asdict(running).items() if v != wanted[k]]
-        if other:
-            raise ProviderError(
-                f"Lab {running.name!r} runs already, with other settings: {', '.join(other)}.",
-                cause="Settings are chosen when a lab starts.",
-                fix=f"labkit down --name {running.name}, then up again; or give the new lab another --name.",
-            )
-
-    @contextlib.contextmanager
-    def _alone(self, report: Report) -> Iterator[None]:
-        """Hold the lab's lock, so that two `up` at once are one after the other."""
-        with (self.layout.dir / "lock").open("w") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                report("another `labkit up` works on this lab; waiting for it")
-                began = time.monotonic()
-                fcntl.flock(file, fcntl.LOCK_EX)
-                report(f"waited {time.monotonic() - began:.0f} s")
-            yield
+        again = f"labkit down --name {running.name}, then up again; or give the new lab another --name."
+        same(asdict(running), asdict(replace(spec, name=running.name)), fix=again)

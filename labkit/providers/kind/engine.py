@@ -1,0 +1,122 @@
+"""Docker or Podman: what runs a kind cluster's nodes and its registry.
+
+One command for each call, as a person would type it. Refuses to pass on a failure in silence: it raises with
+the engine's own last words, and guesses the cause from them.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from labkit import _proc
+from labkit.errors import ProviderError
+
+MEMORY_GIB = 4
+"""A control plane of 0.6 GiB, four workers, Prometheus, and ten model servers of 60 MB."""
+
+GUESSES = (
+    ("permission denied", "You may not use its socket.", "Add yourself to the group `docker` and log in again."),
+    ("cannot connect", "Its daemon does not run.", "Start it (`systemctl start docker`, or Docker Desktop)."),
+    ("is the docker daemon running", "Its daemon does not run.", "Start it (`systemctl start docker`)."),
+    ("no space left", "The disk is full.", "Free some space: `docker system df`, `docker image prune`."),
+    ("already allocated", "Another program listens on a port that was free a moment ago.", "Run it again."),
+    ("address already in use", "Another program listens on a port that was free a moment ago.", "Run it again."),
+    ("exec format error", "The image is for another kind of processor.", "Use a --node-image for this one."),
+    ("does not match the detected host", "The image is for another kind of processor.", "Use another image."),
+    ("dial tcp", "No registry can be reached from here.", "Build the image here, or load it: `docker load`."),
+    ("pull access denied", "There is no such image, here or in its registry.", "Mend the image's name."),
+)
+"""What the engine says, in lower case; what that means; and what helps."""
+
+
+@dataclass(frozen=True)
+class Engine:
+    """`docker` or `podman`, as kind finds them."""
+
+    name: str = "docker"
+
+    @classmethod
+    def chosen(cls) -> Engine:
+        """The one that kind would take: `KIND_EXPERIMENTAL_PROVIDER`, else Docker where it is installed."""
+        named = os.environ.get("KIND_EXPERIMENTAL_PROVIDER")
+        if named in {"docker", "podman"}:
+            return cls(named)
+        return cls("podman" if not shutil.which("docker") and shutil.which("podman") else "docker")
+
+    def missing(self) -> str | None:
+        """Why no cluster can be made with it, and the fix; None where one can."""
+        if not shutil.which(self.name):
+            return f"The provider kind needs Docker or Podman; there is no program `{self.name}` on the PATH."
+        try:
+            info = self.info()
+        except ProviderError as error:
+            return str(error)
+        gib = int(info.get("MemTotal") or info.get("host", {}).get("memTotal") or 0) / 2**30
+        if gib and gib < MEMORY_GIB:
+            return (
+                f"{self.name} has {gib:.1f} GiB of memory; the cluster takes {MEMORY_GIB} GiB. Give it more "
+                "(Docker Desktop: Settings, Resources), or use the embedded cluster: labkit up."
+            )
+        return None
+
+    def info(self) -> dict[str, Any]:
+        """What it says of itself: `docker info`, as JSON."""
+        found: dict[str, Any] = json.loads(self.run("info", "--format", "{{json .}}", seconds=30))
+        for complaint in found.get("ServerErrors") or []:  # a client without its daemon answers, too
+            raise self._failure(("info",), complaint)
+        return found
+
+    def run(self, *words: str, stdin: str | None = None, seconds: float = 300) -> str:
+        """Run one command to its end and return what it printed; raises `ProviderError`."""
+        try:
+            done = _proc.run([self.name, *words], stdin=stdin, seconds=seconds, env=self.environment)
+        except (_proc.TimedOut, FileNotFoundError) as error:
+            raise self._failure(words, f"no answer within {seconds:.0f} s") from error
+        if done.returncode:
+            raise self._failure(words, done.stderr.strip() or done.stdout.strip())
+        return done.stdout.strip()
+
+    def says(self, *words: str) -> str:
+        """As `run`, but empty where the command fails: for questions about what may not be there."""
+        try:
+            return self.run(*words)
+        except ProviderError:
+            return ""
+
+    def images(self, name: str) -> str:
+        """The id of a local image; empty where there is none of this name."""
+        return self.says("image", "inspect", "--format", "{{.Id}}", name)
+
+    def running(self, container: str) -> bool:
+        """Whether a container of this name runs."""
+        return self.says("container", "inspect", "--format", "{{.State.Running}}", container) == "true"
+
+    def remove(self, *containers: str) -> None:
+        """End containers and delete them with their volumes; what is not there is passed over."""
+        there = [name for name in containers if self.says("container", "inspect", "--format", "{{.Id}}", name)]
+        if there:
+            self.run("rm", "--force", "--volumes", *there)
+
+    @property
+    def environment(self) -> Mapping[str, str]:
+        """For kind, too, which otherwise takes Docker where both are installed."""
+        return {**os.environ, "KIND_EXPERIMENTAL_PROVIDER": self.name, "DOCKER_BUILDKIT": _buildkit()}
+
+    def _failure(self, words: tuple[str, ...], said: str) -> ProviderError:
+        last = said.splitlines()[-1] if said else "it said nothing"
+        for phrase, cause, fix in GUESSES:
+            if phrase in said.lower():
+                return ProviderError(f"{self.name} {words[0]}: {last}", cause=cause, fix=fix)
+        return ProviderError(f"`{self.name} {' '.join(words[:3])}` failed: {last}")
+
+
+def _buildkit() -> str:
+    """Docker's client without its builder plugin refuses to build, unless told to use the old builder."""
+    plugins = ("/usr/libexec/docker/cli-plugins", "/usr/lib/docker/cli-plugins", "/usr/local/lib/docker/cli-plugins")
+    own = os.path.expanduser("~/.docker/cli-plugins")
+    return "1" if any(os.path.exists(f"{folder}/docker-buildx") for folder in (*plugins, own)) else "0"

@@ -1,0 +1,185 @@
+"""Everything that must lie in a kind lab's folder: certificates, the cluster's configuration, manifests.
+
+The manifests are those of cluster/kind and cluster/bootstrap, filled in; a person can read them there and
+apply them again. Starts nothing.
+"""
+
+from __future__ import annotations
+
+import base64
+import copy
+import json
+import secrets
+from collections.abc import Mapping
+from pathlib import Path
+from string import Template
+from typing import Any
+
+import yaml
+
+from labkit._proc import write_atomically
+from labkit.errors import BadInput
+from labkit.images.distribution import config as registry_config
+from labkit.images.distribution import htpasswd_line
+from labkit.kube.clock import Flags, flags
+from labkit.providers.base import Spec
+from labkit.providers.embedded import pki
+from labkit.providers.embedded.files import CLUSTER, REGISTRY_HOST, REGISTRY_USER
+from labkit.providers.embedded.layout import Layout
+from labkit.providers.embedded.pki import LOOPBACK, Identity
+from labkit.providers.kind.settings import FIRST_NODE_PORT, Settings
+
+CRASH_BACKOFF = 300.0
+"""Lab seconds: the longest pause that a kubelet makes before a crashed container starts again."""
+
+CADVISOR_WINDOW = 30.0
+"""Real seconds: three of the kubelet's own measurements, which no clock makes faster."""
+
+SHARED = {"10-namespaces.yaml": "namespaces.yaml", "25-metrics-apis.yaml": "metrics-apis.yaml", "30-rbac.yaml": "rbac.yaml"}
+"""Files of cluster/bootstrap that both providers apply, and what they are called in the lab's folder."""
+
+
+def identities(settings: Settings) -> list[Identity]:
+    """Certificates of the servers that labkit adds; the cluster's own are kubeadm's."""
+    return [
+        Identity("admin", "labkit-admin"),
+        Identity("registry", "registry", hosts=(*LOOPBACK, "registry.lab", settings.registry)),
+        Identity("prometheus", "prometheus", hosts=(*LOOPBACK, "prometheus.monitoring.svc")),
+        Identity("adapter", "adapter", hosts=("adapter.monitoring.svc",)),
+    ]
+
+
+def write_registry(layout: Layout, settings: Settings) -> None:
+    """Certificates, the registry's configuration and login, and where the nodes find it."""
+    for folder in ("logs", "pki", "registry"):
+        (layout.dir / folder).mkdir(parents=True, exist_ok=True, mode=0o700)
+    pki.ensure(layout.dir / "pki", identities(settings))
+    folder = layout.dir / "registry"
+    if not (folder / "password").exists():
+        write_atomically(folder / "password", secrets.token_urlsafe(12))
+    password = (folder / "password").read_text()
+    write_atomically(folder / "htpasswd", htpasswd_line(REGISTRY_USER, password))
+    write_atomically(folder / "config.yml", _registry_config())
+    login = {"auths": {REGISTRY_HOST: {"username": REGISTRY_USER, "password": password}}}
+    write_atomically(layout.dir / "registry-login.json", json.dumps(login))
+    certs = layout.dir / "certs.d"
+    write_atomically(certs / "ca.crt", layout.pki("ca.crt").read_text(), mode=0o644)
+    hosts = _filled("kind/registry-hosts.toml", {"REGISTRY": settings.registry})
+    write_atomically(certs / "hosts.toml", hosts, mode=0o644)
+
+
+def _registry_config() -> str:
+    """As the registry's container sees its files: all of them in one mounted folder, its data in it."""
+    here = Path("/lab")
+    return registry_config(
+        root=here / "data",
+        address=":5000",
+        cert=here / "registry.crt",
+        key=here / "registry.key",
+        htpasswd=here / "htpasswd",
+    )
+
+
+def write_manifests(layout: Layout, settings: Settings, tags: Mapping[str, str]) -> None:
+    """What `kubectl apply -k` takes; `tags` name the images of Prometheus, its adapter and the GPU plugin."""
+    clock = flags(settings.spec.clock)
+    bundle = base64.b64encode(layout.pki("ca.crt").read_bytes()).decode()
+    values = {
+        **tags,
+        **_monitoring(clock),
+        "ADAPTER_PORT": "443",
+        "CA_BUNDLE": bundle,
+        "NODE_PORT": str(FIRST_NODE_PORT),
+        "PROMETHEUS_ARGS": _listed(clock.prometheus, indent=12),
+        "ADAPTER_ARGS": _listed(clock.prometheus_adapter, indent=12),
+        "LAB": settings.spec.name,
+        "CLOCK": f"{settings.spec.clock:g}",
+        "GPUS": str(settings.spec.gpus_per_node),
+        "GPU_PRODUCT": settings.spec.gpu_product,
+        "GPU_MEMORY_MIB": str(settings.spec.gpu_memory_mib),
+    }
+    for source, target in SHARED.items():
+        write_atomically(layout.dir / target, _filled(f"bootstrap/{source}", values))
+    for path in sorted((CLUSTER / "kind").glob("*.y*ml")):
+        write_atomically(layout.dir / path.name, _filled(f"kind/{path.name}", values))
+    write_atomically(layout.dir / "web.yml", _filled("prometheus-web.yml", values))
+    write_atomically(layout.dir / "adapter-rules.yaml", _filled("adapter-rules.yaml", values))
+
+
+def _monitoring(clock: Flags) -> dict[str, str]:
+    return {
+        "SCRAPE": clock.scrape,
+        "WINDOW": clock.window,
+        "CPU_WINDOW": f"{CADVISOR_WINDOW:.0f}s",
+        "CA_FILE": "/tls/ca.crt",
+        "CERT_FILE": "/tls/prometheus.crt",
+        "KEY_FILE": "/tls/prometheus.key",
+    }
+
+
+def cluster_config(layout: Layout, settings: Settings) -> str:
+    """What `kind create cluster --config` takes: cluster/kind.yaml, filled in, its workers repeated."""
+    spec, clock = settings.spec, flags(settings.spec.clock)
+    last = FIRST_NODE_PORT + len(settings.host_ports) - 1
+    text = _filled(
+        "kind.yaml",
+        {
+            "NODE_PORTS": f"{FIRST_NODE_PORT}-{last}",
+            "APISERVER_ARGS": _kubeadm(clock.kube_apiserver, indent=8),
+            "CONTROLLER_ARGS": _kubeadm(clock.kube_controller_manager, indent=8),
+            "CRASH_BACKOFF": f"{max(1, round(CRASH_BACKOFF / spec.clock))}s",
+            "CERTS": str(layout.dir / "certs.d"),
+        },
+    )
+    config = yaml.safe_load(text)
+    head, gpu, cpu = config["nodes"]
+    head["extraPortMappings"] = [
+        {"listenAddress": "127.0.0.1", "hostPort": host, "containerPort": node, "protocol": "TCP"}
+        for node, host in settings.node_ports.items()
+    ]
+    workers = [*(copy.deepcopy(gpu) for _ in range(spec.gpu_nodes)), *(copy.deepcopy(cpu) for _ in range(spec.cpu_nodes))]
+    config["nodes"] = [head, *workers]
+    config["kubeadmConfigPatches"] += _patches(spec)
+    if spec.node_image:
+        for node in config["nodes"]:
+            node["image"] = spec.node_image
+    return yaml.safe_dump(config, sort_keys=False)
+
+
+def _patches(spec: Spec) -> list[str]:
+    """The user's own kubeadm patches: what this machine's nodes need beside ours, a document for each."""
+    if not spec.node_patches:
+        return []
+    path = Path(spec.node_patches)
+    try:
+        found = [doc for doc in yaml.safe_load_all(path.read_text()) if doc is not None]
+    except (OSError, yaml.YAMLError) as error:
+        raise BadInput(
+            f"Can't read the kubeadm patches in {path}: {error}.",
+            cause="The file is missing, or no YAML.",
+            fix="It holds documents such as `kind: KubeletConfiguration`, as kind's kubeadmConfigPatches do.",
+        ) from error
+    if not all(isinstance(doc, dict) and doc.get("kind") for doc in found):
+        raise BadInput(
+            f"{path} holds something that is no kubeadm patch.",
+            cause="Each document must be a mapping with a `kind`.",
+            fix="For example: `kind: KubeletConfiguration`, and below it the fields to set.",
+        )
+    return [yaml.safe_dump(doc) for doc in found]
+
+
+def _kubeadm(arguments: tuple[str, ...], *, indent: int) -> str:
+    """`--name=value` as kubeadm's list of name and value has it."""
+    pairs: list[dict[str, Any]] = []
+    for argument in arguments:
+        name, _, value = argument.removeprefix("--").partition("=")
+        pairs.append({"name": name, "value": value})
+    return f"\n{' ' * indent}".join(f"- {json.dumps(pair)}" for pair in pairs)
+
+
+def _listed(arguments: tuple[str, ...], *, indent: int) -> str:
+    return f"\n{' ' * indent}".join(f"- {argument}" for argument in arguments)
+
+
+def _filled(template: str, values: Mapping[str, str]) -> str:
+    return Template((CLUSTER / template).read_text()).substitute(values)

@@ -1,0 +1,244 @@
+"""The provider `kind`: real kubelets and containerd in containers of this machine, simulated GPUs.
+
+What it makes carries the lab's name and is recorded beside it; `down` removes that and nothing else. Refuses
+to take over a cluster of the same name that it did not make.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import asdict, replace
+from pathlib import Path
+
+from labkit import _proc
+from labkit.errors import ClusterError, LabError, NotOurs, ProviderError, Refused
+from labkit.kube import clock
+from labkit.kube.api import Api
+from labkit.kube.kubectl import kubectl
+from labkit.kube.objects import KubeObject
+from labkit.providers.alone import alone, same
+from labkit.providers.base import Endpoint, Part, RegistryAccess, Report, Spec, silent
+from labkit.providers.embedded.files import REGISTRY_HOST, REGISTRY_USER
+from labkit.providers.embedded.layout import default_name, prepare
+from labkit.providers.embedded.teardown import delete_files
+from labkit.providers.kind import outside
+from labkit.providers.kind.engine import Engine
+from labkit.providers.kind.settings import Settings, layout_of
+from labkit.providers.kind.startup import Startup, delete_cluster
+
+DISK_MIB = 6000
+"""Five nodes of 1 GB, and their images."""
+
+NODE_LABEL = "io.x-k8s.kind.cluster"
+
+
+class Kind:
+    """One kind cluster of this user, by its lab's name."""
+
+    name = "kind"
+    owns_cluster = True
+    simulates = "simulated GPUs"
+    lab_kubelets = False
+
+    def __init__(self, lab: str | None = None) -> None:
+        self.layout = layout_of(lab or default_name())
+        self.engine = Engine.chosen()
+
+    def missing(self) -> str | None:
+        """Docker or Podman, running, with enough memory."""
+        return self.engine.missing()
+
+    def up(self, spec: Spec, report: Report = silent) -> Path:
+        """Make the cluster, or find it; returns the kubeconfig once everything answers."""
+        clock.flags(spec.clock)
+        why = self.missing()
+        if why:
+            raise ProviderError(why)
+        prepare(self.layout, needed_mib=None if self.layout.config.exists() else DISK_MIB)
+        spec = replace(spec, name=self.layout.dir.name.rpartition(".")[0])
+        with alone(self.layout.dir, report):
+            if self._stands(report):
+                again = f"labkit down --provider kind --name {spec.name}, then up again."
+                same(asdict(self.spec()), asdict(spec), fix=again)
+                report(f"kind lab {spec.name!r} is already up")
+                return self.layout.kubeconfig
+            self._start(Settings.new(spec), report)
+        return self.layout.kubeconfig
+
+    def down(self, report: Report = silent) -> None:
+        """Delete the nodes, the registry and the lab's files but its logs."""
+        if not self.layout.config.exists():
+            report(f"there is no kind lab called {self.layout.dir.name.rpartition('.')[0]!r}; nothing to do")
+            return
+        self._take_down(Settings.load(self.layout))
+        report(f"the cluster and its registry are gone; logs are in {self.layout.logs}")
+
+    def logs(self, into: Path) -> list[Path]:
+        """What kind, the registry, the kubelets and the parts in `monitoring` have said."""
+        into.mkdir(parents=True, exist_ok=True)
+        settings = Settings.load(self.layout)
+        for node in self._nodes(settings):
+            text = self.engine.says("exec", node, "journalctl", "--no-pager", "--lines", "2000", "--unit", "kubelet")
+            self.layout.log(f"kubelet-{node}").write_text(text)
+        self.layout.log("registry").write_text(self.engine.says("logs", "--tail", "2000", settings.registry))
+        for part in ("prometheus", "prometheus-adapter", "gpu-plugin"):
+            with suppress(ClusterError):
+                words = ("logs", "--namespace=monitoring", f"--selector=app={part}", "--tail=2000", "--prefix")
+                self.layout.log(part).write_text(kubectl(*words, kubeconfig=self.layout.kubeconfig))
+        return [Path(shutil.copy(path, into)) for path in sorted(self.layout.logs.glob("*.log"))]
+
+    def kubeconfig(self) -> Path:
+        """The kubeconfig of the cluster's admin, in the lab's folder; the user's own is left alone."""
+        Settings.load(self.layout)
+        return self.layout.kubeconfig
+
+    def spec(self) -> Spec:
+        """What the lab was started with."""
+        return Settings.load(self.layout).spec
+
+    def prometheus(self) -> Endpoint:
+        """Prometheus, through its node port; only clients with a certificate of the lab get in."""
+        pki = self.layout.pki
+        url = f"https://127.0.0.1:{Settings.load(self.layout).prometheus_port}"
+        return Endpoint(url, ca=pki("ca.crt"), cert=pki("admin.crt"), key=pki("admin.key"))
+
+    def registry(self) -> RegistryAccess:
+        """The lab's own registry; images must be complete, so the engine builds them."""
+        return self._access(Settings.load(self.layout))
+
+    def address(self, namespace: str, service: str, port: int) -> str:
+        """Where a Service answers on this machine, through kube-proxy."""
+        api = Api(self.layout.kubeconfig)
+        try:
+            found = KubeObject({"kind": "Service", **api.get(f"/api/v1/namespaces/{namespace}/services/{service}")})
+        except Refused as error:
+            if error.reason != "NotFound":
+                raise
+            raise ProviderError(
+                f"There is no Service {service} in {namespace}.", fix="Apply it first, or mend the name."
+            ) from error
+        url = f"http://127.0.0.1:{self._host_port(outside.service_port(api, found, port))}"
+        if self._has_ready_pods(api, namespace, service):
+            outside.reachable(url, path="/health")
+        return url
+
+    def pod_address(self, pod: KubeObject) -> str:
+        """Where one pod answers on this machine; empty while it has no address."""
+        port = pod.at("spec.containers.0.ports.0.containerPort")
+        if not (pod.at("status.podIP") and port):
+            return ""
+        api = Api(self.layout.kubeconfig)
+        found = KubeObject({"kind": "Pod", **pod.raw})
+        return f"127.0.0.1:{self._host_port(outside.pod_port(api, found, int(port)))}"
+
+    def kill(self, pod: KubeObject) -> int:
+        """On its node, as the kernel would: containerd knows the container's first process."""
+        container = str(pod.at("status.containerStatuses.0.containerID", "")).rpartition("//")[2]
+        node = str(pod.at("spec.nodeName", ""))
+        tasks = self.engine.run("exec", node, "ctr", "--namespace", "k8s.io", "tasks", "list")
+        pids = [line.split()[1] for line in tasks.splitlines() if container and line.startswith(container)]
+        if not pids:
+            raise ProviderError(
+                f"No process of {pod!r} was found on node {node}.",
+                cause="Its container does not run now.",
+                fix="Wait until it runs.",
+            )
+        self.engine.run("exec", node, "kill", "-9", pids[0])
+        return int(pids[0])
+
+    def parts(self) -> list[Part]:
+        """The nodes, the registry, and what runs in `monitoring`."""
+        settings = Settings.load(self.layout)
+        found = [
+            Part(node, "ready" if self.engine.running(node) else "dead", "a node: kubelet and containerd")
+            for node in self._nodes(settings)
+        ]
+        state = "ready" if self.engine.running(settings.registry) else "dead"
+        does = "keeps images; asks for a login before it hands one out"
+        found.append(Part(settings.registry, state, does, port=settings.registry_port))
+        return [*found, *self._monitoring(settings)]
+
+    def _monitoring(self, settings: Settings) -> Iterator[Part]:
+        does = {
+            "prometheus": ("deployment", "collects what every pod says about itself under /metrics"),
+            "prometheus-adapter": ("deployment", "turns series into Kubernetes metrics"),
+            "gpu-plugin": ("daemonset", "announces the simulated GPUs to each kubelet"),
+        }
+        for name, (kind, why) in does.items():
+            state = "unknown"
+            with suppress(LabError):
+                found = KubeObject(Api(self.layout.kubeconfig).get(f"/apis/apps/v1/namespaces/monitoring/{kind}s/{name}"))
+                wanted = found.at("status.desiredNumberScheduled") or found.at("spec.replicas")
+                ready = found.at("status.numberReady") or found.at("status.readyReplicas") or 0
+                state = "ready" if ready == wanted else f"{ready} of {wanted} ready"
+            yield Part(name, state, why, port=settings.prometheus_port if name == "prometheus" else None)
+
+    def _start(self, settings: Settings, report: Report) -> None:
+        self._refuse_foreign(settings)
+        settings.save(self.layout)  # before anything is made: `down` finds it, however this ends
+        try:
+            Startup(self.layout, settings, self.engine, self._access(settings), report).run()
+        except (LabError, OSError, KeyboardInterrupt):
+            if not settings.spec.keep:
+                report("rolling back")
+                self._take_down(settings)
+            raise
+        replace(settings, complete=True).save(self.layout)
+
+    def _stands(self, report: Report) -> bool:
+        """Whether a complete lab runs; what an earlier try left half-made is taken away."""
+        if not self.layout.config.exists():
+            return False
+        settings = Settings.load(self.layout)
+        containers = [*self._nodes(settings), settings.registry]
+        if settings.complete and len(containers) > 1:
+            stopped = [name for name in containers if not self.engine.running(name)]
+            if stopped:
+                report(f"starting {', '.join(stopped)} again")
+                self.engine.run("start", *stopped)
+            return True
+        report("taking away what an earlier try left half-made")
+        self._take_down(settings)
+        return False
+
+    def _refuse_foreign(self, settings: Settings) -> None:
+        theirs = self._nodes(settings)
+        if theirs:
+            raise NotOurs(
+                f"There is a kind cluster {settings.cluster} that this lab did not make.",
+                cause=f"Its nodes are {', '.join(theirs)}; no record of it lies in {self.layout.dir}.",
+                fix=f"kind delete cluster --name {settings.cluster}, if nobody needs it; or use another --name.",
+            )
+
+    def _take_down(self, settings: Settings) -> None:
+        creation = _proc.Proc.load(self.layout.record("kind"))
+        if creation:
+            _proc.end([creation], grace=2.0)
+        delete_cluster(self.engine, settings, self.layout.kubeconfig)
+        delete_files(self.layout)
+
+    def _nodes(self, settings: Settings) -> list[str]:
+        words = ("ps", "--all", "--filter", f"label={NODE_LABEL}={settings.cluster}", "--format", "{{.Names}}")
+        return sorted(self.engine.run(*words).split())
+
+    def _access(self, settings: Settings) -> RegistryAccess:
+        password = self.layout.dir / "registry" / "password"
+        return RegistryAccess(
+            host=REGISTRY_HOST,
+            url=f"https://127.0.0.1:{settings.registry_port}",
+            ca=self.layout.pki("ca.crt"),
+            username=REGISTRY_USER,
+            password=password.read_text(),
+            builder=self.engine.name,
+        )
+
+    def _host_port(self, node_port: int) -> int:
+        return Settings.load(self.layout).node_ports[node_port]
+
+    @staticmethod
+    def _has_ready_pods(api: Api, namespace: str, service: str) -> bool:
+        path = f"/apis/discovery.k8s.io/v1/namespaces/{namespace}/endpointslices"
+        slices = api.get(path, labelSelector=f"kubernetes.io/service-name={service}")["items"]
+        return any(e.get("conditions", {}).get("ready") for s in slices for e in s.get("endpoints") or ())

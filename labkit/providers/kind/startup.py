@@ -1,0 +1,195 @@
+"""Bring a kind lab up: the nodes boot while the registry starts and the images are made.
+
+One list of steps, each said with its time. What fails is rolled back by the provider.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from labkit import _proc, _wait, toolchain
+from labkit.errors import ClusterError, ProviderError, WaitTimeout
+from labkit.images.distribution import ENVIRONMENT
+from labkit.kube.client import Kube
+from labkit.kube.kubectl import kubectl
+from labkit.providers.base import RegistryAccess, Report
+from labkit.providers.embedded.layout import Layout
+from labkit.providers.embedded.startup import METRICS_APIS
+from labkit.providers.kind import files, images
+from labkit.providers.kind.engine import GUESSES, Engine
+from labkit.providers.kind.settings import Settings
+
+PATIENCE = 300.0
+"""Seconds for the nodes, and for what runs on them; a slow machine needs sixty, a first pull the rest."""
+
+GPU_RESOURCE = "nvidia.com/gpu"
+NETWORK = "kind"
+
+
+@dataclass
+class Startup:
+    """One start of one lab."""
+
+    layout: Layout
+    settings: Settings
+    engine: Engine
+    access: RegistryAccess
+    report: Report
+    began: float = field(default_factory=time.monotonic)
+    _said: int = 0
+
+    def run(self) -> None:
+        """All steps, in order."""
+        files.write_registry(self.layout, self.settings)
+        creation = self._begin_cluster()
+        made = self._images()
+        self._registry(made["REGISTRY"])
+        images.publish(self.engine, (made[k] for k in ("PROMETHEUS", "ADAPTER", "PLUGIN")), self.access)
+        self.say("the registry has the images of Prometheus, its adapter and the GPU plugin")
+        self._end_cluster(creation)
+        self._apply(images.tags(made))
+        self._until_ready()
+
+    def say(self, line: str) -> None:
+        """Report a line with the seconds since the start."""
+        self.report(f"{time.monotonic() - self.began:5.1f} s  {line}")
+
+    def _begin_cluster(self) -> _proc.Child:
+        """Let kind boot the nodes, in a process of its own."""
+        kind = toolchain.ensure(["kind"])["kind"]
+        config = self.layout.dir / "cluster.yaml"
+        _proc.write_atomically(config, files.cluster_config(self.layout, self.settings))
+        argv = (kind, "create", "cluster", "--name", self.settings.cluster, "--config", config)
+        options = ("--kubeconfig", self.layout.kubeconfig)
+        log = self.layout.log("kind")
+        log.unlink(missing_ok=True)
+        child = _proc.popen((*argv, *options), log=log, env=self.engine.environment)
+        _proc.Proc.of(child.pid).save(self.layout.record("kind"))
+        spec = self.settings.spec
+        self.say(f"kind boots {1 + spec.gpu_nodes + spec.cpu_nodes} nodes (half a minute once its image is here)")
+        return child
+
+    def _images(self) -> dict[str, images.Made]:
+        made = {
+            "REGISTRY": images.component(self.engine, "registry"),
+            "PROMETHEUS": images.component(self.engine, "prometheus"),
+            "ADAPTER": images.component(self.engine, "prometheus-adapter"),
+            "PLUGIN": images.plugin(self.engine),
+        }
+        self.say("images are made")
+        return made
+
+    def _registry(self, image: images.Made) -> None:
+        """A registry of the lab's own, for the nodes and for this machine's loopback."""
+        folder, pki = self.layout.dir / "registry", self.layout.pki
+        mounts = {
+            folder / "config.yml": "config.yml",
+            folder / "htpasswd": "htpasswd",
+            pki("registry.crt"): "registry.crt",
+            pki("registry.key"): "registry.key",
+        }
+        words = ["run", "--detach", "--name", self.settings.registry, "--restart", "on-failure"]
+        words += ["--publish", f"127.0.0.1:{self.settings.registry_port}:5000"]
+        words += [word for key, value in ENVIRONMENT.items() for word in ("--env", f"{key}={value}")]
+        words += [w for path, name in mounts.items() for w in ("--volume", f"{path}:/lab/{name}:ro")]
+        self.engine.remove(self.settings.registry)
+        self.engine.run(*words, "--volume", "/lab/data", image.local, "serve", "/lab/config.yml")
+
+    def _end_cluster(self, creation: _proc.Child) -> None:
+        """Wait for kind, and let the nodes find the registry."""
+
+        def over() -> bool:
+            self._listen()
+            return creation.poll() is not None
+
+        try:
+            _wait.until(over, "kind to make the cluster", seconds=PATIENCE, every=0.1)
+        except WaitTimeout as error:
+            raise self._broken("kind did not make the cluster in time.") from error
+        if creation.returncode:
+            raise self._broken("kind could not make the cluster.")
+        self.engine.run("network", "connect", NETWORK, self.settings.registry)
+        self.say("the nodes run")
+
+    def _listen(self) -> None:
+        """Pass on what kind says of its steps."""
+        with suppress(FileNotFoundError):
+            lines = self.layout.log("kind").read_text(errors="replace").splitlines()
+            for line in lines[self._said :]:
+                if line.strip().startswith("✓"):
+                    self.say(f"kind: {line.strip().removeprefix('✓').strip()}")
+            self._said = len(lines)
+
+    def _apply(self, tags: dict[str, str]) -> None:
+        """What a fresh cluster lacks: Prometheus, its adapter, GPUs, and the namespaces."""
+        files.write_manifests(self.layout, self.settings, tags)
+        config = self.layout.kubeconfig
+        kubectl("config", "set-context", "--current", "--namespace=llm-lab", kubeconfig=config)
+        words = ("--server-side", "--force-conflicts", "--field-manager=labkit")
+        kubectl("apply", *words, "-k", self.layout.dir, kubeconfig=config)
+        self.say("manifests are applied")
+
+    def _until_ready(self) -> None:
+        kube = Kube(self.layout.kubeconfig, namespace="monitoring")
+        self._until(lambda: self._nodes_ready(kube), "all nodes to be Ready, with their GPUs")
+        self.say("all nodes are Ready and announce their GPUs")
+        for name in ("prometheus", "prometheus-adapter"):
+            self._until(lambda n=name: kube.object(f"deployment/{n}").is_true("Available"), f"{name} to run")
+        self.say("Prometheus and its adapter run")
+        for path in METRICS_APIS.values():
+            self._until(lambda p=path: kube.raw(p), f"{path} to answer")
+        self.say("both metrics APIs answer")
+
+    def _nodes_ready(self, kube: Kube) -> bool:
+        spec, nodes = self.settings.spec, kube.objects("nodes")
+        gpus = [int(node.at("status.allocatable", {}).get(GPU_RESOURCE, 0)) for node in nodes]
+        wanted = [spec.gpus_per_node] * spec.gpu_nodes
+        return (
+            len(nodes) == 1 + spec.gpu_nodes + spec.cpu_nodes
+            and all(node.is_true("Ready") for node in nodes)
+            and sorted(n for n in gpus if n) == sorted(n for n in wanted if n)
+        )
+
+    def _until(self, probe: Callable[[], object], what: str) -> None:
+        def look() -> object:
+            with suppress(ClusterError):  # not there yet, or not answering yet
+                return probe()
+            return None
+
+        try:
+            _wait.until(look, what, seconds=PATIENCE, every=0.2, last_seen=self._last_seen)
+        except WaitTimeout as error:
+            raise ProviderError(str(error), fix="`labkit logs --provider kind` shows why; then up again.") from error
+
+    def _last_seen(self) -> str:
+        """The newest pods that don't run, in kubectl's words."""
+        with suppress(ClusterError):
+            found = kubectl("get", "pods", "--all-namespaces", "--no-headers", kubeconfig=self.layout.kubeconfig)
+            stuck = [" ".join(line.split()[:4]) for line in found.splitlines() if "Running" not in line]
+            return "; ".join(stuck[:5]) or "all pods run"
+        return "the API server does not answer"
+
+    def _broken(self, what: str) -> ProviderError:
+        log = self.layout.log("kind")
+        said = log.read_text(errors="replace") if log.exists() else ""
+        lines = [line for line in said.splitlines() if line.startswith(("ERROR", "Command Output"))]
+        tail = "\n".join(f"    {line[:300]}" for line in (lines or said.splitlines())[-4:])
+        text = f"{what}\nThe end of {log}:\n{tail}"
+        for phrase, cause, fix in GUESSES:
+            if phrase in said.lower():
+                return ProviderError(text, cause=cause, fix=fix)
+        return ProviderError(text, fix="Read the log; `--keep` leaves the nodes for a look.")
+
+
+def delete_cluster(engine: Engine, settings: Settings, kubeconfig: Path) -> None:
+    """Take the nodes and the registry away, if they are there."""
+    kind = toolchain.ensure(["kind"])["kind"]
+    argv = (kind, "delete", "cluster", "--name", settings.cluster, "--kubeconfig", kubeconfig)
+    done = _proc.run(argv, env=engine.environment, seconds=120)
+    if done.returncode:
+        raise ProviderError(f"kind could not delete {settings.cluster}: {done.stderr.strip()[-300:]}")
+    engine.remove(settings.registry)
