@@ -35,7 +35,6 @@ from labkit.load import Closed, Load, LoadResult, Open, Running
 from labkit.load import start as start_load
 from labkit.metrics.client import Metrics
 from labkit.metrics.series import Rows
-from labkit.node import crash
 from labkit.providers import catalog
 from labkit.providers.base import Provider, RegistryAccess, Spec
 from labkit.view import cell_errors, cluster, curve, decisions, image, live, notebook, plot, states, updates
@@ -48,7 +47,6 @@ from labkit.workshop import Built, Push, Workshop
 NAMESPACE = "llm-lab"
 SERVER = "llm-inference-service"
 LOOKS = 8  # half a second apart: four syncs of the HPA at the default clock
-ADDRESS = "labkit.dev/address"
 NONE: Mapping[str, Bill] = MappingProxyType({})
 
 
@@ -143,16 +141,15 @@ class Lab:
         """Wait until each pod's server says 200 under /health, whatever Kubernetes believes."""
 
         def addresses() -> list[str]:
-            return [
-                pod.annotations.get(ADDRESS, "") for pod in self.kube.objects("pods", which=Which(selector))
-            ]
+            found = self.kube.objects("pods", which=Which(selector))
+            return [self.session.provider.pod_address(pod) for pod in found]
 
         live.until_healthy(addresses, seconds=seconds, clock=self.clock)
 
     def kill(self, pod: str) -> None:
         """`kill -9`, from outside, for the first process of `pod/NAME`."""
-        pid = crash.kill(self.kube.object(pod))
-        notebook.show(Note(f"{pod}: process 1 of its container, here {pid}, got SIGKILL"))
+        pid = self.session.provider.kill(self.kube.object(pod))
+        notebook.show(Note(f"{pod}: process 1 of its container, {pid} on its node, got SIGKILL"))
 
     def object(self, name: str) -> KubeObject:
         """One object as JSON: `lab.object("hpa/llm-hpa").at("status.desiredReplicas")`."""
@@ -170,7 +167,7 @@ class Lab:
     def url(self, name: str = SERVER, *, port: int = 80) -> str:
         """Where a Service answers on this machine, or one pod (`pod/NAME`)."""
         if name.startswith("pod/"):
-            return f"http://{self.kube.object(name).annotations[ADDRESS]}"
+            return f"http://{self.session.provider.pod_address(self.kube.object(name))}"
         return self.session.provider.address(NAMESPACE, name, port)
 
     def curl(self, url: str, *, grep: str = "") -> str:

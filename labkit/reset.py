@@ -11,6 +11,7 @@ from labkit import _wait, course, pull_secret
 from labkit.errors import Refused
 from labkit.images import blocking
 from labkit.images.build import Request, build
+from labkit.images.builders import build_with
 from labkit.images.credentials import Credentials, Login
 from labkit.images.failure import NotFound
 from labkit.images.pull import remote_digest
@@ -64,7 +65,10 @@ def model_image(access: RegistryAccess, report: Report) -> None:
     logins = Credentials({access.host: Login(access.username, access.password)})
     report(f"building {ref.path} from cluster/images/model-server (seconds, once per machine)")
     store = Store()
-    image = build(Request(course.root() / "cluster" / "images" / "model-server", ref), store)
+    request = Request(course.root() / "cluster" / "images" / "model-server", ref)
+    image = (
+        build_with(access.builder, request, store, quiet=True) if access.builder else build(request, store)
+    )
     try:
         there = blocking.run(remote_digest(ref, mirrors=mirrors, credentials=logins))
     except NotFound:

@@ -22,6 +22,8 @@ from labkit.node.sandbox import DEFAULT_PATH, Mount, Sandbox
 Json = dict[str, Any]
 
 TERMINATION_LOG = "/dev/termination-log"
+ADDRESS = "labkit.dev/address"
+"""Annotation: the port of the loopback that stands for a pod's first port."""
 
 
 @dataclass(frozen=True)

@@ -86,9 +86,6 @@ class Provider(Protocol):
     simulates: str
     """What is not real there, for the stamp on plots and tables."""
 
-    lab_kubelets: bool
-    """Whether its kubelets run by the lab clock. Real ones don't: seconds in a pod are compressed as it is applied."""
-
     def missing(self) -> str | None:
         """Why it can't run on this machine, with the fix; None where it can."""
         ...

@@ -15,7 +15,8 @@ from typing import Any
 
 from labkit import _proc
 from labkit.errors import NotOurs, ProviderError
-from labkit.providers.base import Endpoint, Report, Spec, silent
+from labkit.kube.objects import KubeObject
+from labkit.providers.base import Endpoint, Part, Report, Spec, silent
 
 LABEL = "labkit.dev/managed"
 NAMESPACE = "llm-lab"
@@ -128,6 +129,27 @@ class Existing:
             cause=f"Its type is {found['spec']['type']}.",
             fix=f"kubectl port-forward -n {namespace} svc/{service} 8080:{port}, then use http://127.0.0.1:8080.",
         )
+
+    def pod_address(self, pod: KubeObject) -> str:
+        """None: a pod of such a cluster is reached through the API server."""
+        raise ProviderError(
+            f"{pod!r} has no address on this machine.",
+            cause="It runs on a cluster that labkit did not make.",
+            fix=f"kubectl port-forward {pod!r} 8000:8000, then use http://127.0.0.1:8000.",
+        )
+
+    def kill(self, pod: KubeObject) -> int:
+        """Refused: its processes are on machines that are not ours."""
+        raise ProviderError(
+            f"The server in {pod!r} can't be killed from here.",
+            cause="It runs on a node of a cluster that labkit did not make.",
+            fix=f"kubectl exec {pod.name} -- kill 1, or kubectl delete {pod!r}.",
+        )
+
+    def parts(self) -> list[Part]:
+        """Nothing here is labkit's: the API server's answer is all there is to say."""
+        why = self.missing()
+        return [Part("kube-apiserver", why or "ready", "the only door to the cluster")]
 
     def _namespace(self) -> dict[str, Any] | None:
         answer = self._kubectl("get", "namespace", NAMESPACE, "-o", "json", "--ignore-not-found")

@@ -11,7 +11,9 @@ _GREEN, _ORANGE = "#009E73", "#E69F00"
 
 
 def built(built: Built, *, stamp: str) -> Table:
-    """Every step, and the layer that it made or did not make."""
+    """Every step and the layer that it made, or only the layers where another program built it."""
+    if not built.steps:
+        return _layers(built, stamp=stamp)
     numbers = {layer.digest: layer.number for layer in layers_of(built.image)}
     rows = [
         [
@@ -26,6 +28,11 @@ def built(built: Built, *, stamp: str) -> Table:
     marks = {i: _ORANGE for i, step in enumerate(built.steps) if step.status == "built"}
     title = f"built {built.image.ref}"
     return Table(title, ["STEP", "INSTRUCTION", "LAYER", "SIZE", "HOW"], rows, stamp=stamp, marks=marks)
+
+
+def _layers(built: Built, *, stamp: str) -> Table:
+    rows = [[str(x.number), _short(x.instruction), size(x.size)] for x in layers_of(built.image)]
+    return Table(f"built {built.image.ref}", ["LAYER", "INSTRUCTION", "SIZE"], rows, stamp=stamp)
 
 
 def pushed(push: Push, *, stamp: str) -> Table:

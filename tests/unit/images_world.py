@@ -100,7 +100,7 @@ def registry(folder: Path) -> Iterator[LabRegistry]:
     (folder / "htpasswd").write_text(distribution.htpasswd_line(login.username, login.password))
     text = distribution.config(
         root=folder / "data",
-        port=port,
+        address=f"127.0.0.1:{port}",
         cert=folder / "tls.crt",
         key=folder / "tls.key",
         htpasswd=folder / "htpasswd",

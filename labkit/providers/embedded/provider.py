@@ -34,7 +34,6 @@ class Embedded:
     name = "embedded"
     owns_cluster = True
     simulates = "simulated GPUs"
-    lab_kubelets = True
 
     def __init__(self, lab: str | None = None) -> None:
         self.layout = Layout.of(lab or default_name())

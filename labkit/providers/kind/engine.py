@@ -20,12 +20,20 @@ MEMORY_GIB = 4
 """A control plane of 0.6 GiB, four workers, Prometheus, and ten model servers of 60 MB."""
 
 GUESSES = (
-    ("permission denied", "You may not use its socket.", "Add yourself to the group `docker` and log in again."),
+    (
+        "permission denied",
+        "You may not use its socket.",
+        "Add yourself to the group `docker` and log in again.",
+    ),
     ("cannot connect", "Its daemon does not run.", "Start it (`systemctl start docker`, or Docker Desktop)."),
     ("is the docker daemon running", "Its daemon does not run.", "Start it (`systemctl start docker`)."),
     ("no space left", "The disk is full.", "Free some space: `docker system df`, `docker image prune`."),
     ("already allocated", "Another program listens on a port that was free a moment ago.", "Run it again."),
-    ("address already in use", "Another program listens on a port that was free a moment ago.", "Run it again."),
+    (
+        "address already in use",
+        "Another program listens on a port that was free a moment ago.",
+        "Run it again.",
+    ),
     ("exec format error", "The image is for another kind of processor.", "Use a --node-image for this one."),
     ("does not match the detected host", "The image is for another kind of processor.", "Use another image."),
     ("dial tcp", "No registry can be reached from here.", "Build the image here, or load it: `docker load`."),
@@ -98,7 +106,9 @@ class Engine:
 
     def remove(self, *containers: str) -> None:
         """End containers and delete them with their volumes; what is not there is passed over."""
-        there = [name for name in containers if self.says("container", "inspect", "--format", "{{.Id}}", name)]
+        there = [
+            name for name in containers if self.says("container", "inspect", "--format", "{{.Id}}", name)
+        ]
         if there:
             self.run("rm", "--force", "--volumes", *there)
 
@@ -117,6 +127,10 @@ class Engine:
 
 def _buildkit() -> str:
     """Docker's client without its builder plugin refuses to build, unless told to use the old builder."""
-    plugins = ("/usr/libexec/docker/cli-plugins", "/usr/lib/docker/cli-plugins", "/usr/local/lib/docker/cli-plugins")
+    plugins = (
+        "/usr/libexec/docker/cli-plugins",
+        "/usr/lib/docker/cli-plugins",
+        "/usr/local/lib/docker/cli-plugins",
+    )
     own = os.path.expanduser("~/.docker/cli-plugins")
     return "1" if any(os.path.exists(f"{folder}/docker-buildx") for folder in (*plugins, own)) else "0"

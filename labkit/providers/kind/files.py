@@ -32,10 +32,17 @@ from labkit.providers.kind.settings import FIRST_NODE_PORT, Settings
 CRASH_BACKOFF = 300.0
 """Lab seconds: the longest pause that a kubelet makes before a crashed container starts again."""
 
+CPU_SCALE = "0.025"
+"""What cluster/kind/laptop.yaml leaves of a CPU request; the simulated CPU is scaled with it."""
+
 CADVISOR_WINDOW = 30.0
 """Real seconds: three of the kubelet's own measurements, which no clock makes faster."""
 
-SHARED = {"10-namespaces.yaml": "namespaces.yaml", "25-metrics-apis.yaml": "metrics-apis.yaml", "30-rbac.yaml": "rbac.yaml"}
+SHARED = {
+    "10-namespaces.yaml": "namespaces.yaml",
+    "25-metrics-apis.yaml": "metrics-apis.yaml",
+    "30-rbac.yaml": "rbac.yaml",
+}
 """Files of cluster/bootstrap that both providers apply, and what they are called in the lab's folder."""
 
 
@@ -54,12 +61,12 @@ def write_registry(layout: Layout, settings: Settings) -> None:
     for folder in ("logs", "pki", "registry"):
         (layout.dir / folder).mkdir(parents=True, exist_ok=True, mode=0o700)
     pki.ensure(layout.dir / "pki", identities(settings))
-    folder = layout.dir / "registry"
-    if not (folder / "password").exists():
-        write_atomically(folder / "password", secrets.token_urlsafe(12))
-    password = (folder / "password").read_text()
-    write_atomically(folder / "htpasswd", htpasswd_line(REGISTRY_USER, password))
-    write_atomically(folder / "config.yml", _registry_config())
+    registry = layout.dir / "registry"
+    if not (registry / "password").exists():
+        write_atomically(registry / "password", secrets.token_urlsafe(12))
+    password = (registry / "password").read_text()
+    write_atomically(registry / "htpasswd", htpasswd_line(REGISTRY_USER, password))
+    write_atomically(registry / "config.yml", _registry_config())
     login = {"auths": {REGISTRY_HOST: {"username": REGISTRY_USER, "password": password}}}
     write_atomically(layout.dir / "registry-login.json", json.dumps(login))
     certs = layout.dir / "certs.d"
@@ -93,10 +100,11 @@ def write_manifests(layout: Layout, settings: Settings, tags: Mapping[str, str])
         "PROMETHEUS_ARGS": _listed(clock.prometheus, indent=12),
         "ADAPTER_ARGS": _listed(clock.prometheus_adapter, indent=12),
         "LAB": settings.spec.name,
-        "CLOCK": f"{settings.spec.clock:g}",
+        "CLOCK": str(float(settings.spec.clock)),
         "GPUS": str(settings.spec.gpus_per_node),
-        "GPU_PRODUCT": settings.spec.gpu_product,
-        "GPU_MEMORY_MIB": str(settings.spec.gpu_memory_mib),
+        "PRODUCT": settings.spec.gpu_product,
+        "MEMORY_MIB": str(settings.spec.gpu_memory_mib),
+        "CPU_SCALE": CPU_SCALE,
     }
     for source, target in SHARED.items():
         write_atomically(layout.dir / target, _filled(f"bootstrap/{source}", values))
@@ -137,8 +145,8 @@ def cluster_config(layout: Layout, settings: Settings) -> str:
         {"listenAddress": "127.0.0.1", "hostPort": host, "containerPort": node, "protocol": "TCP"}
         for node, host in settings.node_ports.items()
     ]
-    workers = [*(copy.deepcopy(gpu) for _ in range(spec.gpu_nodes)), *(copy.deepcopy(cpu) for _ in range(spec.cpu_nodes))]
-    config["nodes"] = [head, *workers]
+    patterns = [head, *[gpu] * spec.gpu_nodes, *[cpu] * spec.cpu_nodes]
+    config["nodes"] = [copy.deepcopy(node) for node in patterns]  # one object twice would be an alias in YAML
     config["kubeadmConfigPatches"] += _patches(spec)
     if spec.node_image:
         for node in config["nodes"]:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from labkit import toolchain
+from labkit.gpus.plugin import image as gpu_plugin
 from labkit.images import blocking
 from labkit.images.builders import from_engine
 from labkit.images.credentials import Credentials, Login
@@ -27,7 +28,6 @@ from labkit.providers.embedded.files import CLUSTER
 from labkit.providers.kind.engine import Engine
 
 COMPONENT = CLUSTER / "images" / "component"
-PLUGIN = CLUSTER / "images" / "gpu-plugin"
 TAG_LENGTH = 12
 
 
@@ -51,7 +51,9 @@ class Made:
 def component(engine: Engine, program: str) -> Made:
     """One program of the toolchain as an image."""
     binary = toolchain.ensure([program])[program]
-    made = Made(program, f"{toolchain.pins().programs[program].version}-{digest([binary, COMPONENT / 'Dockerfile'])}")
+    made = Made(
+        program, f"{toolchain.pins().programs[program].version}-{digest([binary, COMPONENT / 'Dockerfile'])}"
+    )
     if not engine.images(made.local):
         with tempfile.TemporaryDirectory(prefix="labkit-") as folder:
             shutil.copy(COMPONENT / "Dockerfile", folder)
@@ -61,13 +63,12 @@ def component(engine: Engine, program: str) -> Made:
 
 
 def plugin(engine: Engine) -> Made:
-    """The device plugin of simulated GPUs: its Dockerfile, over this checkout's labkit."""
-    root = CLUSTER.parent
-    sources = sorted((root / "labkit").rglob("*.py"))
-    made = Made("gpu-plugin", digest([*sorted(PLUGIN.iterdir()), *sources]))
-    if not engine.images(made.local):
-        words = ("--quiet", "--tag", made.local, "--file", str(PLUGIN / "Dockerfile"), str(root))
-        engine.run("build", *words, seconds=900)
+    """The device plugin of simulated GPUs: its Dockerfile, over the modules of labkit that it needs."""
+    with tempfile.TemporaryDirectory(prefix="labkit-") as parent:
+        folder = gpu_plugin.context(Path(parent) / "context")
+        made = Made("gpu-plugin", digest(sorted(path for path in folder.rglob("*") if path.is_file())))
+        if not engine.images(made.local):
+            engine.run("build", "--quiet", "--tag", made.local, str(folder), seconds=900)
     return made
 
 

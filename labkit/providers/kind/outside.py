@@ -32,7 +32,10 @@ def service_port(api: Api, service: KubeObject, port: int) -> int:
     if not wanted:
         known = ", ".join(str(p["port"]) for p in spec.get("ports", [])) or "none"
         raise ProviderError(f"Service {service.name} has no port {port}.", fix=f"It has: {known}.")
-    ports = [{"name": p.get("name", f"port-{p['port']}"), **{k: p[k] for k in ("port", "targetPort")}} for p in wanted]
+    ports = [
+        {"name": p.get("name", f"port-{p['port']}"), **{k: p[k] for k in ("port", "targetPort")}}
+        for p in wanted
+    ]
     body = _beside(service, {"selector": spec.get("selector"), "ports": ports})
     made = _ensure(api, body)
     return int(made.at("spec.ports.0.nodePort"))

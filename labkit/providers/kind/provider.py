@@ -40,7 +40,6 @@ class Kind:
     name = "kind"
     owns_cluster = True
     simulates = "simulated GPUs"
-    lab_kubelets = False
 
     def __init__(self, lab: str | None = None) -> None:
         self.layout = layout_of(lab or default_name())
@@ -80,12 +79,20 @@ class Kind:
         into.mkdir(parents=True, exist_ok=True)
         settings = Settings.load(self.layout)
         for node in self._nodes(settings):
-            text = self.engine.says("exec", node, "journalctl", "--no-pager", "--lines", "2000", "--unit", "kubelet")
+            text = self.engine.says(
+                "exec", node, "journalctl", "--no-pager", "--lines", "2000", "--unit", "kubelet"
+            )
             self.layout.log(f"kubelet-{node}").write_text(text)
         self.layout.log("registry").write_text(self.engine.says("logs", "--tail", "2000", settings.registry))
         for part in ("prometheus", "prometheus-adapter", "gpu-plugin"):
             with suppress(ClusterError):
-                words = ("logs", "--namespace=monitoring", f"--selector=app={part}", "--tail=2000", "--prefix")
+                words = (
+                    "logs",
+                    "--namespace=monitoring",
+                    f"--selector=app={part}",
+                    "--tail=2000",
+                    "--prefix",
+                )
                 self.layout.log(part).write_text(kubectl(*words, kubeconfig=self.layout.kubeconfig))
         return [Path(shutil.copy(path, into)) for path in sorted(self.layout.logs.glob("*.log"))]
 
@@ -112,7 +119,9 @@ class Kind:
         """Where a Service answers on this machine, through kube-proxy."""
         api = Api(self.layout.kubeconfig)
         try:
-            found = KubeObject({"kind": "Service", **api.get(f"/api/v1/namespaces/{namespace}/services/{service}")})
+            found = KubeObject(
+                {"kind": "Service", **api.get(f"/api/v1/namespaces/{namespace}/services/{service}")}
+            )
         except Refused as error:
             if error.reason != "NotFound":
                 raise
@@ -169,7 +178,9 @@ class Kind:
         for name, (kind, why) in does.items():
             state = "unknown"
             with suppress(LabError):
-                found = KubeObject(Api(self.layout.kubeconfig).get(f"/apis/apps/v1/namespaces/monitoring/{kind}s/{name}"))
+                found = KubeObject(
+                    Api(self.layout.kubeconfig).get(f"/apis/apps/v1/namespaces/monitoring/{kind}s/{name}")
+                )
                 wanted = found.at("status.desiredNumberScheduled") or found.at("spec.replicas")
                 ready = found.at("status.numberReady") or found.at("status.readyReplicas") or 0
                 state = "ready" if ready == wanted else f"{ready} of {wanted} ready"
@@ -220,7 +231,14 @@ class Kind:
         delete_files(self.layout)
 
     def _nodes(self, settings: Settings) -> list[str]:
-        words = ("ps", "--all", "--filter", f"label={NODE_LABEL}={settings.cluster}", "--format", "{{.Names}}")
+        words = (
+            "ps",
+            "--all",
+            "--filter",
+            f"label={NODE_LABEL}={settings.cluster}",
+            "--format",
+            "{{.Names}}",
+        )
         return sorted(self.engine.run(*words).split())
 
     def _access(self, settings: Settings) -> RegistryAccess:

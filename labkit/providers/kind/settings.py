@@ -34,7 +34,7 @@ class Settings:
 
     @property
     def cluster(self) -> str:
-        """kind's name of the cluster; its nodes' containers begin with it."""
+        """Name of the cluster; its nodes' containers begin with it."""
         return f"labkit-{self.spec.name}"
 
     @property
@@ -94,4 +94,3 @@ def layout_of(name: str) -> Layout:
 def labs() -> list[str]:
     """The names of this user's kind labs."""
     return [path.parent.name.removesuffix(SUFFIX) for path in sorted(home().glob(f"*{SUFFIX}/lab.json"))]
-

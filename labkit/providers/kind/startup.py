@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from labkit import _proc, _wait, toolchain
@@ -70,7 +71,9 @@ class Startup:
         child = _proc.popen((*argv, *options), log=log, env=self.engine.environment)
         _proc.Proc.of(child.pid).save(self.layout.record("kind"))
         spec = self.settings.spec
-        self.say(f"kind boots {1 + spec.gpu_nodes + spec.cpu_nodes} nodes (half a minute once its image is here)")
+        self.say(
+            f"kind boots {1 + spec.gpu_nodes + spec.cpu_nodes} nodes (half a minute once its image is here)"
+        )
         return child
 
     def _images(self) -> dict[str, images.Made]:
@@ -138,10 +141,10 @@ class Startup:
         self._until(lambda: self._nodes_ready(kube), "all nodes to be Ready, with their GPUs")
         self.say("all nodes are Ready and announce their GPUs")
         for name in ("prometheus", "prometheus-adapter"):
-            self._until(lambda n=name: kube.object(f"deployment/{n}").is_true("Available"), f"{name} to run")
+            self._until(partial(_available, kube, name), f"{name} to run")
         self.say("Prometheus and its adapter run")
         for path in METRICS_APIS.values():
-            self._until(lambda p=path: kube.raw(p), f"{path} to answer")
+            self._until(partial(kube.raw, path), f"{path} to answer")
         self.say("both metrics APIs answer")
 
     def _nodes_ready(self, kube: Kube) -> bool:
@@ -163,12 +166,16 @@ class Startup:
         try:
             _wait.until(look, what, seconds=PATIENCE, every=0.2, last_seen=self._last_seen)
         except WaitTimeout as error:
-            raise ProviderError(str(error), fix="`labkit logs --provider kind` shows why; then up again.") from error
+            raise ProviderError(
+                str(error), fix="`labkit logs --provider kind` shows why; then up again."
+            ) from error
 
     def _last_seen(self) -> str:
         """The newest pods that don't run, in kubectl's words."""
         with suppress(ClusterError):
-            found = kubectl("get", "pods", "--all-namespaces", "--no-headers", kubeconfig=self.layout.kubeconfig)
+            found = kubectl(
+                "get", "pods", "--all-namespaces", "--no-headers", kubeconfig=self.layout.kubeconfig
+            )
             stuck = [" ".join(line.split()[:4]) for line in found.splitlines() if "Running" not in line]
             return "; ".join(stuck[:5]) or "all pods run"
         return "the API server does not answer"
@@ -183,6 +190,10 @@ class Startup:
             if phrase in said.lower():
                 return ProviderError(text, cause=cause, fix=fix)
         return ProviderError(text, fix="Read the log; `--keep` leaves the nodes for a look.")
+
+
+def _available(kube: Kube, deployment: str) -> bool:
+    return kube.object(f"deployment/{deployment}").is_true("Available")
 
 
 def delete_cluster(engine: Engine, settings: Settings, kubeconfig: Path) -> None:
