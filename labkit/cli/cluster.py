@@ -26,7 +26,7 @@ from labkit.providers.embedded.transcript import transcript
 
 Name = Annotated[str | None, typer.Option("--name", "-n", help="Which lab; several run side by side.")]
 ProviderName = Annotated[
-    str, typer.Option("--provider", "-p", help="embedded, or existing (any kubeconfig).")
+    str, typer.Option("--provider", "-p", help="embedded, kind, or existing (any kubeconfig).")
 ]
 
 app = typer.Typer()
@@ -48,8 +48,15 @@ def up(
     isolation: Annotated[
         str, typer.Option(help="bubblewrap, or none: no isolation, for your own code only.")
     ] = "bubblewrap",
+    node_image: Annotated[str, typer.Option(help="kind: the image of its nodes; else kind's own.")] = "",
+    node_patches: Annotated[
+        Path | None, typer.Option(help="kind: kubeadm patches that this machine's nodes need.")
+    ] = None,
+    keep: Annotated[bool, typer.Option("--keep", help="kind: leave the nodes of a start that failed.")] = False,
 ) -> None:
     """Start a lab: a real control plane on 127.0.0.1, pods as processes. No Docker, no root, no GPU.
+
+    With --provider kind: real kubelets in containers of Docker or Podman, GPUs still simulated.
 
     Safe to repeat: what runs already is left alone, what died is started again.
     """
@@ -60,6 +67,9 @@ def up(
         gpus_per_node=gpus,
         cpu_nodes=cpu_nodes,
         isolation=isolation,
+        node_image=node_image,
+        node_patches=str(node_patches.absolute()) if node_patches else "",
+        keep=keep,
     )
     if isolation not in {"bubblewrap", "none"}:
         raise BadInput(f"There is no isolation called {isolation!r}.", fix="Use bubblewrap or none.")
@@ -74,7 +84,7 @@ def up(
     kubeconfig = where.up(spec, report)
     err.print(f"[bold green]up[/] in {time.monotonic() - began:.1f} s", end=" ")
     err.print(f"(simulated: nodes, GPUs and their timing; CLOCK={clock:g})", markup=False)
-    lab = f" --name {name}" if name else ""
+    lab = (f" --provider {provider}" if provider != "embedded" else "") + (f" --name {name}" if name else "")
     err.print(f"  labkit status{lab}          what runs", markup=False)
     err.print(f"  labkit kubectl{lab} get nodes   kubectl for this lab", markup=False)
     err.print(f"  export KUBECONFIG={shlex.quote(str(kubeconfig))}", markup=False)

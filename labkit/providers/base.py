@@ -62,12 +62,12 @@ class RegistryAccess:
     username: str
     password: str = field(repr=False)
     builder: str = ""
-    """Which program must build what is pushed there (docker, podman), since it has to be complete; or none."""
+    """docker or podman, where what is pushed there must be complete; empty where labkit builds."""
 
 
 @dataclass(frozen=True)
 class Part:
-    """One running part of a lab: its state (`ready`, or a word for what it is not), where, and what it is for."""
+    """One running part of a lab: its state (`ready`, or why not), where it is, and what it is for."""
 
     name: str
     state: str

@@ -11,6 +11,7 @@ import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from labkit import _proc
@@ -127,10 +128,6 @@ class Engine:
 
 def _buildkit() -> str:
     """Docker's client without its builder plugin refuses to build, unless told to use the old builder."""
-    plugins = (
-        "/usr/libexec/docker/cli-plugins",
-        "/usr/lib/docker/cli-plugins",
-        "/usr/local/lib/docker/cli-plugins",
-    )
-    own = os.path.expanduser("~/.docker/cli-plugins")
-    return "1" if any(os.path.exists(f"{folder}/docker-buildx") for folder in (*plugins, own)) else "0"
+    folders = (Path("/usr/libexec/docker"), Path("/usr/lib/docker"), Path("/usr/local/lib/docker"))
+    own = Path.home() / ".docker"
+    return "1" if any((f / "cli-plugins" / "docker-buildx").exists() for f in (*folders, own)) else "0"

@@ -56,8 +56,8 @@ def identities(settings: Settings) -> list[Identity]:
     ]
 
 
-def write_registry(layout: Layout, settings: Settings) -> None:
-    """Certificates, the registry's configuration and login, and where the nodes find it."""
+def write_first(layout: Layout, settings: Settings) -> None:
+    """What the nodes and the registry need to start: certificates, a login, addresses, the audit policy."""
     for folder in ("logs", "pki", "registry"):
         (layout.dir / folder).mkdir(parents=True, exist_ok=True, mode=0o700)
     pki.ensure(layout.dir / "pki", identities(settings))
@@ -69,10 +69,18 @@ def write_registry(layout: Layout, settings: Settings) -> None:
     write_atomically(registry / "config.yml", _registry_config())
     login = {"auths": {REGISTRY_HOST: {"username": REGISTRY_USER, "password": password}}}
     write_atomically(layout.dir / "registry-login.json", json.dumps(login))
-    certs = layout.dir / "certs.d"
+    _audit(layout.dir / "audit")
+    certs = layout.dir / "certs.d" / REGISTRY_HOST
     write_atomically(certs / "ca.crt", layout.pki("ca.crt").read_text(), mode=0o644)
     hosts = _filled("kind/registry-hosts.toml", {"REGISTRY": settings.registry})
     write_atomically(certs / "hosts.toml", hosts, mode=0o644)
+
+
+def _audit(folder: Path) -> None:
+    """The diaries of API server and adapter; the latter is not root, and nobody else gets into the lab's folder."""
+    folder.mkdir(exist_ok=True)
+    folder.chmod(0o777)
+    write_atomically(folder / "policy.yaml", (CLUSTER / "audit-policy.yaml").read_text(), mode=0o644)
 
 
 def _registry_config() -> str:
@@ -137,6 +145,7 @@ def cluster_config(layout: Layout, settings: Settings) -> str:
             "CONTROLLER_ARGS": _kubeadm(clock.kube_controller_manager, indent=8),
             "CRASH_BACKOFF": f"{max(1, round(CRASH_BACKOFF / spec.clock))}s",
             "CERTS": str(layout.dir / "certs.d"),
+            "AUDIT": str(layout.dir / "audit"),
         },
     )
     config = yaml.safe_load(text)

@@ -1,4 +1,4 @@
-"""The images that a kind cluster needs and no public registry has to give: made here, sent to the lab's registry.
+"""The images that a kind cluster needs, made here and sent to the lab's registry: no public one is asked.
 
 Prometheus, its adapter and the registry are the programs of the toolchain, the very files that the embedded
 cluster runs, each alone in an image. The GPU plugin is built from its Dockerfile. An image that was built

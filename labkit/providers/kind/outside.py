@@ -26,7 +26,7 @@ Json = dict[str, Any]
 
 
 def service_port(api: Api, service: KubeObject, port: int) -> int:
-    """The node port that leads to a port of a Service; makes the Service beside it where there is none yet."""
+    """The node port that leads to a port of a Service; makes the Service beside it if need be."""
     spec = service["spec"]
     wanted = [p for p in spec.get("ports", []) if p["port"] == port]
     if not wanted:

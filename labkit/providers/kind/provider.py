@@ -23,7 +23,7 @@ from labkit.providers.base import Endpoint, Part, RegistryAccess, Report, Spec, 
 from labkit.providers.embedded.files import REGISTRY_HOST, REGISTRY_USER
 from labkit.providers.embedded.layout import default_name, prepare
 from labkit.providers.embedded.teardown import delete_files
-from labkit.providers.kind import outside
+from labkit.providers.kind import files, outside
 from labkit.providers.kind.engine import Engine
 from labkit.providers.kind.settings import Settings, layout_of
 from labkit.providers.kind.startup import Startup, delete_cluster
@@ -115,6 +115,11 @@ class Kind:
         """The lab's own registry; images must be complete, so the engine builds them."""
         return self._access(Settings.load(self.layout))
 
+    def audit_logs(self) -> Path:
+        """What API server and prometheus-adapter write down, mounted out of the control plane's node."""
+        Settings.load(self.layout)
+        return self.layout.dir / "audit"
+
     def address(self, namespace: str, service: str, port: int) -> str:
         """Where a Service answers on this machine, through kube-proxy."""
         api = Api(self.layout.kubeconfig)
@@ -190,6 +195,7 @@ class Kind:
         self._refuse_foreign(settings)
         settings.save(self.layout)  # before anything is made: `down` finds it, however this ends
         try:
+            files.write_first(self.layout, settings)
             Startup(self.layout, settings, self.engine, self._access(settings), report).run()
         except (LabError, OSError, KeyboardInterrupt):
             if not settings.spec.keep:
@@ -220,7 +226,7 @@ class Kind:
             raise NotOurs(
                 f"There is a kind cluster {settings.cluster} that this lab did not make.",
                 cause=f"Its nodes are {', '.join(theirs)}; no record of it lies in {self.layout.dir}.",
-                fix=f"kind delete cluster --name {settings.cluster}, if nobody needs it; or use another --name.",
+                fix=f"kind delete cluster --name {settings.cluster}, if nobody needs it; or another --name.",
             )
 
     def _take_down(self, settings: Settings) -> None:

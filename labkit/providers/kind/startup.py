@@ -45,7 +45,6 @@ class Startup:
 
     def run(self) -> None:
         """All steps, in order."""
-        files.write_registry(self.layout, self.settings)
         creation = self._begin_cluster()
         made = self._images()
         self._registry(made["REGISTRY"])
@@ -65,7 +64,7 @@ class Startup:
         config = self.layout.dir / "cluster.yaml"
         _proc.write_atomically(config, files.cluster_config(self.layout, self.settings))
         argv = (kind, "create", "cluster", "--name", self.settings.cluster, "--config", config)
-        options = ("--kubeconfig", self.layout.kubeconfig)
+        options = ("--kubeconfig", self.layout.kubeconfig, *(["--retain"] if self.settings.spec.keep else []))
         log = self.layout.log("kind")
         log.unlink(missing_ok=True)
         child = _proc.popen((*argv, *options), log=log, env=self.engine.environment)
