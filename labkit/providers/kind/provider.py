@@ -145,7 +145,10 @@ class Kind:
             return ""
         api = Api(self.layout.kubeconfig)
         found = KubeObject({"kind": "Pod", **pod.raw})
-        return f"127.0.0.1:{self._host_port(outside.pod_port(api, found, int(port)))}"
+        address = f"127.0.0.1:{self._host_port(outside.pod_port(api, found, int(port)))}"
+        if pod.is_true("Ready"):
+            outside.reachable(f"http://{address}")
+        return address
 
     def kill(self, pod: KubeObject) -> int:
         """On its node, as the kernel would: containerd knows the container's first process."""
