@@ -160,6 +160,10 @@ class Lab:
         found = self.kube.objects("pods", which=Which(selector))
         return sorted(pod.name for pod in found if phase in {"", pod.at("status.phase")})
 
+    def nodes(self, selector: str = "") -> list[str]:
+        """The names of the nodes with a label, in order: `lab.nodes("nvidia.com/gpu.present")`."""
+        return sorted(node.name for node in self.kube.objects("nodes", which=Which(selector)))
+
     def raw(self, path: str) -> Any:
         """`kubectl get --raw PATH`."""
         return self.kube.raw(path)
@@ -314,7 +318,7 @@ class Lab:
         notebook.show(Note(f"secret/{name} in namespace {namespace}: a login to {access.host}"))
 
     def follow(self, pod: str = "") -> Follower:
-        """Begin to write down a pod's STATUS (`pod/NAME`), or all of them; `.stop(after=150)` gives it."""
+        """Begin to write down a pod's STATUS (`pod/NAME`), or all of them; `.stop()` gives it."""
         return Follower(self.kube, pod=pod.removeprefix("pod/"))
 
     def plot_states(self, seen: States, *, title: str) -> None:

@@ -45,6 +45,11 @@ class Built:
         return self.image.digest
 
     @property
+    def layers(self) -> tuple[Layer, ...]:
+        """Its layers, lowest first."""
+        return layers_of(self.image)
+
+    @property
     def manifest(self) -> bytes:
         """The manifest as it travels: JSON with the digest of each layer."""
         return self.image.manifest.write()

@@ -17,6 +17,7 @@ from labkit.errors import ClusterError
 from labkit.kube.client import Kube
 
 EVERY = 0.1  # real seconds between two looks
+PATIENCE = 150.0  # real seconds: the fourth try of a pull comes after 70 on a real kubelet
 
 Look = tuple[float, dict[str, tuple[str, str]]]
 """(lab second, {pod: (its STATUS, its RESTARTS)})"""
@@ -62,14 +63,22 @@ class Follower:
     def __repr__(self) -> str:
         return f"<following pods, {self._now():.0f} lab s>"
 
-    def stop(self, *, after: float = 0.0) -> States:
-        """End it, not before `after` lab seconds are written down; safe to repeat."""
+    def stop(self, *, after: tuple[str, int] = ("", 0)) -> States:
+        """End it, not before a pod has come into a state so many times; safe to repeat."""
+        state, times = after
         if not self._over.is_set():
-            limit = after / self._kube.clock + 30
-            _wait.until(lambda: self._now() >= after, f"{after:g} lab seconds of pods' states", seconds=limit)
+            _wait.until(
+                lambda: len(self._seen().starts(state)) >= times,
+                f"pods to come into {state} {times} times",
+                seconds=PATIENCE,
+                last_seen=lambda: f"{len(self._seen().starts(state))} times",
+            )
             self._over.set()
             self._thread.join()
-        return States(self._kube.clock, spans(self._looks))
+        return self._seen()
+
+    def _seen(self) -> States:
+        return States(self._kube.clock, spans(list(self._looks)))
 
     def _now(self) -> float:
         return (time.monotonic() - self._began) * self._kube.clock
