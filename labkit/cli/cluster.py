@@ -52,7 +52,9 @@ def up(
     node_patches: Annotated[
         Path | None, typer.Option(help="kind: kubeadm patches that this machine's nodes need.")
     ] = None,
-    keep: Annotated[bool, typer.Option("--keep", help="kind: leave the nodes of a start that failed.")] = False,
+    keep: Annotated[
+        bool, typer.Option("--keep", help="kind: leave the nodes of a start that failed.")
+    ] = False,
 ) -> None:
     """Start a lab: a real control plane on 127.0.0.1, pods as processes. No Docker, no root, no GPU.
 

@@ -26,7 +26,7 @@ def group() -> None:
 @app.command("run")
 def run_notebooks(
     which: Annotated[list[str] | None, typer.Argument(help="Numbers such as 05; all if left out.")] = None,
-    provider: Annotated[str, typer.Option("--provider", "-p", help="embedded, or existing.")] = "embedded",
+    provider: Annotated[str, typer.Option("--provider", "-p", help="embedded, kind, existing.")] = "embedded",
     clock: Annotated[float, typer.Option(help="Lab seconds in one real second.")] = 15.0,
     seed: Annotated[int, typer.Option(help="Repeats the same random load.")] = 0,
     answers: Annotated[
@@ -44,10 +44,11 @@ def run_notebooks(
     from labkit.notebooks.run import Plan, run  # noqa: PLC0415
 
     chosen = choose(which or [], folder := course.root() / "notebooks")
+    whose_files = whose(answers, there=release.answers(folder.parent))
     catalog.get(provider).kubeconfig()  # raises, with the fix, where no lab runs
     parameters = {
         "PROVIDER": provider,
-        "ANSWERS": whose(answers, there=release.answers(folder.parent)),
+        "ANSWERS": whose_files,
         "SEED": seed,
         "CLOCK": clock,
     }

@@ -58,7 +58,7 @@ def lab_json(text: str, name: str = "lab") -> Layout:
         (("frobnicate",), "No such command 'frobnicate'"),
         (("up", "--gpu-nodes", "99"), "less than or equal to 20"),
         (("up", "extra"), "unexpected extra argument"),
-        (("up", "--provider", "nope"), "embedded, existing"),
+        (("up", "--provider", "nope"), "embedded, kind, existing"),
         (("up", "--name", "a b"), "lower-case letters"),
         (("up", "--clock", "0"), "15 is the default"),
         (("up", "--isolation", "docker"), "Use bubblewrap or none"),

@@ -196,7 +196,14 @@ def test_the_placeholder_and_the_real_hpa_are_one_object() -> None:
     [
         ("prometheus.yml", {"SCRAPE", "KUBECONFIG", "CA_FILE", "CERT_FILE", "KEY_FILE"}),
         ("prometheus-web.yml", {"CA_FILE", "CERT_FILE", "KEY_FILE"}),
-        ("adapter-rules.yaml", {"WINDOW"}),
+        ("adapter-rules.yaml", {"WINDOW", "CPU_WINDOW"}),
+        ("kind.yaml", {"NODE_PORTS", "APISERVER_ARGS", "CONTROLLER_ARGS", "CRASH_BACKOFF", "CERTS", "AUDIT"}),
+        ("kind/prometheus.yml", {"SCRAPE"}),
+        ("kind/prometheus.yaml", {"PROMETHEUS_ARGS", "NODE_PORT"}),
+        ("kind/adapter.yaml", {"ADAPTER_ARGS"}),
+        ("kind/laptop.yaml", {"CLOCK"}),
+        ("kind/registry-hosts.toml", {"REGISTRY"}),
+        ("kind/kustomization.yaml", {"PROMETHEUS_TAG", "ADAPTER_TAG", "PLUGIN_TAG"}),
         ("bootstrap/10-namespaces.yaml", set()),
         ("bootstrap/20-adapter-address.yaml", {"ADAPTER_PORT"}),
         ("bootstrap/25-metrics-apis.yaml", {"ADAPTER_PORT", "CA_BUNDLE"}),
@@ -208,13 +215,14 @@ def test_templates_take_the_variables_that_their_heads_name(name: str, variables
     template = Template(text)
     assert template.is_valid()
     assert set(template.get_identifiers()) == variables
-    assert all(re.search(rf"^#\s+{v}\s", text, re.MULTILINE) for v in variables)
-    assert all(yaml.safe_load_all(template.substitute(dict.fromkeys(variables, "1"))))
+    assert all(re.search(rf"^#.*\b{v}\b", text, re.MULTILINE) for v in variables)
+    values = {v: "- 1" if v.endswith("_ARGS") else "1" for v in variables}  # flags come as items of a list
+    assert all(yaml.safe_load_all(template.substitute(values)))
 
 
 def test_the_adapter_makes_the_lessons_name_out_of_vllms() -> None:
     text = (ROOT / "cluster" / "adapter-rules.yaml").read_text()
-    rules = yaml.safe_load(Template(text).substitute(WINDOW="4s"))["rules"]
+    rules = yaml.safe_load(Template(text).substitute(WINDOW="4s", CPU_WINDOW="4s"))["rules"]
     (rule,) = [r for r in rules if r["name"]["as"] == "vllm_request_queue_size"]
     assert re.match(rule["name"]["matches"], "vllm:num_requests_waiting")
 

@@ -77,7 +77,7 @@ def write_first(layout: Layout, settings: Settings) -> None:
 
 
 def _audit(folder: Path) -> None:
-    """The diaries of API server and adapter; the latter is not root, and nobody else gets into the lab's folder."""
+    """A folder for diaries. The adapter is not root; the lab's own folder keeps everybody else out."""
     folder.mkdir(exist_ok=True)
     folder.chmod(0o777)
     write_atomically(folder / "policy.yaml", (CLUSTER / "audit-policy.yaml").read_text(), mode=0o644)

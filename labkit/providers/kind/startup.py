@@ -64,7 +64,8 @@ class Startup:
         config = self.layout.dir / "cluster.yaml"
         _proc.write_atomically(config, files.cluster_config(self.layout, self.settings))
         argv = (kind, "create", "cluster", "--name", self.settings.cluster, "--config", config)
-        options = ("--kubeconfig", self.layout.kubeconfig, *(["--retain"] if self.settings.spec.keep else []))
+        retain = ("--retain",) if self.settings.spec.keep else ()
+        options: tuple[str | Path, ...] = ("--kubeconfig", self.layout.kubeconfig, *retain)
         log = self.layout.log("kind")
         log.unlink(missing_ok=True)
         child = _proc.popen((*argv, *options), log=log, env=self.engine.environment)
