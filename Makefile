@@ -24,7 +24,7 @@ lab: toolchain  ## run every notebook on the embedded cluster; results in out/
 	@scripts/lab
 
 jupyter: toolchain  ## open the notebooks in JupyterLab, on a running lab
-	@labkit up && jupyter lab --notebook-dir=notebooks
+	@labkit up && JUPYTER_PATH=$(CURDIR)/cluster/jupyter:$$JUPYTER_PATH jupyter lab --notebook-dir=notebooks
 
 clean:  ## what was made in this checkout (not the cache of binaries)
 	rm -rf $(VENV) out build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

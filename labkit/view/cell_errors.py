@@ -29,7 +29,12 @@ def short_errors() -> None:
     """In IPython, show messages instead of stack traces, for as long as the kernel runs."""
     shell = get_ipython()
     if shell is not None:
-        shell.set_custom_exc((LabError, *SLIPS), _show)
+        load_ipython_extension(shell)
+
+
+def load_ipython_extension(shell: Any) -> None:
+    """`make jupyter` starts kernels with us, so that a fresh one helps a reader who begins in the middle."""
+    shell.set_custom_exc((LabError, *SLIPS), _show)
 
 
 def error_text(error: LabError, *, line: str = "") -> str:

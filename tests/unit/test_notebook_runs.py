@@ -109,6 +109,15 @@ def test_a_cell_that_runs_too_early_gets_a_hint_and_no_stack_trace(
     assert len(shown.splitlines()) <= 5
 
 
+def test_a_fresh_kernel_of_make_jupyter_helps_a_reader_who_begins_in_the_middle(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("JUPYTER_PATH", str(course.root() / "cluster" / "jupyter"))
+    path = write(tmp_path / "01-middle.ipynb", "ANSWER = 0", 'lab.show("pods")')
+    run(Plan((path,), tmp_path / "out", tmp_path))
+    assert "The cell that makes `lab` has not run" in told(tmp_path / "out" / path.name)
+
+
 def test_an_error_from_inside_of_a_library_keeps_its_stack_trace(tmp_path: Path) -> None:
     path = write(tmp_path / "01-bug.ipynb", "ANSWER = 0", SHORT, "import json; json.loads('{')")
     [found] = run(Plan((path,), tmp_path / "out", tmp_path))
