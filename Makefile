@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help setup toolchain lab jupyter clean
+.PHONY: help setup toolchain lab jupyter study clean
 
 help:  ## what there is to do
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -25,6 +25,9 @@ lab: toolchain  ## run every notebook on the embedded cluster; results in out/
 
 jupyter: toolchain  ## open the notebooks in JupyterLab, on a running lab
 	@labkit up && JUPYTER_PATH=$(CURDIR)/cluster/jupyter:$$JUPYTER_PATH jupyter lab --notebook-dir=notebooks
+
+study: toolchain  ## the comparison of notebook 06: half an hour on the embedded cluster; goes on where it stopped
+	@scripts/study
 
 clean:  ## what was made in this checkout (not the cache of binaries)
 	rm -rf $(VENV) out build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

@@ -20,6 +20,7 @@ from labkit.view import frontier, live
 from labkit.view.plot import Picture
 
 SERVER = "deployment/llm-inference-service"
+PLAY = 1000  # between the seeds of two plays
 
 
 @dataclass(frozen=True)
@@ -35,9 +36,15 @@ class WhatIf:
         nodes = [node.raw for node in self.kube.objects("nodes")]
         return Setting.of(self.kube.object(SERVER).raw, nodes, clock=self.kube.clock)
 
-    def ask(self, shape: Open, policy: Choice, *, seconds: float = 0.0, **options: Any) -> Outcome:
-        """One policy, followed for `seconds`; `options` are those of a load (`workload`, `seed`)."""
-        return self.setting().ask(self._load(shape, options), policy, seconds=seconds, seed=self.seed)
+    def ask(
+        self, shape: Open, policy: Choice, *, seconds: float = 0.0, play: int = 0, **options: Any
+    ) -> Outcome:
+        """One policy, followed for `seconds`; another `play` changes its luck, and not the load.
+
+        Luck is when scrapes and syncs fall due, and which server a request meets. `options` are a load's.
+        """
+        seed = self.seed + PLAY * play
+        return self.setting().ask(self._load(shape, options), policy, seconds=seconds, seed=seed)
 
     def sweep(self, shape: Open, *, ttft: float, seconds: float = 0.0, **options: Any) -> Sweep:
         """All candidates, with the time that is left shown in place."""

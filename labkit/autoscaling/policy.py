@@ -130,6 +130,12 @@ class Policy:
         fallback = controller.tolerance
         return fallback if down is None else down, fallback if up is None else up
 
+    def with_target(self, amount: float) -> Policy:
+        """The same HPA with another target for its (only) metric: requests per pod, or % of the request."""
+        (target,) = self.targets
+        scale = 1 if target.kind == "Utilization" else 1000
+        return replace(self, targets=(replace(target, amount=round(amount * scale)),))
+
     def stretched(self, clock: float) -> Policy:
         """The same rules in lab seconds, where `behavior` was applied in a lab's real ones."""
         if self.behavior is None:

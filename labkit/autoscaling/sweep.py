@@ -6,12 +6,13 @@ Refuses to choose: the frontier shows what waiting less costs, not whether it is
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from statistics import fmean
 
 from labkit.autoscaling.policy import Policy
 from labkit.autoscaling.setting import Setting
+from labkit.autoscaling.simulator import simulate
 from labkit.load import Load
 
 Tell = Callable[[int, int, float], None]
@@ -98,17 +99,13 @@ def sweep(
     """Ask all of them, family by family."""
     began = time.monotonic()
     every = [(family, name, policy) for family, named in policies.items() for name, policy in named.items()]
+    days = [setting.scenario(question.load, 1, seconds=question.seconds, seed=s) for s in question.seeds]
     found = []
     for done, (family, name, policy) in enumerate(every, 1):
-        found.append(Point(name, family, policy, *_ask(setting, question, policy)))
+        outcomes = [simulate(replace(day, policy=policy)) for day in days]
+        kept = fmean(outcome.attainment(ttft=question.ttft) for outcome in outcomes)
+        cost = fmean(outcome.gpu_seconds for outcome in outcomes)
+        found.append(Point(name, family, policy, kept, cost))
         passed = time.monotonic() - began
         tell(done, len(every), passed / done * (len(every) - done))
     return Sweep(tuple(found), question.ttft, time.monotonic() - began)
-
-
-def _ask(setting: Setting, question: Question, policy: Policy | int) -> Iterator[float]:
-    outcomes = [
-        setting.ask(question.load, policy, seconds=question.seconds, seed=seed) for seed in question.seeds
-    ]
-    yield fmean(outcome.attainment(ttft=question.ttft) for outcome in outcomes)
-    yield fmean(outcome.gpu_seconds for outcome in outcomes)

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from types import MappingProxyType
 
+from labkit import _wait
 from labkit.evidence.load_series import load_series
 from labkit.evidence.recorder import Recorder
 from labkit.evidence.timeline import Series, Timeline
@@ -45,6 +46,14 @@ class Recording:
     def mark(self, text: str) -> None:
         """Note that something happens now."""
         self._recorder.mark(text)
+
+    def reach(self, seconds: float, *, since: float) -> None:
+        """Go on until so many lab seconds have passed since a moment (Unix time)."""
+        end = (since - self._recorder.started) * self._metrics.clock + seconds
+        limit = seconds / self._metrics.clock + 30
+        _wait.until(
+            lambda: self._recorder.now() >= end, f"lab second {end:.0f} of the recording", seconds=limit
+        )
 
     def stop(self, load: LoadResult | None = None, *, events: Mapping[float, str] = NOTHING) -> Timeline:
         """End the recording and put the load's figures beside it. Safe to repeat.

@@ -45,6 +45,12 @@ class Series:
         """The first moment, not before `after`, at which `test` holds for the value."""
         return next((t for t, v in self.points if t >= after and test(v)), None)
 
+    def since(self, moment: float) -> Series:
+        """The same series with another zero: what stood at that moment stands at 0."""
+        before = self.at(moment)
+        kept = ((0.0, before),) if before is not None else ()
+        return replace(self, points=(*kept, *((t - moment, v) for t, v in self.points if t > moment)))
+
     def area(self, start: float, end: float) -> float:
         """Value times lab seconds from `start` to `end`: of replicas, the replica-seconds."""
         return area(self.points, start, end)
@@ -110,6 +116,15 @@ class Timeline:
     def end(self) -> float:
         """Lab seconds of the newest point."""
         return max((s.points[-1][0] for s in self.series if s.points), default=0.0)
+
+    def since(self, moment: float) -> Timeline:
+        """The same recording with another zero, such as the moment at which a load began."""
+        return replace(
+            self,
+            series=tuple(s.since(moment) for s in self.series),
+            events=tuple(replace(event, at=event.at - moment) for event in self.events),
+            began=self.began + moment / self.clock if self.began else 0.0,
+        )
 
     def with_series(self, more: Iterable[Series]) -> Timeline:
         """The same recording with further series, such as those of a load run."""

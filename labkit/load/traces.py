@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import os
 import random
 from bisect import bisect_left
 from dataclasses import dataclass, replace
@@ -18,6 +19,7 @@ from pathlib import Path
 
 import httpx
 
+from labkit import course
 from labkit._proc import write_atomically
 from labkit.errors import BadInput, LoadError
 from labkit.load.arrivals import Arrivals
@@ -41,6 +43,8 @@ class Trace:
     seconds: float
     name: str
     what: str
+    pace: float = 1.0
+    """Recorded seconds that pass in one lab second."""
 
     def __len__(self) -> int:
         return len(self.times)
@@ -70,9 +74,23 @@ class Trace:
                 f"{self!r} can't be thinned to {rate:g}/s: it holds fewer.",
                 fix="Choose a lower rate, or a busier window.",
             )
-        rng, share = random.Random(seed), rate / self.rate
-        kept = [i for i in range(len(self)) if rng.random() < share]
-        what = f"{self.what}, thinned to {rate:g}/s (seed {seed})"
+        return self._kept(rate / self.rate, seed, f"{self.what}, thinned to {rate:g}/s (seed {seed})")
+
+    def share(self, part: float, *, seed: int = 0) -> Trace:
+        """A part of the users, from 0 to 1: each request is kept with this probability.
+
+        Unlike `thinned` it asks for no rate, so quiet stretches stay as quiet as they are.
+        """
+        return self._kept(part, seed, f"{self.what}, {part:.0%} of its requests (seed {seed})")
+
+    def faster(self, factor: float) -> Trace:
+        """The same requests, closer together: `factor` recorded seconds in one lab second."""
+        times = tuple(time / factor for time in self.times)
+        return replace(self, times=times, seconds=self.seconds / factor, pace=self.pace * factor)
+
+    def _kept(self, part: float, seed: int, what: str) -> Trace:
+        rng = random.Random(seed)
+        kept = [i for i in range(len(self)) if rng.random() < part]
         times, sizes = tuple(self.times[i] for i in kept), tuple(self.sizes[i] for i in kept)
         return replace(self, times=times, sizes=sizes, what=what)
 
@@ -82,8 +100,9 @@ class Trace:
         return replace(self, sizes=sizes, what=f"{self.what}, capped at {tokens_in} in and {tokens_out} out")
 
     def arrivals(self) -> Arrivals:
-        """What an open load takes: `Open(trace.arrivals())`."""
-        return Arrivals(self.times, self.seconds, self.what, self.sizes)
+        """What an open load takes: `Open(trace.arrivals())`. Says how recorded time became lab time."""
+        what = f"{self.what}, {self.pace:g} recorded s in 1 lab s"
+        return Arrivals(self.times, self.seconds, what, self.sizes)
 
 
 def azure(path: Path, *, verify: bool = True) -> Trace:
@@ -103,6 +122,20 @@ def azure(path: Path, *, verify: bool = True) -> Trace:
     moments, sizes = _parse(path, data.decode("utf-8-sig", errors="replace"))
     times = tuple(moment - moments[0] for moment in moments)
     return Trace(times, sizes, max(1.0, float(-int(-times[-1] // 1))), name, f"{name} (Azure, 2023)")
+
+
+def get(name: str, *, seconds: float, seed: int = 0) -> Trace:
+    """A stretch of the recorded trace where its file is at hand, of its synthetic twin where it is not.
+
+    The file (`fetch` downloads it) is looked for in `$LABKIT_TRACES`, or in `data/` of the course; the seed
+    chooses where the stretch begins.
+    """
+    path = _folder() / f"AzureLLMInferenceTrace_{name}.csv"
+    if not path.exists():
+        return synthetic(name, seconds=seconds, seed=seed)
+    whole = azure(path)
+    start = round(random.Random(seed).uniform(0, max(0.0, whole.seconds - seconds)))
+    return whole.window(start=start, seconds=seconds)
 
 
 def synthetic(name: str, *, seconds: float | None = None, seed: int = 0) -> Trace:
@@ -141,6 +174,10 @@ def fetch(name: str, *, into: Path) -> Path:
         )
     write_atomically(path, answer.text)
     return path
+
+
+def _folder() -> Path:
+    return Path(os.environ.get("LABKIT_TRACES") or course.root() / "data")
 
 
 def _name_of(path: Path, data: bytes) -> str:

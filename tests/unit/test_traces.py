@@ -85,6 +85,42 @@ def test_thinning_keeps_the_bursts_and_says_so() -> None:
         whole.thinned(rate=100)
 
 
+def test_a_share_of_the_users_keeps_quiet_stretches_quiet(small: Trace) -> None:
+    whole = traces.synthetic("code", seed=1)
+    part = whole.share(0.27, seed=1)
+    assert part.rate == pytest.approx(0.27 * whole.rate, rel=0.1)
+    assert set(part.times) <= set(whole.times)
+    assert "27% of its requests" in part.what
+    assert len(small.share(0.0)) == 0
+
+
+def test_how_recorded_time_became_lab_time_is_said(small: Trace) -> None:
+    assert small.arrivals().what.endswith("1 recorded s in 1 lab s")
+    fast = small.faster(2).faster(2)
+    assert fast.times == pytest.approx([t / 4 for t in small.times])
+    assert (fast.seconds, fast.arrivals().what[-23:]) == (small.seconds / 4, "4 recorded s in 1 lab s")
+
+
+def test_the_recorded_file_is_taken_where_it_is_at_hand(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LABKIT_TRACES", str(tmp_path))
+    assert traces.get("code", seconds=300, seed=5) == traces.synthetic("code", seconds=300, seed=5)
+    (tmp_path / "AzureLLMInferenceTrace_code.csv").write_text(RECORDED)
+    with pytest.raises(BadInput, match="not one of the two published"):
+        traces.get("code", seconds=300)
+
+
+def test_the_seed_chooses_the_stretch_of_a_recorded_trace() -> None:
+    if not os.environ.get("LABKIT_TRACES"):
+        pytest.skip("LABKIT_TRACES names no folder with the published files")
+    one, again, other = (traces.get("code", seconds=300, seed=seed) for seed in (1, 1, 2))
+    assert one == again
+    assert one.what != other.what
+    assert one.what.startswith("code (Azure, 2023), window ")
+    assert one.seconds == 300
+
+
 def test_sizes_travel_with_the_arrivals() -> None:
     trace = traces.synthetic("conv", seconds=60).capped(tokens_in=1000, tokens_out=100)
     coming = trace.arrivals()

@@ -155,6 +155,13 @@ def test_series_are_steps() -> None:
     assert series.first(lambda v: v > 2) == 20
 
 
+def test_another_zero_keeps_what_stood_there() -> None:
+    run = replace(timeline(["desired"]), began=1000.0).since(90)
+    assert run.one("desired").points == ((0.0, 6.0), (210.0, 2.0))
+    assert (run.events[0].at, run.began) == (-30, 1006)
+    assert timeline(["desired"]).since(-10).one("desired").points[0] == (10.0, 2.0)
+
+
 def test_series_of_one_name_add_up() -> None:
     both = Timeline(1, "", (Series("queue", "", ((0, 1), (10, 3)), "a"), Series("queue", "", ((5, 2),), "b")))
     assert both.total("queue").points == ((0, 1), (5, 3), (10, 5))

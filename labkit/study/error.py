@@ -1,0 +1,63 @@
+"""How far the what-if model is off: each cell of a study played anew, beside what the cluster showed.
+
+A run is one throw of the dice, and so is a play of the model: means over a cell's runs are compared.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from statistics import fmean
+
+from labkit.autoscaling.comparison import Figure
+from labkit.autoscaling.setting import Setting
+from labkit.autoscaling.simulator import Outcome
+from labkit.load import Load, Open
+from labkit.study.days import DAYS
+from labkit.study.plan import POLICIES
+from labkit.study.record import Run
+
+PLAYS = 3  # of the model for each run of the cluster
+
+
+def errors(setting: Setting, runs: Sequence[Run]) -> Iterator[tuple[str, str, tuple[Figure, ...]]]:
+    """Load, policy, and their figures (replica-seconds, GPU-seconds, in time): cluster against model."""
+    for load, policy in dict.fromkeys((run.load, run.policy) for run in runs if run.conclusive):
+        mine = [run for run in runs if (run.load, run.policy) == (load, policy) and run.conclusive]
+        yield load, policy, _figures(setting, mine)
+
+
+def rows(setting: Setting, runs: Sequence[Run]) -> list[dict[str, str]]:
+    """The errors as rows of a table."""
+    return [
+        {"load": load, "policy": policy} | {figure.name: _cell(figure) for figure in figures}
+        for load, policy, figures in errors(setting, runs)
+    ]
+
+
+def _figures(setting: Setting, runs: Sequence[Run]) -> tuple[Figure, ...]:
+    day = DAYS[runs[0].load]
+    plays = [outcome for run in runs for outcome in _plays(setting, run)]
+
+    def figure(name: str, real: Callable[[Run], float], model: Callable[[Outcome], float]) -> Figure:
+        found = [model(outcome) for outcome in plays]
+        relative = name != "in time"
+        return Figure(name, fmean(real(run) for run in runs), fmean(found), min(found), max(found), relative)
+
+    return (
+        figure("replica-seconds", lambda r: r.replica_seconds(day.seconds), lambda o: o.replica_seconds()),
+        figure("GPU-seconds", lambda r: r.gpu_seconds, lambda o: o.gpu_seconds),
+        figure("in time", lambda r: r.attainment, lambda o: o.attainment(ttft=day.ttft)),
+    )
+
+
+def _plays(setting: Setting, run: Run) -> Iterator[Outcome]:
+    day = DAYS[run.load]
+    load = Load(url="http://127.0.0.1", shape=Open(day.arrivals(run.seed)), seed=run.seed)
+    for play in range(PLAYS):
+        yield setting.ask(load, POLICIES[run.policy], seconds=day.seconds, seed=PLAYS * run.seed + play)
+
+
+def _cell(figure: Figure) -> str:
+    shown = "{:,.0f}" if figure.relative else "{:.0%}"
+    error = f"{figure.error:+.1%}" if figure.relative else f"{100 * figure.error:+.1f} points"
+    return f"{shown.format(figure.real)} → {shown.format(figure.model)} ({error})"
