@@ -29,6 +29,7 @@ from labkit.evidence.reads import read
 from labkit.evidence.recording import Recording, in_lab_time
 from labkit.evidence.served import requests_by_pod
 from labkit.evidence.states import Follower, States
+from labkit.gpu_faults import GpuFaults
 from labkit.kube.client import Kube, Which
 from labkit.kube.objects import KubeObject
 from labkit.load import Closed, Load, LoadResult, Open, Running
@@ -150,6 +151,19 @@ class Lab:
         """`kill -9`, from outside, for the first process of `pod/NAME`."""
         pid = self.session.provider.kill(self.kube.object(pod))
         notebook.show(Note(f"{pod}: process 1 of its container, {pid} on its node, got SIGKILL"))
+
+    @cached_property
+    def gpus(self) -> GpuFaults:
+        """The simulated GPUs: `lab.gpus.ls()`."""
+        return GpuFaults(self.kube, self.session.provider.spec().name)
+
+    def fail_gpu(self, node: str, gpu: int | str, **options: str) -> None:
+        """Let a simulated GPU fail (its index, or its UUID), for a `reason` such as "Xid 79: …"."""
+        notebook.show(Note(self.gpus.fail(node, gpu, **options)))
+
+    def heal_gpu(self, node: str, gpu: int | str) -> None:
+        """Make a failed GPU healthy again."""
+        notebook.show(Note(self.gpus.heal(node, gpu)))
 
     def object(self, name: str) -> KubeObject:
         """One object as JSON: `lab.object("hpa/llm-hpa").at("status.desiredReplicas")`."""

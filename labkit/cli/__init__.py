@@ -27,7 +27,7 @@ app = typer.Typer(
 app.registered_commands += cluster.app.registered_commands
 
 ALONE = ("release",)  # commands whose module is imported for them only
-GROUPS = ("toolchain", "image", "load", "notebooks", "checks", "study")
+GROUPS = ("toolchain", "image", "load", "gpu", "notebooks", "checks", "study")
 
 
 def add_groups(words: list[str]) -> None:

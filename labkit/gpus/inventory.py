@@ -152,6 +152,13 @@ class Inventory:
         except FileNotFoundError:
             return None
 
+    def ill_since(self, device: str) -> float | None:
+        """When a device became unhealthy, in seconds since the epoch; None for a healthy one."""
+        try:
+            return (self.path(device) / _UNHEALTHY).stat().st_mtime
+        except FileNotFoundError:
+            return None
+
     def fail(self, device: str, reason: str) -> None:
         """Declare a device unhealthy ("Xid 79: GPU has fallen off the bus"): it is not given out any more."""
         write_atomically(self.path(device) / _UNHEALTHY, reason, mode=0o644)

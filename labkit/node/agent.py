@@ -9,16 +9,19 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
+from collections.abc import Mapping
 from pathlib import Path
 
 from labkit.apiserver.api import Api
+from labkit.apiserver.events import Recorder
+from labkit.gpus.health import Health, Ward
+from labkit.gpus.holder import Holder
 from labkit.gpus.inventory import Inventory, devices_of
 from labkit.images.store import Store
 from labkit.node import leftovers
 from labkit.node.addresses import AddressBook
 from labkit.node.config import AgentConfig, NodeSpec
 from labkit.node.edge import Edge
-from labkit.node.events import Recorder
 from labkit.node.machine import Machine
 from labkit.node.nodeloop import NodeLoop
 from labkit.node.objects import ObjectReader
@@ -89,7 +92,7 @@ class Agent:
         for loop in self.loops:
             node = loop.machine
             edging = edge.serve(node.spec, node.api, images=node.images.sizes)
-            jobs += [node.recorder.run(), loop.run(), edging]
+            jobs += [node.recorder.run(), loop.run(), edging, self._health(loop).run()]
         tasks = [asyncio.create_task(job) for job in jobs]
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -97,6 +100,15 @@ class Agent:
                 task.result()  # raises what broke it: the supervisor starts us anew
         finally:
             await self._leave()
+
+    def _health(self, loop: NodeLoop) -> Health:
+        node = loop.machine
+
+        async def holders() -> Mapping[str, Holder]:
+            return self.table.gpu_holders(node.name)
+
+        ward = Ward(node.name, self.inventory, holders)
+        return Health(node.api, ward, clock=self.config.clock, changed=loop.refresh)
 
     async def _stop_means_stop(self) -> None:
         await self._stop.wait()

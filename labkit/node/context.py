@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-from labkit.node.events import pod_reference
+from labkit.apiserver.events import pod_reference
 from labkit.node.machine import HOST_IP, Machine
 from labkit.node.pods import RunningPod
 from labkit.node.records import PodRecord
@@ -52,6 +52,11 @@ class PodContext:
         ip = self.record.pod_ip
         own = {"hostIP": HOST_IP, "hostIPs": [{"ip": HOST_IP}], "podIP": ip, "podIPs": [{"ip": ip}]}
         return {**self.object, "status": {**self.object.get("status", {}), **own}}
+
+    def gpu_health(self, container: str) -> dict[str, bool]:
+        """The devices of a container (UUIDs), and whether each is healthy."""
+        inventory = self.machine.inventory
+        return {uuid: inventory.illness(uuid) is None for uuid in self.record.gpus.get(container, ())}
 
     def tell(self, reason: str, message: str, *, container: str = "", warning: bool = False) -> None:
         """Write an event about the pod, or about one of its containers."""

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from labkit.apiserver.api import Api
+from labkit.apiserver.events import Recorder
 from labkit.gpus.inventory import Inventory
 from labkit.node.addresses import AddressBook
 from labkit.node.config import AgentConfig, NodeSpec
-from labkit.node.events import Recorder
 from labkit.node.objects import ObjectReader
 from labkit.node.pods import PodTable
 from labkit.node.ports import PodIPs, Ports

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from labkit.apiserver.times import stamp
 from labkit.gpus.exposition import Family
 from labkit.node.node_object import Json
 from labkit.node.stats import NodeSample, Sample
-from labkit.node.status import stamp
 
 _CPU_HELP = (
     "Cumulative cpu time consumed in seconds. (Measured on the container's processes, plus the host CPU "

@@ -13,11 +13,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from labkit.apiserver.times import stamp
 from labkit.gpus import feature_discovery
 from labkit.gpus.handout import RESOURCE
 from labkit.node.config import NodeSpec
 from labkit.node.quantities import amount
-from labkit.node.status import stamp
 
 Json = dict[str, Any]
 

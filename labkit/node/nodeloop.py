@@ -39,6 +39,11 @@ class NodeLoop:
             else:
                 self._apply(event)
 
+    def refresh(self) -> None:
+        """Something about the node changed that its pods' statuses tell."""
+        for worker in self.workers.values():
+            worker.pod.changed()
+
     def _reconcile(self, pods: tuple[Json, ...]) -> None:
         for pod in pods:
             self._see(pod)

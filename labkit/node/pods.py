@@ -89,6 +89,7 @@ class PodTable:
         return {
             gpu: Holder(pod.namespace, pod.name, container.name)
             for pod in self.list(node)
+            if pod.status.get("phase") not in {"Succeeded", "Failed"}  # it has let go
             for container in pod.containers.values()
             for gpu in container.gpus
         }

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Any
+
+from labkit.apiserver.times import stamp
+from labkit.gpus.handout import RESOURCE
 
 Json = dict[str, Any]
 
@@ -57,6 +59,7 @@ class ContainerState:
     started: bool = False  # running, and its startup probe (if any) has passed
     ready: bool = False
     resources: Json = field(default_factory=dict)
+    gpus: dict[str, bool] = field(default_factory=dict)  # UUID -> whether it is healthy
 
 
 @dataclass(frozen=True)
@@ -75,11 +78,6 @@ class PodView:
     now: float
     rejected: tuple[str, str] | None = None  # (reason, message): the pod failed as a whole
     terminating: bool = False
-
-
-def stamp(seconds: float) -> str:
-    """RFC 3339, as `metav1.Time`."""
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def is_sidecar(container: Json) -> bool:
@@ -232,11 +230,19 @@ def container_status(container: ContainerState) -> Json:
     }
     if container.container_id:
         status["containerID"] = container.container_id
+    if container.gpus:
+        status["allocatedResourcesStatus"] = [_health(container.gpus)]
     if container.resources and isinstance(container.state, Running):
         status["resources"] = container.resources
         if container.resources.get("requests"):
             status["allocatedResources"] = container.resources["requests"]
     return status
+
+
+def _health(gpus: dict[str, bool]) -> Json:
+    """How the container's devices are: on since 1.36, https://kep.k8s.io/4680."""
+    health = {True: "Healthy", False: "Unhealthy"}
+    return {"name": RESOURCE, "resources": [{"resourceID": u, "health": health[w]} for u, w in gpus.items()]}
 
 
 def state_json(state: State) -> Json:

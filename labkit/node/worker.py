@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
+from dataclasses import replace
 from typing import Any
 
 from labkit.apiserver.api import ApiError
@@ -255,7 +256,7 @@ class PodWorker:
             generation=self.pod.object["metadata"].get("generation", 1),
             old_conditions=self._conditions,
             init=[loop.state for loop in self.init],
-            main=[loop.state for loop in self.main],
+            main=[replace(loop.state, gpus=self.pod.gpu_health(loop.name)) for loop in self.main],
             sandbox=self._sandbox,
             host_ip=HOST_IP,
             pod_ip=self.pod.record.pod_ip,

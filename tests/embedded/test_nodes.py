@@ -11,7 +11,8 @@ import pytest
 
 from labkit import _wait
 from labkit.errors import ClusterError
-from labkit.gpus.inventory import Inventory, device_uuid
+from labkit.gpu_faults import GpuFaults
+from labkit.gpus.inventory import device_uuid
 from labkit.kube import Kube
 from labkit.metrics.client import Metrics
 from labkit.node.config import AgentConfig, NodeSpec
@@ -31,11 +32,10 @@ def kube(cluster: Embedded) -> Kube:
 @pytest.fixture
 def sick_gpu(cluster: Embedded) -> Iterator[str]:
     """One GPU of gpu-node-2 that has fallen off the bus, until the test is over."""
-    inventory = Inventory(cluster.layout.dir / "gpus")
-    device = device_uuid(lab=cluster.layout.dir.name, node="gpu-node-2", index=1)
-    inventory.fail(device, "Xid 79: GPU has fallen off the bus")
-    yield device
-    inventory.heal(device)
+    gpus = GpuFaults(Kube(cluster.kubeconfig()), cluster.spec().name)
+    gpus.fail("gpu-node-2", 1)
+    yield device_uuid(lab=cluster.layout.dir.name, node="gpu-node-2", index=1)
+    gpus.heal("gpu-node-2", 1)
 
 
 def allocatable(kube: Kube, node: str) -> str:

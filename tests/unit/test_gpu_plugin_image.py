@@ -64,10 +64,14 @@ def test_the_manifest_gives_the_plugin_what_it_is_told() -> None:
     assert container["securityContext"]["capabilities"] == {"drop": ["ALL"]}
 
 
-def test_the_plugin_may_patch_nodes_and_no_more() -> None:
+def test_the_plugin_may_do_what_it_does_and_no_more() -> None:
     text = string.Template(MANIFEST.read_text()).substitute({**VALUES, "CPU_SCALE": 0.025})
     [role] = [d for d in yaml.safe_load_all(text) if d["kind"] == "ClusterRole"]
-    assert role["rules"] == [{"apiGroups": [""], "resources": ["nodes"], "verbs": ["patch"]}]
+    assert {kind: rule["verbs"] for rule in role["rules"] for kind in rule["resources"]} == {
+        "nodes": ["list", "watch", "patch"],
+        "pods": ["get", "delete"],
+        "events": ["create", "patch"],
+    }
 
 
 @pytest.mark.parametrize("name", sorted(VALUES))

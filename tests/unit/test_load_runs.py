@@ -17,7 +17,6 @@ from labkit._proc import Proc
 from labkit.errors import BadInput, LoadError
 from labkit.load import Closed, Load, LoadResult, Open, Workload, arrivals, start
 from labkit.load.target import look
-from labkit.view.live import Until
 from tests.unit.load_target import FaultyServer, free_port, model_server
 
 CLOCK = 60.0
@@ -191,14 +190,6 @@ def test_the_generator_dies_with_the_kernel(faulty: FaultyServer, tmp_path: Path
     _end(kernel)
     _wait.until(lambda: not generator.alive(), "the generator to end", seconds=20)
     assert LoadResult.load(tmp_path / "requests.jsonl").ended == "the process that started it is gone"
-
-
-def test_a_watch_tells_how_long_a_load_is_planned_to_take(faulty: FaultyServer, tmp_path: Path) -> None:
-    shape = Closed(users=1, seconds=200)
-    running = start(Load(url=faulty.url("mute"), shape=shape, clock=CLOCK, drain=100), tmp_path)
-    words = Until(running, 90).words
-    running.end()
-    assert words == f"until the load has ended (planned: {300 / CLOCK:.0f} s = 300 lab s at most)"
 
 
 def test_somebody_elses_machine_is_no_target() -> None:

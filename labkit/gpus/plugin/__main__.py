@@ -14,6 +14,7 @@ from labkit.apiserver import identity
 from labkit.apiserver.api import Api
 from labkit.errors import LabError
 from labkit.gpus import feature_discovery
+from labkit.gpus.health import Health, Ward
 from labkit.gpus.inventory import Inventory, devices_of
 from labkit.gpus.plugin import labels, settings
 from labkit.gpus.plugin.devices import DevicePlugin
@@ -33,11 +34,15 @@ async def run(chosen: Settings) -> None:
     inventory = inventory_of(chosen)
     plugin = DevicePlugin(inventory, chosen.node, environment={"LABKIT_CLOCK": f"{chosen.clock:g}"})
     registration = Registration(chosen.plugins, plugin)
-    pages = Pages(inventory, chosen.node, PodResources(chosen.pod_resources), cpu_scale=chosen.cpu_scale)
+    pods = PodResources(chosen.pod_resources)
+    pages = Pages(inventory, chosen.node, pods, cpu_scale=chosen.cpu_scale)
+    api = Api(chosen.kubeconfig or identity.of_pod())
+    health = Health(api, Ward(chosen.node, inventory, pods.holders), clock=chosen.clock)
     runner = web.AppRunner(pages.application(lambda: registration.registered), access_log=None)
     await runner.setup()
     await web.TCPSite(runner, port=chosen.port).start()
-    tasks = [asyncio.create_task(job) for job in (stop.wait(), registration.keep(), label(chosen))]
+    jobs = (stop.wait(), registration.keep(), health.run(), labels.keep(api, chosen.node, labels_of(chosen)))
+    tasks = [asyncio.create_task(job) for job in jobs]
     try:
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         for task in done:
@@ -47,6 +52,7 @@ async def run(chosen: Settings) -> None:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await runner.cleanup()
+        await api.close()
 
 
 def inventory_of(chosen: Settings) -> Inventory:
@@ -67,14 +73,9 @@ def inventory_of(chosen: Settings) -> Inventory:
     return inventory
 
 
-async def label(chosen: Settings) -> None:
-    """Keep GPU feature discovery's labels on the node."""
-    found = feature_discovery.labels(product=chosen.product, memory_mib=chosen.memory_mib, count=chosen.count)
-    api = Api(chosen.kubeconfig or identity.of_pod())
-    try:
-        await labels.keep(api, chosen.node, found)
-    finally:
-        await api.close()
+def labels_of(chosen: Settings) -> dict[str, str]:
+    """GPU feature discovery's, for this node."""
+    return feature_discovery.labels(product=chosen.product, memory_mib=chosen.memory_mib, count=chosen.count)
 
 
 def main() -> int:

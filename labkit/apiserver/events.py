@@ -1,4 +1,4 @@
-"""Events about pods, in the kubelet's name and words, counted up instead of repeated as client-go does.
+"""Events about pods and nodes, counted up instead of repeated as client-go does.
 
 Sending happens behind the caller's back, in order; an API server that is away for a while loses none but the
 oldest. A flood about one pod is cut off as client-go cuts it (25 at once, then one in 5 minutes).
@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from labkit.apiserver.api import STRATEGIC, Api, ApiError
+from labkit.apiserver.times import stamp
 from labkit.errors import Unreachable
-from labkit.node.status import stamp
 
 Json = dict[str, Any]
 
@@ -63,12 +63,19 @@ def pod_reference(pod: Json, container: str = "", *, init: bool = False) -> Json
     return reference
 
 
-class Recorder:
-    """Writes events in the name of one node's kubelet; `run` must run."""
+def node_reference(node: Json) -> Json:
+    """The reference that `kubectl describe node` looks for."""
+    meta = node["metadata"]
+    return {"apiVersion": "v1", "kind": "Node", "name": meta["name"], "uid": meta["uid"]}
 
-    def __init__(self, api: Api, node: str, *, clock: float) -> None:
+
+class Recorder:
+    """Writes events in the name of one node's kubelet, or another component of it; `run` must run."""
+
+    def __init__(self, api: Api, node: str, *, clock: float, component: str = "kubelet") -> None:
         self._api = api
         self._node = node
+        self._component = component
         self._clock = clock
         self._queue: deque[Event] = deque(maxlen=_QUEUED)
         self._waiting = asyncio.Event()
@@ -164,8 +171,8 @@ class Recorder:
             "reason": event.reason,
             "message": event.message[:1024],
             "type": event.type,
-            "source": {"component": "kubelet", "host": self._node},
-            "reportingComponent": "kubelet",
+            "source": {"component": self._component, "host": self._node},
+            "reportingComponent": self._component,
             "reportingInstance": self._node,
             "firstTimestamp": now,
             "lastTimestamp": now,
