@@ -7,7 +7,7 @@ from importlib import import_module
 
 import typer
 
-from labkit.cli import cluster
+from labkit.cli import cluster, status
 from labkit.cli.console import err, fail, refused_by_the_system
 from labkit.errors import LabError
 
@@ -24,7 +24,7 @@ app = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
 )
-app.registered_commands += cluster.app.registered_commands
+app.registered_commands += cluster.app.registered_commands + status.app.registered_commands
 
 ALONE = ("release",)  # commands whose module is imported for them only
 GROUPS = ("toolchain", "image", "load", "gpu", "notebooks", "checks", "study")

@@ -1,12 +1,8 @@
-"""labkit up, down, status, logs, kubectl, ls: the cluster as a whole."""
+"""labkit up, down, ls: a lab as a whole."""
 
 from __future__ import annotations
 
-import json
-import os
 import shlex
-import shutil
-import sys
 import time
 from pathlib import Path
 from typing import Annotated
@@ -14,15 +10,15 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from labkit import _proc, toolchain
 from labkit.cli.console import err, out, report
 from labkit.errors import BadInput, LabError, ProviderError
 from labkit.providers import catalog
 from labkit.providers.base import Spec
-from labkit.providers.embedded.layout import AGAIN_MIB, Layout, default_name, home
+from labkit.providers.embedded.layout import default_name, home
 from labkit.providers.embedded.ports import COMPONENT
 from labkit.providers.embedded.provider import Embedded
 from labkit.providers.embedded.transcript import transcript
+from labkit.providers.kind.settings import labs as kind_labs
 
 Name = Annotated[str | None, typer.Option("--name", "-n", help="Which lab; several run side by side.")]
 ProviderName = Annotated[
@@ -100,116 +96,28 @@ def down(name: Name = None, provider: ProviderName = "embedded") -> None:
     err.print(f"[bold]down[/] in {time.monotonic() - began:.1f} s")
 
 
-@app.command()
-def status(
-    name: Name = None,
-    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
-) -> None:
-    """Show every process of a lab, where it listens and what it is for. Exit 1 if one does not work."""
-    lab = Embedded(name)
-    spec, ports = lab.layout.load()
-    listens = {component: getattr(ports, field) for field, component in COMPONENT.items()}
-    rows = []
-    for component, proc, state in lab.states():
-        row = {"component": component.name, "state": state, "pid": proc.pid if proc else None}
-        rows.append(row | {"port": listens.get(component.name), "does": component.why})
-    supervisor = _proc.Proc.load(lab.layout.record("supervisor"))
-    lives = bool(supervisor and supervisor.alive())
-    rows.append(
-        {
-            "component": "supervisor",
-            "state": "ready" if lives else "dead",
-            "pid": supervisor.pid if supervisor and lives else None,
-            "port": None,
-            "does": "starts again what dies (`labkit up` starts the supervisor again)",
-        }
-    )
-    if as_json:
-        out.print_json(json.dumps({"name": spec.name, "clock": spec.clock, "components": rows}))
-    else:
-        out.print(_status_table(f"lab {spec.name} · CLOCK={spec.clock:g} · {lab.layout.dir}", rows))
-    if any(row["state"] != "ready" for row in rows):
-        err.print(_what_helps(lab.layout), markup=False)
-        raise typer.Exit(1)
-
-
-@app.command()
-def logs(
-    component: Annotated[
-        str | None, typer.Argument(help="kube-apiserver, node-agent, …; all if left out")
-    ] = None,
-    name: Name = None,
-    lines: Annotated[int, typer.Option("--tail", min=1, help="Lines from the end.")] = 40,
-    into: Annotated[Path | None, typer.Option(help="Copy all logs into this folder instead.")] = None,
-) -> None:
-    """Show the end of the logs of the lab's own parts (of pods: labkit kubectl logs)."""
-    lab = Embedded(name)
-    if into:
-        for path in lab.logs(into):
-            out.print(str(path), markup=False)
-        return
-    known = sorted(path.stem for path in lab.layout.logs.glob("*.log"))
-    if not known:
-        lab.layout.load()  # raises, with the fix, where there is no lab
-    if component and component not in known:
-        raise BadInput(f"There is no log of {component!r}.", fix=f"Known: {', '.join(known) or 'none yet'}.")
-    for stem in [component] if component else known:
-        out.print(f"== {stem}", style="bold")
-        text = lab.layout.log(stem).read_text(errors="replace")
-        out.print("\n".join(text.splitlines()[-lines:]), markup=False)
-
-
 @app.command("ls")
 def list_labs() -> None:
     """List the labs of this user."""
-    table = Table("LAB", "STATE", "CLOCK", "FOLDER", box=None)
-    for folder in (path.parent for path in sorted(home().glob("*/lab.json"))):
+    table = Table("LAB", "PROVIDER", "STATE", "CLOCK", box=None)
+    for provider, lab in labs():
+        where = catalog.get(provider, lab)
         try:
-            lab = Embedded(folder.name)
-            row = ("up" if lab.running() else "not running", f"{lab.spec().clock:g}")
+            state = "up" if all(part.state == "ready" for part in where.parts()) else "not running"
+            row = (state, f"{where.spec().clock:g}")
         except LabError as error:  # one lab that can't be read must not hide the others
             err.print(error.what, markup=False)
             row = ("unreadable", "-")
-        table.add_row(folder.name, *row, str(folder))
+        table.add_row(lab, provider, *row)
     out.print(table)
     if not table.row_count:
         err.print("No labs yet. Start one: labkit up", markup=False)
 
 
-@app.command(
-    add_help_option=False,
-    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
-)
-def kubectl() -> None:
-    """Run kubectl against a lab: labkit kubectl get pods -w.
-
-    Another lab than the default one: labkit kubectl --name LAB get pods. All else is kubectl's own.
-    """
-    # As it was typed: the parser would take the `--` out of `exec POD -- COMMAND`.
-    words = sys.argv[sys.argv.index("kubectl") + 1 :]
-    name = default_name()
-    if words[:1] == ["--name"]:
-        name, words = (words[1] if len(words) > 1 else ""), words[2:]
-    elif words and words[0].startswith("--name="):
-        name, words = words[0].removeprefix("--name="), words[1:]
-    lab = Embedded(name or default_name())
-    layout = lab.layout
-    layout.load()
-    binary = toolchain.ensure(["kubectl"])["kubectl"]
-    env = {k: v for k, v in os.environ.items() if k.upper() not in {"HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"}}
-    env["KUBECONFIG"] = str(layout.kubeconfig)
-    status = _proc.attached([binary, *words], env=env)
-    if status and not lab.running():  # then kubectl's own words lead astray
-        err.print(f"Not all of lab {layout.dir.name!r} runs. {_what_helps(layout)}", markup=False)
-    raise typer.Exit(status)
-
-
-def _what_helps(layout: Layout) -> str:
-    """What to do about a lab of which not all works."""
-    free = shutil.disk_usage(layout.dir).free // 2**20
-    if free < AGAIN_MIB:
-        return f"Only {free} MiB are free under {layout.dir}: free some space, then run `labkit up` again."
-    return "`labkit up` starts again what does not run; `labkit logs NAME` shows why a part ended."
+def labs() -> list[tuple[str, str]]:
+    """Provider and name of each lab that was started and not taken down."""
+    embedded = (path.parent.name for path in sorted(home().glob("*/lab.json")))
+    return [("embedded", n) for n in embedded if "." not in n] + [("kind", n) for n in kind_labs()]
 
 
 def _dry_run(spec: Spec) -> str:
@@ -219,16 +127,3 @@ def _dry_run(spec: Spec) -> str:
     symbolic = type("SymbolicPorts", (), {field: f"${field.upper()}_PORT" for field in COMPONENT})()
     components = lab.components(spec, symbolic, binaries)
     return transcript(lab.layout, spec, components, "/BIN")
-
-
-def _status_table(title: str, rows: list[dict[str, object]]) -> Table:
-    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
-    for heading in ("COMPONENT", "STATE", "PID", "PORT", "WHAT IT DOES"):
-        table.add_column(heading, no_wrap=heading != "WHAT IT DOES")
-    for row in rows:
-        style = "" if row["state"] == "ready" else "bold red"
-        cells = (row["component"], row["state"], row["pid"] or "-", row["port"] or "-", row["does"])
-        table.add_row(*(str(c) for c in cells), style=style)
-    if shutil.get_terminal_size().columns < 80:
-        table.columns.pop()
-    return table

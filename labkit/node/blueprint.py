@@ -17,13 +17,12 @@ from labkit.images.rootfs import RunnableImage
 from labkit.node import environment, unboxed, volumes
 from labkit.node.container import ID_VARIABLE
 from labkit.node.context import PodContext
+from labkit.node.ports import ADDRESS
 from labkit.node.sandbox import DEFAULT_PATH, Mount, Sandbox
 
 Json = dict[str, Any]
 
 TERMINATION_LOG = "/dev/termination-log"
-ADDRESS = "labkit.dev/address"
-"""Annotation: the port of the loopback that stands for a pod's first port."""
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,8 @@ import socket
 from collections.abc import Iterable
 
 RANGE = range(20_000, 32_000)
+ADDRESS = "labkit.dev/address"
+"""Annotation of a pod: the `127.0.0.1:port` that stands for its first port."""
 
 
 class Ports:

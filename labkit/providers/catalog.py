@@ -8,11 +8,18 @@ from labkit.errors import BadInput
 from labkit.providers.base import Endpoint, Provider, Report, Spec
 from labkit.providers.embedded.provider import Embedded
 from labkit.providers.existing import Existing
-from labkit.providers.kind.provider import Kind
+
+
+def _kind(lab: str | None) -> Provider:
+    # A Kubernetes client and a builder of images: `labkit up` without kind must not pay for them.
+    from labkit.providers.kind.provider import Kind  # noqa: PLC0415
+
+    return Kind(lab)
+
 
 PROVIDERS: dict[str, Callable[[str | None], Provider]] = {
     "embedded": Embedded,
-    "kind": Kind,
+    "kind": _kind,
     "existing": Existing,
 }
 

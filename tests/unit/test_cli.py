@@ -141,8 +141,8 @@ def test_one_lab_that_can_not_be_read_does_not_hide_the_others(labkit: Type) -> 
     whole.save(Spec(name="whole"), Ports(1, 2, 3, 4, 5, 6))
     said = labkit("ls")
     assert said.status == 0
-    rows = [line.split()[:2] for line in said.out.splitlines()[1:]]
-    assert rows == [["broken", "unreadable"], ["whole", "not"]]
+    rows = [line.split()[:3] for line in said.out.splitlines()[1:]]
+    assert rows == [["broken", "embedded", "unreadable"], ["whole", "embedded", "not"]]
 
 
 def test_a_home_that_is_a_file_is_told(labkit: Type, tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from labkit.errors import LabError, ProviderError
 from labkit.kube import clock
 from labkit.kube.objects import KubeObject
 from labkit.node import crash
-from labkit.node.blueprint import ADDRESS
+from labkit.node.ports import ADDRESS
 from labkit.providers.alone import alone, same
 from labkit.providers.base import Endpoint, Part, RegistryAccess, Report, Spec, silent
 from labkit.providers.embedded import control_plane, files, isolation, platform, ports

@@ -45,8 +45,12 @@ def save_components(layout: Layout, components: list[Component]) -> None:
 
 
 def load_components(layout: Layout) -> list[Component]:
-    """Read what `save_components` wrote."""
-    return [_component(data) for data in json.loads((layout.dir / "components.json").read_text())]
+    """Read what `save_components` wrote; none where a start did not come so far."""
+    try:
+        found = json.loads((layout.dir / "components.json").read_text())
+    except FileNotFoundError:
+        return []
+    return [_component(data) for data in found]
 
 
 def _component(data: dict[str, Any]) -> Component:
