@@ -116,7 +116,8 @@ class Health:
         path = f"/api/v1/namespaces/{holder.namespace}/pods/{holder.pod}"
         try:
             pod = await self._api.get(path)
-            if pod["metadata"].get("deletionTimestamp"):
+            elsewhere = pod["spec"].get("nodeName") != self._ward.node  # a later pod of that name
+            if elsewhere or pod["metadata"].get("deletionTimestamp"):
                 return
             why = self._ward.inventory.illness(device.uuid)
             message = f"Deleting pod: {_name(device)} of container {holder.container} failed: {why}"

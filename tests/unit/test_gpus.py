@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from labkit.gpus import faults
 from labkit.gpus.feature_discovery import architecture, labels
 from labkit.gpus.inventory import Device, Inventory, NoFreeGpu, devices_of
 from labkit.gpus.usage import Usage, total
@@ -93,6 +95,32 @@ def test_an_unhealthy_device_is_not_given_out(inventory: Inventory) -> None:
     assert sick not in inventory.allocate("pod-a/server", node="gpu-node-1", count=3)
     inventory.heal(sick)
     assert [d.uuid for d in inventory.free("gpu-node-1")] == [sick]
+
+
+def test_an_annotation_of_its_node_breaks_a_gpu_and_its_removal_mends_it() -> None:
+    broken = faults.patch("GPU-a", "Xid 79: GPU has fallen off the bus")
+    assert faults.wanted(broken) == {"GPU-a": "Xid 79: GPU has fallen off the bus"}
+    assert faults.patch("GPU-a", None) == {"metadata": {"annotations": {"failed.labkit.dev/GPU-a": None}}}
+
+
+@pytest.mark.parametrize(
+    ("annotations", "wanted"),
+    [
+        (None, {}),
+        ({"other.dev/GPU-a": "x"}, {}),
+        ({"failed.labkit.dev/GPU-a": " "}, {"GPU-a": "unknown"}),
+    ],
+)
+def test_only_labkits_annotation_breaks_a_gpu(annotations: Any, wanted: dict[str, str]) -> None:
+    assert faults.wanted({"metadata": {"annotations": annotations}}) == wanted
+
+
+def test_a_failed_gpu_remembers_since_when(inventory: Inventory) -> None:
+    device = inventory.devices()[0].uuid
+    assert inventory.ill_since(device) is None
+    before = time.time()
+    inventory.fail(device, "Xid 79")
+    assert before - 1 <= (inventory.ill_since(device) or 0) <= time.time() + 1
 
 
 def test_a_removed_node_takes_its_devices_along(inventory: Inventory) -> None:

@@ -125,6 +125,14 @@ def test_a_crash_loop_shows_how_it_ended_last() -> None:
     assert status["lastState"]["terminated"]["exitCode"] == 1
 
 
+def test_a_status_says_how_each_gpu_is() -> None:
+    status = container_status(replace(container(RUNNING), gpus={"GPU-a": True, "GPU-b": False}))
+    [gpus] = status["allocatedResourcesStatus"]
+    health = {device["resourceID"]: device["health"] for device in gpus["resources"]}
+    assert (gpus["name"], health) == ("nvidia.com/gpu", {"GPU-a": "Healthy", "GPU-b": "Unhealthy"})
+    assert "allocatedResourcesStatus" not in container_status(container(RUNNING))
+
+
 def test_restarts_wait_0_10_20_40_seconds_and_at_most_5_minutes() -> None:
     backoff, now, waited = BackOff(), 0.0, []
     for _ in range(8):
