@@ -32,6 +32,9 @@ from labkit.providers.kind.settings import FIRST_NODE_PORT, Settings
 CRASH_BACKOFF = 300.0
 """Lab seconds: the longest pause that a kubelet makes before a crashed container starts again."""
 
+NODE_STATUS = 10.0
+"""Lab seconds: how often a kubelet writes what changed about its node; not below a real second."""
+
 CPU_SCALE = "0.025"
 """What cluster/kind/laptop.yaml leaves of a CPU request; the simulated CPU is scaled with it."""
 
@@ -144,6 +147,7 @@ def cluster_config(layout: Layout, settings: Settings) -> str:
             "APISERVER_ARGS": _kubeadm(clock.kube_apiserver, indent=8),
             "CONTROLLER_ARGS": _kubeadm(clock.kube_controller_manager, indent=8),
             "CRASH_BACKOFF": f"{max(1, round(CRASH_BACKOFF / spec.clock))}s",
+            "NODE_STATUS": f"{max(1, round(NODE_STATUS / spec.clock))}s",
             "CERTS": str(layout.dir / "certs.d"),
             "AUDIT": str(layout.dir / "audit"),
         },
