@@ -35,7 +35,7 @@ clean:  ## what was made in this checkout (not the cache of binaries)
 ### BEGIN AUTHORS
 #   make test    all gates and all tests, as CI runs them
 # The gates are scripts, one each, the same for people and CI: see scripts/.
-.PHONY: test gates unit embedded notebooks bench gpu-profile lock
+.PHONY: test test-kind gates unit embedded notebooks bench gpu-profile lock
 
 test: gates unit embedded notebooks  ## all gates and all tests
 
@@ -53,6 +53,10 @@ embedded: toolchain  ## tests on a running embedded cluster
 
 notebooks: toolchain  ## every notebook through papermill
 	@pytest tests/notebooks
+
+test-kind: toolchain  ## tests and notebooks on a kind cluster (needs Docker or Podman)
+	@labkit toolchain fetch kind
+	@pytest tests/kind
 
 bench: toolchain  ## the figures that we hold ourselves to; table on screen, JSON in out/
 	@scripts/bench

@@ -6,7 +6,7 @@ Pure. Refuses to take an update without users for one that nobody noticed: the l
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import pairwise
+from itertools import groupby
 from typing import Any
 
 from labkit.checks.check import Check, Finding, dig, matches, number
@@ -31,6 +31,7 @@ MAINTAINERS = {"process": ("kubelet",), "pod": ("replicaset", "deployment")}
 CURES = {"loading": ("readiness",), "stopping": ("prestop",), "cut_off": ("graceperiod",)}
 ENOUGH = 60  # requests that an update must have met before "none failed" means anything
 DOUBLING = 1.4  # a busy machine blurs the factor of 2
+DOWN = ("Error", "OOMKilled", "Completed", "CrashLoopBackOff")
 SHORTEST = 4.0  # lab seconds: the shortest wait is 10; what is far below is the last of one that ends
 PATIENCE = 60.0  # lab seconds of silence before a restart may follow
 
@@ -69,7 +70,8 @@ def backoff(answer: Any, states: States) -> Finding:
     if len(waits) < 3:
         hint = "Fewer than three whole waits were seen: were the five crashes recorded?"
         return Finding(passed=False, observed=observed, hint=hint)
-    grows = all(later >= DOUBLING * earlier for earlier, later in pairwise(waits[:3]))
+    first, second, third = waits[:3]
+    grows = first < second < third and third >= DOUBLING**2 * first
     said = number(answer)
     hint = (
         ""
@@ -195,10 +197,14 @@ def recovery(timeline: Timeline) -> float | None:
 
 
 def _waits(spans: Sequence[Any]) -> Iterator[float]:
-    """Lengths of the whole CrashLoopBackOffs of one pod; one that goes on is left out."""
-    for span, _ in pairwise(spans):
-        length = span.end - span.start
-        if span.state == "CrashLoopBackOff" and length >= SHORTEST:
+    """How long one pod's container was down between two runs; a wait that goes on is left out.
+
+    A real kubelet calls the first part of it `Error`, ours goes over to `CrashLoopBackOff` at once.
+    """
+    downs = [list(run) for down, run in groupby(spans[:-1], key=lambda span: span.state in DOWN) if down]
+    for run in downs:
+        length = run[-1].end - run[0].start
+        if length >= SHORTEST and any(span.state == "CrashLoopBackOff" for span in run):
             yield length
 
 

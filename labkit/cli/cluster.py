@@ -11,7 +11,7 @@ import typer
 from rich.table import Table
 
 from labkit.cli.console import err, out, report
-from labkit.errors import BadInput, LabError, ProviderError
+from labkit.errors import BadInput, LabError
 from labkit.providers import catalog
 from labkit.providers.base import Spec
 from labkit.providers.embedded.layout import default_name, home
@@ -75,9 +75,6 @@ def up(
         out.print(_dry_run(spec), markup=False)
         return
     where = catalog.get(provider, name)
-    why = where.missing()
-    if why:
-        raise ProviderError(why)
     began = time.monotonic()
     kubeconfig = where.up(spec, report)
     err.print(f"[bold green]up[/] in {time.monotonic() - began:.1f} s", end=" ")

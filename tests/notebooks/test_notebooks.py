@@ -78,9 +78,9 @@ OPEN = {
 pytestmark = pytest.mark.notebooks
 
 
-def run(path: Path, answers: str, out: Path) -> Record:
+def run(path: Path, answers: str, out: Path, *, provider: str = "embedded") -> Record:
     """As `labkit notebooks run` does it: once more where the machine was too busy for a verdict."""
-    parameters = {"PROVIDER": "embedded", "ANSWERS": answers, "SEED": 0, "CLOCK": 15}
+    parameters = {"PROVIDER": provider, "ANSWERS": answers, "SEED": 0, "CLOCK": 15}
     return run_all(Plan((path,), out, ROOT, parameters))[0]
 
 

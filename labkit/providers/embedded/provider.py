@@ -47,6 +47,9 @@ class Embedded:
     def up(self, spec: Spec, report: Report = silent) -> Path:
         """Start what does not run yet; returns the kubeconfig once everything answers."""
         clock.flags(spec.clock)  # refuses a clock that can't be, before anything is made
+        why = self.missing()
+        if why:
+            raise ProviderError(why)
         if not self.running():  # one that runs has its place, however full the disk is
             prepare(self.layout)
         with alone(self.layout.dir, report):

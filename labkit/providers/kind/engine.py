@@ -6,6 +6,7 @@ the engine's own last words, and guesses the cause from them.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -16,6 +17,10 @@ from typing import Any
 
 from labkit import _proc
 from labkit.errors import ProviderError
+
+INOTIFY = Path("/proc/sys/fs/inotify/max_user_instances")
+INSTANCES = (40, 16)
+"""Inotify instances of a control plane's node and of each worker: 30 and 14 were counted at rest."""
 
 MEMORY_GIB = 4
 """A control plane of 0.6 GiB, four workers, Prometheus, and ten model servers of 60 MB."""
@@ -57,8 +62,8 @@ class Engine:
             return cls(named)
         return cls("podman" if not shutil.which("docker") and shutil.which("podman") else "docker")
 
-    def missing(self) -> str | None:
-        """Why no cluster can be made with it, and the fix; None where one can."""
+    def missing(self, *, workers: int) -> str | None:
+        """Why no cluster with so many workers can be made with it, and the fix; None where one can."""
         if not shutil.which(self.name):
             return f"The provider kind needs Docker or Podman; there is no program `{self.name}` on the PATH."
         try:
@@ -71,7 +76,7 @@ class Engine:
                 f"{self.name} has {gib:.1f} GiB of memory; the cluster takes {MEMORY_GIB} GiB. Give it more "
                 "(Docker Desktop: Settings, Resources), or use the embedded cluster: labkit up."
             )
-        return None
+        return watchers_missing(workers)
 
     def info(self) -> dict[str, Any]:
         """What it says of itself: `docker info`, as JSON."""
@@ -124,6 +129,33 @@ class Engine:
             if phrase in said.lower():
                 return ProviderError(f"{self.name} {words[0]}: {last}", cause=cause, fix=fix)
         return ProviderError(f"`{self.name} {' '.join(words[:3])}` failed: {last}")
+
+
+def watchers_missing(workers: int) -> str | None:
+    """Whether the kernel lets so many kubelets watch files; without, they end with `too many open files`.
+
+    https://kind.sigs.k8s.io/docs/user/known-issues/#pod-errors-due-to-too-many-open-files
+    """
+    if not INOTIFY.exists():  # Docker Desktop: the nodes run in a machine of their own
+        return None
+    allowed, used = int(INOTIFY.read_text()), _inotify_instances()
+    needed = INSTANCES[0] + INSTANCES[1] * workers
+    if used + needed <= allowed:
+        return None
+    more = f"sudo sysctl fs.inotify.max_user_instances={max(512, 2 * allowed)}"
+    return (
+        f"{workers + 1} nodes need about {needed} inotify instances; of {allowed} allowed, {used} are in use. "
+        f"Allow more ({more}), or ask for fewer nodes."
+    )
+
+
+def _inotify_instances() -> int:
+    """How many the processes that we may look into hold."""
+    found = 0
+    for link in Path("/proc").glob("[0-9]*/fd/*"):
+        with contextlib.suppress(OSError):  # it ended meanwhile, or it is somebody else's
+            found += os.readlink(link) == "anon_inode:inotify"  # noqa: PTH115 - a path that is none
+    return found
 
 
 def _buildkit() -> str:

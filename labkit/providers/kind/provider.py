@@ -46,13 +46,16 @@ class Kind:
         self.engine = Engine.chosen()
 
     def missing(self) -> str | None:
-        """Docker or Podman, running, with enough memory."""
-        return self.engine.missing()
+        """Docker or Podman, running, with room for a cluster of the usual size."""
+        return self._missing(Spec())
+
+    def _missing(self, spec: Spec) -> str | None:
+        return self.engine.missing(workers=spec.gpu_nodes + spec.cpu_nodes)
 
     def up(self, spec: Spec, report: Report = silent) -> Path:
         """Make the cluster, or find it; returns the kubeconfig once everything answers."""
         clock.flags(spec.clock)
-        why = self.missing()
+        why = None if self._running() else self._missing(spec)
         if why:
             raise ProviderError(why)
         prepare(self.layout, needed_mib=None if self.layout.config.exists() else DISK_MIB)
@@ -206,6 +209,10 @@ class Kind:
                 self._take_down(settings)
             raise
         replace(settings, complete=True).save(self.layout)
+
+    def _running(self) -> bool:
+        """Whether the registry's container, which is the first to come and the last to go, runs."""
+        return self.layout.config.exists() and self.engine.running(Settings.load(self.layout).registry)
 
     def _stands(self, report: Report) -> bool:
         """Whether a complete lab runs; what an earlier try left half-made is taken away."""

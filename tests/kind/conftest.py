@@ -1,0 +1,58 @@
+"""One real kind cluster for the session, one namespace for each test.
+
+Uses the kind lab that runs (LABKIT_HOME, LABKIT_LAB); makes one for the session where none does, from the
+node image and kubeadm patches that LABKIT_KIND_NODE_IMAGE and LABKIT_KIND_NODE_PATCHES name, else kind's own.
+"""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Iterator
+
+import pytest
+
+from labkit.errors import ProviderError
+from labkit.kube import Kube
+from labkit.providers.base import Spec
+from labkit.providers.kind.provider import Kind
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """All tests here need a kind cluster."""
+    for item in items:
+        item.add_marker(pytest.mark.kind)
+
+
+def wanted(name: str = "lab") -> Spec:
+    """A lab on this machine: the node image and patches that the environment names."""
+    return Spec(
+        name=name,
+        node_image=os.environ.get("LABKIT_KIND_NODE_IMAGE", ""),
+        node_patches=os.environ.get("LABKIT_KIND_NODE_PATCHES", ""),
+    )
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[Kind]:
+    """The cluster that all tests share: 3 GPU nodes with 4 GPUs each, one node without."""
+    lab = Kind()
+    try:
+        lab.kubeconfig()
+        started = False
+    except ProviderError:
+        lab.up(wanted())
+        started = True
+    yield lab
+    if started:
+        lab.down()
+
+
+@pytest.fixture
+def namespace(cluster: Kind) -> Iterator[Kube]:
+    """A fresh namespace, and `kube` in it; gone after the test."""
+    kube = Kube(cluster.kubeconfig(), namespace=f"t-{uuid.uuid4().hex[:8]}", clock=cluster.spec().clock)
+    kube.ensure_namespace()
+    yield kube
+    kube.kubectl("delete", "hpa,deployment,replicaset,pod", "--all", "--grace-period=1", "--wait=true")
+    kube.delete_namespace(wait=False)
