@@ -8,7 +8,7 @@ from labkit.providers.kind.provider import Kind
 from tests.notebooks.test_notebooks import NOTEBOOKS, run
 
 CORE = [path for path in NOTEBOOKS if path.stem < "06"]
-"""What stands on the control plane and the kubelets alone; the others need what only the embedded node has."""
+"""What needs the control plane and kubelets alone; the others use what only the embedded node has."""
 
 
 @pytest.mark.parametrize("path", CORE, ids=lambda path: path.stem)

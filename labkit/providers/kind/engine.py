@@ -144,7 +144,7 @@ def watchers_missing(workers: int) -> str | None:
         return None
     more = f"sudo sysctl fs.inotify.max_user_instances={max(512, 2 * allowed)}"
     return (
-        f"{workers + 1} nodes need about {needed} inotify instances; of {allowed} allowed, {used} are in use. "
+        f"{workers + 1} nodes need some {needed} inotify instances; of {allowed} allowed, {used} are in use. "
         f"Allow more ({more}), or ask for fewer nodes."
     )
 
