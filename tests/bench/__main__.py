@@ -1,9 +1,10 @@
 """`make bench`: what we hold ourselves to, as a table on the screen and as JSON in out/.
 
-    python -m tests.bench [--cold] [--only cluster|pods|idle]
+    python -m tests.bench [--cold] [--only cluster|pods|idle|kind]
 
 kwokctl, which we compare ourselves with, is fetched or built first where it is missing. `--cold` also builds
-the control plane's programs from nothing, which takes about ten minutes on two cores.
+the control plane's programs from nothing, which takes about ten minutes on two cores. `--only kind` needs
+Docker or Podman, and is no part of the whole.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import time
 from pathlib import Path
 
 from labkit import _proc, toolchain
-from tests.bench import cluster, pods
+from tests.bench import cluster, kind, pods
 from tests.bench.figures import Figure, write
 
 OUT = Path("out")
@@ -27,7 +28,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--cold", action="store_true", help="also build everything from nothing")
-    parser.add_argument("--only", choices=("cluster", "idle", "pods"), help="one part of it")
+    parser.add_argument("--only", choices=("cluster", "idle", "pods", "kind"), help="one part of it")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="labkit-bench-") as home:
         os.environ["LABKIT_HOME"] = home
@@ -38,6 +39,8 @@ def main() -> None:
             figures += cluster.idle()
         if asked.only in {None, "pods"}:
             figures += pods.run(OUT)
+        if asked.only == "kind":
+            figures += kind.run(OUT)
         if asked.cold:
             figures.append(cold_build(Path(home) / "cold"))
     write(figures, OUT)

@@ -14,8 +14,8 @@ import aiohttp
 
 from labkit import _wait, reset
 from labkit.kube.api import Request
-from labkit.kube.client import Kube
-from labkit.providers.base import Spec
+from labkit.kube.client import Kube, Which
+from labkit.providers.base import Provider, Spec
 from labkit.providers.embedded.provider import Embedded
 from tests.bench.figures import Figure, median, percentile
 
@@ -23,7 +23,6 @@ NAMESPACE = "llm-lab"
 LONE_PODS = 25
 AT_ONCE = 20
 BURSTS = 15
-SERVER = "manifests/overlays/embedded/server"
 QUEUE_HPA = """
 apiVersion: autoscaling/v2
 kind: HorizontalPodAutoscaler
@@ -49,7 +48,7 @@ def run(folder: Path) -> list[Figure]:
     try:
         kube = Kube(lab.kubeconfig(), namespace=NAMESPACE, clock=15)
         reset.run(kube, lab.registry(), lambda _line: None)
-        return [*starts(kube), *reaction(lab, kube, folder)]
+        return [*starts(kube), *reaction(lab, kube, folder, targets=(1.2, 2.2))]
     finally:
         lab.down()
 
@@ -81,37 +80,33 @@ def starts(kube: Kube) -> list[Figure]:
     ]
 
 
-def reaction(lab: Embedded, kube: Kube, folder: Path) -> list[Figure]:
+def reaction(lab: Provider, kube: Kube, folder: Path, *, targets: tuple[float, float]) -> list[Figure]:
     """Queue crosses the target → the HPA has written the new count; the queue is read at the servers."""
     hpa = folder / "bench-hpa.yaml"
     hpa.parent.mkdir(parents=True, exist_ok=True)
     hpa.write_text(QUEUE_HPA)
-    kube.apply(SERVER)
+    kube.apply(f"manifests/overlays/{lab.name}/server")
     kube.until("deployment/llm-inference-service available", seconds=120)
     kube.apply(hpa)
     kube.until("hpa/llm-hpa ScalingActive", seconds=60)
-    url = _service(lab)
-    took = [_burst(kube, url) for _ in range(BURSTS)]
+    took = [_burst(lab, kube, _service(lab)) for _ in range(BURSTS)]
     note = f"CLOCK=15, median {median(took):.2f} s, max {max(took):.2f} s"
+    what = f"{lab.name}: queue over target to HPA's new count"
     return [
-        Figure("queue over target to HPA's new count, p50", percentile(took, 0.5), "s", 1.2, BURSTS, note),
-        Figure("queue over target to HPA's new count, p99", percentile(took, 0.99), "s", 2.2, BURSTS),
+        Figure(f"{what}, p50", percentile(took, 0.5), "s", targets[0], BURSTS, note),
+        Figure(f"{what}, p99", percentile(took, 0.99), "s", targets[1], BURSTS),
     ]
 
 
-def _burst(kube: Kube, url: str) -> float:
+def _burst(lab: Provider, kube: Kube, url: str) -> float:
     kube.until("deployment/llm-inference-service replicas=2", seconds=120)
     kube.until("deployment/llm-inference-service available", seconds=120)
-    return asyncio.run(_crowd(kube, url))
+    pods = [p for p in kube.objects("pods", which=Which("app=llm-model")) if p.is_true("Ready")]
+    return asyncio.run(_crowd(kube, url, [lab.pod_address(pod) for pod in pods]))
 
 
-async def _crowd(kube: Kube, url: str) -> float:
+async def _crowd(kube: Kube, url: str, addresses: list[str]) -> float:
     """Sixty long requests at once for two servers with eight places each; then all of them go away."""
-    addresses = [
-        p.annotations["labkit.dev/address"]
-        for p in kube.objects("pods")
-        if p.labels.get("app") == "llm-model" and p.is_true("Ready")
-    ]
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=60)) as session:
         requests = [asyncio.create_task(_ask(session, url)) for _ in range(60)]
         try:
@@ -147,7 +142,7 @@ def _replicas(kube: Kube) -> int:
     return int(kube.object("deployment/llm-inference-service").at("spec.replicas"))
 
 
-def _service(lab: Embedded) -> str:
+def _service(lab: Provider) -> str:
     return _wait.until(lambda: lab.address(NAMESPACE, "llm-inference-service", 80), "the Service", seconds=10)
 
 
