@@ -15,9 +15,6 @@ from labkit.errors import BadInput, LabError
 from labkit.providers import catalog
 from labkit.providers.base import Spec
 from labkit.providers.embedded.layout import default_name, home
-from labkit.providers.embedded.ports import COMPONENT
-from labkit.providers.embedded.provider import Embedded
-from labkit.providers.embedded.transcript import transcript
 from labkit.providers.kind.settings import labs as kind_labs
 
 Name = Annotated[str | None, typer.Option("--name", "-n", help="Which lab; several run side by side.")]
@@ -71,10 +68,10 @@ def up(
     )
     if isolation not in {"bubblewrap", "none"}:
         raise BadInput(f"There is no isolation called {isolation!r}.", fix="Use bubblewrap or none.")
-    if dry_run:
-        out.print(_dry_run(spec), markup=False)
-        return
     where = catalog.get(provider, name)
+    if dry_run:
+        out.print(where.transcript(spec), markup=False)
+        return
     began = time.monotonic()
     kubeconfig = where.up(spec, report)
     err.print(f"[bold green]up[/] in {time.monotonic() - began:.1f} s", end=" ")
@@ -115,12 +112,3 @@ def labs() -> list[tuple[str, str]]:
     """Provider and name of each lab that was started and not taken down."""
     embedded = (path.parent.name for path in sorted(home().glob("*/lab.json")))
     return [("embedded", n) for n in embedded if "." not in n] + [("kind", n) for n in kind_labs()]
-
-
-def _dry_run(spec: Spec) -> str:
-    lab = Embedded(spec.name)
-    names = [*COMPONENT.values(), "etcd", "kubectl"]
-    binaries = {binary: Path("/BIN") / binary for binary in names}
-    symbolic = type("SymbolicPorts", (), {field: f"${field.upper()}_PORT" for field in COMPONENT})()
-    components = lab.components(spec, symbolic, binaries)
-    return transcript(lab.layout, spec, components, "/BIN")

@@ -94,6 +94,10 @@ class Provider(Protocol):
         """Make the cluster usable and return its kubeconfig. Idempotent; rolls back where it fails."""
         ...
 
+    def transcript(self, spec: Spec) -> str:
+        """What `up` would do, step by step, for a reader; does nothing."""
+        ...
+
     def down(self, report: Report = silent) -> None:
         """Take away everything that `up` made, and nothing else. Idempotent."""
         ...

@@ -72,6 +72,15 @@ class Existing:
         report(f"context {self.context or '(current)'} is ready; clock {spec.clock:g} applies to load only")
         return self.kubeconfig()
 
+    def transcript(self, spec: Spec) -> str:
+        """The one thing that is made there."""
+        context = self.context or "(current)"
+        return (
+            f"# On context {context}, CLOCK={spec.clock:g}: a namespace of labkit's, and nothing else.\n"
+            f"kubectl create namespace {NAMESPACE}\n"
+            f"kubectl label namespace {NAMESPACE} {LABEL}=true"
+        )
+
     def down(self, report: Report = silent) -> None:
         """Delete our namespace; the cluster stays."""
         found = self._namespace()

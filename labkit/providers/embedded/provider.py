@@ -26,6 +26,7 @@ from labkit.providers.embedded.layout import Layout, Ports, default_name, prepar
 from labkit.providers.embedded.startup import Startup
 from labkit.providers.embedded.supervisor import is_ready, load_components
 from labkit.providers.embedded.teardown import roll_back, take_down
+from labkit.providers.embedded.transcript import transcript
 
 
 class Embedded:
@@ -59,6 +60,13 @@ class Embedded:
                 return self.layout.kubeconfig
             self._start(replace(spec, name=self.layout.dir.name), report)
         return self.layout.kubeconfig
+
+    def transcript(self, spec: Spec) -> str:
+        """Every process of the start-up, as a person would type it; ports stand as names."""
+        names = [*ports.COMPONENT.values(), "etcd", "kubectl"]
+        binaries = {binary: Path("/BIN") / binary for binary in names}
+        symbolic = type("SymbolicPorts", (), {field: f"${field.upper()}_PORT" for field in ports.COMPONENT})()
+        return transcript(self.layout, spec, self.components(spec, symbolic, binaries), "/BIN")
 
     def down(self, report: Report = silent) -> None:
         """End every process of the lab and delete its files but the logs."""

@@ -49,6 +49,18 @@ SHARED = {
 """Files of cluster/bootstrap that both providers apply, and what they are called in the lab's folder."""
 
 
+class _Readable(yaml.SafeDumper):
+    """Writes texts of several lines as they are, not as one line with escapes."""
+
+
+_Readable.add_representer(
+    str,
+    lambda dumper, text: dumper.represent_scalar(
+        "tag:yaml.org,2002:str", text, style="|" if "\n" in text else None
+    ),
+)
+
+
 def identities(settings: Settings) -> list[Identity]:
     """Certificates of the servers that labkit adds; the cluster's own are kubeadm's."""
     return [
@@ -164,7 +176,7 @@ def cluster_config(layout: Layout, settings: Settings) -> str:
     if spec.node_image:
         for node in config["nodes"]:
             node["image"] = spec.node_image
-    return yaml.safe_dump(config, sort_keys=False)
+    return yaml.dump(config, Dumper=_Readable, sort_keys=False, allow_unicode=True)
 
 
 def _patches(spec: Spec) -> list[str]:

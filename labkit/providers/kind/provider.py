@@ -7,26 +7,24 @@ to take over a cluster of the same name that it did not make.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 
 from labkit import _proc
-from labkit.errors import ClusterError, LabError, NotOurs, ProviderError, Refused
+from labkit.errors import LabError, NotOurs, ProviderError, Refused
 from labkit.kube import clock
 from labkit.kube.api import Api
-from labkit.kube.kubectl import kubectl
 from labkit.kube.objects import KubeObject
 from labkit.providers.alone import alone, same
 from labkit.providers.base import Endpoint, Part, RegistryAccess, Report, Spec, silent
 from labkit.providers.embedded.files import REGISTRY_HOST, REGISTRY_USER
 from labkit.providers.embedded.layout import default_name, prepare
 from labkit.providers.embedded.teardown import delete_files
-from labkit.providers.kind import files, outside
+from labkit.providers.kind import files, outside, parts
 from labkit.providers.kind.engine import Engine
 from labkit.providers.kind.settings import Settings, layout_of
 from labkit.providers.kind.startup import Startup, delete_cluster
+from labkit.providers.kind.transcript import transcript
 
 DISK_MIB = 6000
 """Five nodes of 1 GB, and their images."""
@@ -69,6 +67,11 @@ class Kind:
             self._start(Settings.new(spec), report)
         return self.layout.kubeconfig
 
+    def transcript(self, spec: Spec) -> str:
+        """The steps of the start-up, and the cluster's configuration; host ports are chosen at the start."""
+        named = replace(spec, name=self.layout.dir.name.rpartition(".")[0])
+        return transcript(self.layout, named, self.engine.name)
+
     def down(self, report: Report = silent) -> None:
         """Delete the nodes, the registry and the lab's files but its logs."""
         if not self.layout.config.exists():
@@ -81,22 +84,8 @@ class Kind:
         """What kind, the registry, the kubelets and the parts in `monitoring` have said."""
         into.mkdir(parents=True, exist_ok=True)
         settings = Settings.load(self.layout)
-        for node in self._nodes(settings):
-            text = self.engine.says(
-                "exec", node, "journalctl", "--no-pager", "--lines", "2000", "--unit", "kubelet"
-            )
-            self.layout.log(f"kubelet-{node}").write_text(text)
-        self.layout.log("registry").write_text(self.engine.says("logs", "--tail", "2000", settings.registry))
-        for part in ("prometheus", "prometheus-adapter", "gpu-plugin"):
-            with suppress(ClusterError):
-                words = (
-                    "logs",
-                    "--namespace=monitoring",
-                    f"--selector=app={part}",
-                    "--tail=2000",
-                    "--prefix",
-                )
-                self.layout.log(part).write_text(kubectl(*words, kubeconfig=self.layout.kubeconfig))
+        for name, text in parts.said(self.engine, settings, self._nodes(settings), self.layout.kubeconfig):
+            self.layout.log(name).write_text(text)
         return [Path(shutil.copy(path, into)) for path in sorted(self.layout.logs.glob("*.log"))]
 
     def kubeconfig(self) -> Path:
@@ -171,31 +160,7 @@ class Kind:
     def parts(self) -> list[Part]:
         """The nodes, the registry, and what runs in `monitoring`."""
         settings = Settings.load(self.layout)
-        found = [
-            Part(node, "ready" if self.engine.running(node) else "dead", "a node: kubelet and containerd")
-            for node in self._nodes(settings)
-        ]
-        state = "ready" if self.engine.running(settings.registry) else "dead"
-        does = "keeps images; asks for a login before it hands one out"
-        found.append(Part(settings.registry, state, does, port=settings.registry_port))
-        return [*found, *self._monitoring(settings)]
-
-    def _monitoring(self, settings: Settings) -> Iterator[Part]:
-        does = {
-            "prometheus": ("deployment", "collects what every pod says about itself under /metrics"),
-            "prometheus-adapter": ("deployment", "turns series into Kubernetes metrics"),
-            "gpu-plugin": ("daemonset", "announces the simulated GPUs to each kubelet"),
-        }
-        for name, (kind, why) in does.items():
-            state = "unknown"
-            with suppress(LabError):
-                found = KubeObject(
-                    Api(self.layout.kubeconfig).get(f"/apis/apps/v1/namespaces/monitoring/{kind}s/{name}")
-                )
-                wanted = found.at("status.desiredNumberScheduled") or found.at("spec.replicas")
-                ready = found.at("status.numberReady") or found.at("status.readyReplicas") or 0
-                state = "ready" if ready == wanted else f"{ready} of {wanted} ready"
-            yield Part(name, state, why, port=settings.prometheus_port if name == "prometheus" else None)
+        return parts.found(self.engine, settings, self._nodes(settings), self.layout.kubeconfig)
 
     def _start(self, settings: Settings, report: Report) -> None:
         self._refuse_foreign(settings)

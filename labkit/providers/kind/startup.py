@@ -41,7 +41,7 @@ class Startup:
     access: RegistryAccess
     report: Report
     began: float = field(default_factory=time.monotonic)
-    _said: int = 0
+    _done: list[str] = field(default_factory=list)
 
     def run(self) -> None:
         """All steps, in order."""
@@ -50,8 +50,11 @@ class Startup:
         self._registry(made["REGISTRY"])
         images.publish(self.engine, (made[k] for k in ("PROMETHEUS", "ADAPTER", "PLUGIN")), self.access)
         self.say("the registry has the images of Prometheus, its adapter and the GPU plugin")
-        self._end_cluster(creation)
+        # What stands on the control plane's node starts while the workers still boot.
+        self._until_said("Installing CNI", creation)
         self._apply(images.tags(made))
+        self._until_said("", creation)
+        self.say("the nodes run")
         self._until_ready()
 
     def say(self, line: str) -> None:
@@ -102,12 +105,12 @@ class Startup:
         self.engine.remove(self.settings.registry)
         self.engine.run(*words, "--volume", "/lab/data", image.local, "serve", "/lab/config.yml")
 
-    def _end_cluster(self, creation: _proc.Child) -> None:
-        """Wait for kind, and let the nodes find the registry."""
+    def _until_said(self, step: str, creation: _proc.Child) -> None:
+        """Wait until kind has done a step; without one, until it has made the cluster."""
 
         def over() -> bool:
             self._listen()
-            return creation.poll() is not None
+            return creation.poll() is not None or bool(step and any(step in said for said in self._done))
 
         try:
             _wait.until(over, "kind to make the cluster", seconds=PATIENCE, every=0.1)
@@ -115,22 +118,26 @@ class Startup:
             raise self._broken("kind did not make the cluster in time.") from error
         if creation.returncode:
             raise self._broken("kind could not make the cluster.")
-        self.engine.run("network", "connect", NETWORK, self.settings.registry)
-        self.say("the nodes run")
 
     def _listen(self) -> None:
         """Pass on what kind says of its steps."""
         with suppress(FileNotFoundError):
             lines = self.layout.log("kind").read_text(errors="replace").splitlines()
-            for line in lines[self._said :]:
-                if line.strip().startswith("✓"):
-                    self.say(f"kind: {line.strip().removeprefix('✓').strip()}")
-            self._said = len(lines)
+            steps = [line.strip().removeprefix("✓").strip() for line in lines if line.strip().startswith("✓")]
+            for step in steps[len(self._done) :]:
+                self.say(f"kind: {step}")
+            self._done = steps
 
     def _apply(self, tags: dict[str, str]) -> None:
         """What a fresh cluster lacks: Prometheus, its adapter, GPUs, and the namespaces."""
         files.write_manifests(self.layout, self.settings, tags)
+        self.engine.run("network", "connect", NETWORK, self.settings.registry)
         config = self.layout.kubeconfig
+        kind = toolchain.ensure(["kind"])["kind"]
+        known = _proc.run(
+            (kind, "get", "kubeconfig", "--name", self.settings.cluster), env=self.engine.environment
+        )
+        _proc.write_atomically(config, known.stdout)
         kubectl("config", "set-context", "--current", "--namespace=llm-lab", kubeconfig=config)
         words = ("--server-side", "--force-conflicts", "--field-manager=labkit")
         kubectl("apply", *words, "-k", self.layout.dir, kubeconfig=config)
