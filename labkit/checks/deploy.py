@@ -199,13 +199,11 @@ def recovery(timeline: Timeline) -> float | None:
 def _waits(spans: Sequence[Any]) -> Iterator[float]:
     """How long one pod's container was down between two runs; a wait that goes on is left out.
 
-    A real kubelet calls the first part of it `Error`, ours goes over to `CrashLoopBackOff` at once.
+    A real kubelet calls most of it `Error`, ours goes over to `CrashLoopBackOff` at once.
     """
-    downs = [list(run) for down, run in groupby(spans[:-1], key=lambda span: span.state in DOWN) if down]
-    for run in downs:
-        length = run[-1].end - run[0].start
-        if length >= SHORTEST and any(span.state == "CrashLoopBackOff" for span in run):
-            yield length
+    runs = [(down, list(run)) for down, run in groupby(spans, key=lambda span: span.state in DOWN)]
+    lengths = (run[-1].end - run[0].start for down, run in runs[:-1] if down)
+    return (length for length in lengths if length >= SHORTEST)
 
 
 def _restarts(pod: Json) -> int:

@@ -151,3 +151,17 @@ def test_the_hint_speaks_of_the_failure_that_is_left() -> None:
     kinds = ("http_503", "reset", "broken", "refused")
     hints = {checks.get("02.zero-downtime").run({"load": load(**{kind: 3})}).hint for kind in kinds}
     assert len(hints) == len(kinds)
+
+
+def test_a_real_kubelet_calls_most_of_a_wait_error() -> None:
+    spans, now = [Span("Running", 0, 2)], 2.0
+    for wait in (15, 30, 60):
+        spans += [Span("Error", now, now + wait - 1), Span("CrashLoopBackOff", now + wait - 1, now + wait)]
+        spans += [Span("Running", now + wait, now + wait + 2)]
+        now += wait + 2
+    seen = States(15, {"pod": (*spans, Span("Error", now, now + 90))})
+    assert checks.get("02.backoff").run({"answer": 160, "states": seen}).passed
+    assert (
+        "waits so far: 15 s, 30 s, 60 s"
+        in checks.get("02.backoff").run({"answer": 160, "states": seen}).observed
+    )

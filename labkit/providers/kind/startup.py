@@ -5,12 +5,15 @@ One list of steps, each said with its time. What fails is rolled back by the pro
 
 from __future__ import annotations
 
+import ssl
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+
+import httpx
 
 from labkit import _proc, _wait, toolchain
 from labkit.errors import ClusterError, ProviderError, WaitTimeout
@@ -104,6 +107,14 @@ class Startup:
         words += [w for path, name in mounts.items() for w in ("--volume", f"{path}:/lab/{name}:ro")]
         self.engine.remove(self.settings.registry)
         self.engine.run(*words, "--volume", "/lab/data", image.local, "serve", "/lab/config.yml")
+        self._until(self._registry_answers, "the registry to answer")
+
+    def _registry_answers(self) -> bool:
+        with suppress(httpx.TransportError):
+            context = ssl.create_default_context(cafile=str(self.access.ca))
+            httpx.get(self.access.url, verify=context, trust_env=False, timeout=5)
+            return True
+        return False
 
     def _until_said(self, step: str, creation: _proc.Child) -> None:
         """Wait until kind has done a step; without one, until it has made the cluster."""
