@@ -1,0 +1,42 @@
+"""What was handed out, and so what is expected back: released notebooks, and the exercise files.
+
+Made from the course itself, by the very function that `labkit release` uses. Refuses to read an edition that
+somebody worked in: what a student has is no measure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from labkit.errors import BadInput
+from labkit.notebooks.learners import edition
+from labkit.notebooks.release import answers
+from labkit.notebooks.strip import read
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """The notebooks by their stems, and each exercise file with what stands in it as it is released."""
+
+    notebooks: Mapping[str, Any]
+    exercises: Mapping[PurePosixPath, bytes]
+
+
+def assignment(course: Path, notebooks: Sequence[Path]) -> Assignment:
+    """Some notebooks of a course, with the exercise files of the same numbers."""
+    if answers(course) != "solutions":
+        raise BadInput(
+            f"{course} is a learner's edition.",
+            cause="It may have been worked in, so it can't say what the course handed out.",
+            fix="Run this in the author's course.",
+        )
+    numbers = {path.stem[:2] for path in notebooks}
+    exercises = {
+        PurePosixPath(path.relative_to(course).as_posix()): path.read_bytes()
+        for path in sorted(course.glob("manifests/*/exercises/*"))
+        if path.parts[-3][:2] in numbers
+    }
+    return Assignment({path.stem: edition(read(path)) for path in notebooks}, exercises)
