@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.table import Table
@@ -22,6 +22,8 @@ ProviderName = Annotated[
     str, typer.Option("--provider", "-p", help="embedded, kind, or existing (any kubeconfig).")
 ]
 
+MOST_GPUS = 16
+
 app = typer.Typer()
 
 
@@ -33,7 +35,9 @@ def up(
         float, typer.Option(help="Lab seconds in one real second; 1 compresses nothing.")
     ] = 15.0,
     gpu_nodes: Annotated[int, typer.Option(min=0, max=20, help="Simulated GPU nodes.")] = 3,
-    gpus: Annotated[int, typer.Option(min=0, max=16, help="GPUs on each of them.")] = 4,
+    gpus: Annotated[
+        str, typer.Option(help="GPUs on each of them; `real` (kind): this machine's own GPUs.")
+    ] = "4",
     cpu_nodes: Annotated[int, typer.Option(min=0, max=20, help="Nodes without a GPU.")] = 1,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print what would be started; start nothing.")
@@ -51,7 +55,8 @@ def up(
 ) -> None:
     """Start a lab: a real control plane on 127.0.0.1, pods as processes. No Docker, no root, no GPU.
 
-    With --provider kind: real kubelets in containers of Docker or Podman, GPUs still simulated.
+    With --provider kind: real kubelets in containers of Docker or Podman, GPUs still simulated,
+    or this machine's own: --gpus real.
 
     Safe to repeat: what runs already is left alone, what died is started again.
     """
@@ -59,7 +64,7 @@ def up(
         name=name or default_name(),
         clock=clock,
         gpu_nodes=gpu_nodes,
-        gpus_per_node=gpus,
+        **_gpus(gpus, provider),
         cpu_nodes=cpu_nodes,
         isolation=isolation,
         node_image=node_image,
@@ -75,11 +80,24 @@ def up(
     began = time.monotonic()
     kubeconfig = where.up(spec, report)
     err.print(f"[bold green]up[/] in {time.monotonic() - began:.1f} s", end=" ")
-    err.print(f"(simulated: nodes, GPUs and their timing; CLOCK={clock:g})", markup=False)
+    simulated = "nothing simulated" if spec.gpus == "real" else "simulated: nodes, GPUs and their timing"
+    err.print(f"({simulated}; CLOCK={clock:g})", markup=False)
     lab = (f" --provider {provider}" if provider != "embedded" else "") + (f" --name {name}" if name else "")
     err.print(f"  labkit status{lab}          what runs", markup=False)
     err.print(f"  labkit kubectl{lab} get nodes   kubectl for this lab", markup=False)
     err.print(f"  export KUBECONFIG={shlex.quote(str(kubeconfig))}", markup=False)
+
+
+def _gpus(asked: str, provider: str) -> dict[str, Any]:
+    """How many GPUs a node has, or that they are real; raises `BadInput`."""
+    if asked == "real" and provider == "kind":
+        return {"gpus": "real"}
+    if asked.isdigit() and int(asked) <= MOST_GPUS:
+        return {"gpus_per_node": int(asked)}
+    raise BadInput(
+        f"A node of the provider {provider} can't have --gpus {asked}.",
+        fix=f"A number from 0 to {MOST_GPUS}; or real, with --provider kind on a machine with NVIDIA GPUs.",
+    )
 
 
 @app.command()

@@ -83,8 +83,10 @@ class Provider(Protocol):
     owns_cluster: bool
     """False: `down` deletes nothing that labkit did not create."""
 
-    simulates: str
-    """What is not real there, for the stamp on plots and tables."""
+    @property
+    def simulates(self) -> str:
+        """What is not real there, for the stamp on plots and tables."""
+        ...
 
     def missing(self) -> str | None:
         """Why it can't run on this machine, with the fix; None where it can."""

@@ -11,9 +11,15 @@ import pytest
 import yaml
 
 from labkit import _proc
+from labkit.cli.cluster import up
 from labkit.errors import BadInput, ProviderError
-from labkit.providers.kind import nvidia
+from labkit.providers.base import RegistryAccess, Spec
+from labkit.providers.kind import files, nvidia
+from labkit.providers.kind.engine import Engine
 from labkit.providers.kind.host_gpus import Facts, judge, look, read_gpus
+from labkit.providers.kind.settings import Settings, layout_of
+from labkit.providers.kind.startup import Startup
+from labkit.providers.kind.transcript import transcript
 
 HOSTS = Path(__file__).parent / "gpu_hosts"
 CONFIG = {
@@ -130,6 +136,73 @@ def test_kinds_configuration_gets_the_workers_of_the_plan() -> None:
 def test_a_configuration_without_a_gpu_worker_is_refused() -> None:
     with pytest.raises(ProviderError, match="no GPU worker"):
         nvidia.patch({"nodes": [{"role": "control-plane"}]}, nvidia.plan(host("two-a100")))
+
+
+@pytest.fixture
+def docker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A program of Docker's name that writes down what it is told, and fails where a file says so."""
+    program = tmp_path / "docker"
+    program.write_text(f'#!/bin/sh\necho "$2 $5" | head -1 >>{tmp_path}/told\n! test -e {tmp_path}/broken\n')
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    monkeypatch.setenv("LABKIT_HOME", str(tmp_path / "home"))
+    return tmp_path
+
+
+def startup(plan: nvidia.Plan, said: list[str]) -> Startup:
+    spec = Spec(name="class", gpu_nodes=2, cpu_nodes=1, clock=1, gpus="real")
+    access = RegistryAccess("registry.lab:5000", "https://127.0.0.1:5000", Path("ca.crt"), "u", "p")
+    return Startup(layout_of("class"), Settings.new(spec), Engine("docker"), access, said.append, plan)
+
+
+def test_every_worker_gets_its_own_steps_in_order(docker: Path) -> None:
+    plan, said = nvidia.plan(host("two-a100"), nodes=2), list[str]()
+    startup(plan, said)._give_gpus(plan)
+    told = [line.split()[0] for line in (docker / "told").read_text().splitlines()]
+    assert told == ["labkit-class-worker2"] * 5 + ["labkit-class-worker3"] * 5
+    assert "toolkit" in said[1]
+
+
+def test_a_step_that_fails_ends_the_start_and_says_what_helps(docker: Path) -> None:
+    (docker / "broken").touch()
+    plan = nvidia.plan(host("two-a100"), nodes=2)
+    with pytest.raises(ProviderError, match=r"labkit-class-worker2.*'see' failed") as caught:
+        startup(plan, [])._give_gpus(plan)
+    assert "nvidia-smi -L` must list the GPUs" in caught.value.fix
+    assert len((docker / "told").read_text().splitlines()) == 1
+
+
+def test_the_cluster_and_its_manifests_are_those_of_real_gpus(docker: Path) -> None:
+    plan = nvidia.plan(host("two-a100"), nodes=2)
+    start = startup(plan, [])
+    config = yaml.safe_load(files.cluster_config(start.layout, start.settings, real=plan))
+    kinds = [node["labels"]["labkit.dev/gpus"] for node in config["nodes"][1:]]
+    assert kinds == ["none", "real", "real"], "in the order in which kind names them"
+    assert (start._shares, start._node_count) == ([1, 1], 4)
+    files.write_first(start.layout, start.settings)
+    tags = dict.fromkeys(("PROMETHEUS_TAG", "ADAPTER_TAG", "PLUGIN_TAG"), "1")
+    files.write_manifests(start.layout, start.settings, tags, real=plan)
+    resources = yaml.safe_load((start.layout.dir / "kustomization.yaml").read_text())["resources"]
+    assert not set(resources) & set(nvidia.LEFT_OUT)
+    assert {"runtime-class.yaml", "device-plugin.yaml"} <= set(resources)
+    assert all((start.layout.dir / name).exists() for name in resources)
+
+
+def test_a_dry_run_shows_what_happens_inside_the_workers(docker: Path) -> None:
+    plan = nvidia.plan(host("two-a100"), nodes=1)
+    start = startup(plan, [])
+    text = transcript(start.layout, start.settings.spec, "docker", real=plan)
+    assert "# Simulated: nothing." in text
+    assert "docker exec labkit-class-worker2 bash -euc" in text
+    assert "nvidia-ctk runtime configure" in text
+
+
+@pytest.mark.parametrize(
+    ("provider", "asked"), [("embedded", "real"), ("kind", "many"), ("kind", "17"), ("kind", "-1")]
+)
+def test_gpus_that_no_node_can_have_are_refused(docker: Path, provider: str, asked: str) -> None:
+    with pytest.raises(BadInput, match=asked):
+        up(name="class", provider=provider, gpus=asked, dry_run=True)
 
 
 def test_every_script_is_one_that_bash_can_read() -> None:

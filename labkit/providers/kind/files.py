@@ -27,6 +27,8 @@ from labkit.providers.embedded import pki
 from labkit.providers.embedded.files import CLUSTER, REGISTRY_HOST, REGISTRY_USER
 from labkit.providers.embedded.layout import Layout
 from labkit.providers.embedded.pki import LOOPBACK, Identity
+from labkit.providers.kind import nvidia
+from labkit.providers.kind.nvidia import Plan
 from labkit.providers.kind.settings import FIRST_NODE_PORT, Settings
 
 CRASH_BACKOFF = 300.0
@@ -110,7 +112,9 @@ def _registry_config() -> str:
     )
 
 
-def write_manifests(layout: Layout, settings: Settings, tags: Mapping[str, str]) -> None:
+def write_manifests(
+    layout: Layout, settings: Settings, tags: Mapping[str, str], *, real: Plan | None = None
+) -> None:
     """What `kubectl apply -k` takes; `tags` name the images of Prometheus, its adapter and the GPU plugin."""
     clock = flags(settings.spec.clock)
     bundle = base64.b64encode(layout.pki("ca.crt").read_bytes()).decode()
@@ -135,6 +139,18 @@ def write_manifests(layout: Layout, settings: Settings, tags: Mapping[str, str])
         write_atomically(layout.dir / path.name, _filled(f"kind/{path.name}", values))
     write_atomically(layout.dir / "web.yml", _filled("prometheus-web.yml", values))
     write_atomically(layout.dir / "adapter-rules.yaml", _filled("adapter-rules.yaml", values))
+    if real:
+        _with_real_gpus(layout.dir / "kustomization.yaml", real)
+
+
+def _with_real_gpus(kustomization: Path, real: Plan) -> None:
+    """NVIDIA's manifests in place of those that simulate."""
+    config = yaml.safe_load(kustomization.read_text())
+    kept = [name for name in config["resources"] if name not in nvidia.LEFT_OUT]
+    config["resources"] = kept + [manifest.name for manifest in real.manifests]
+    for manifest in real.manifests:
+        write_atomically(kustomization.parent / manifest.name, manifest.read_text())
+    write_atomically(kustomization, yaml.safe_dump(config, sort_keys=False))
 
 
 def _monitoring(clock: Flags) -> dict[str, str]:
@@ -148,7 +164,7 @@ def _monitoring(clock: Flags) -> dict[str, str]:
     }
 
 
-def cluster_config(layout: Layout, settings: Settings) -> str:
+def cluster_config(layout: Layout, settings: Settings, *, real: Plan | None = None) -> str:
     """What `kind create cluster --config` takes: cluster/kind.yaml, filled in, its workers repeated."""
     spec, clock = settings.spec, flags(settings.spec.clock)
     last = FIRST_NODE_PORT + len(settings.host_ports) - 1
@@ -176,6 +192,8 @@ def cluster_config(layout: Layout, settings: Settings) -> str:
     if spec.node_image:
         for node in config["nodes"]:
             node["image"] = spec.node_image
+    if real:
+        config = nvidia.patch(config, real)
     return yaml.dump(config, Dumper=_Readable, sort_keys=False, allow_unicode=True)
 
 

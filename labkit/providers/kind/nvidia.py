@@ -1,4 +1,4 @@
-"""Real GPUs in kind's workers: the plan, as data. The provider carries it out; nothing here has an effect.
+"""Real GPUs in kind's workers: the plan, as data. The provider carries it out; nothing here changes anything.
 
 What it takes follows https://github.com/NVIDIA/nvkind (kind itself knows no GPUs, its issue 3164): mounts
 that ask Docker's nvidia runtime for the GPUs, the toolkit and containerd's runtime inside each GPU worker,
@@ -8,6 +8,7 @@ the RuntimeClass, and NVIDIA's device plugin in place of labkit's. Refuses a hos
 from __future__ import annotations
 
 import copy
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,8 @@ from typing import Any
 
 from labkit.errors import BadInput, ProviderError
 from labkit.gpus import feature_discovery
-from labkit.providers.kind.host_gpus import Facts, Gpu, judge
+from labkit.providers.base import Report, Spec
+from labkit.providers.kind.host_gpus import Facts, Gpu, judge, look
 
 CLUSTER = Path(__file__).resolve().parents[3] / "cluster"
 MANIFESTS = (
@@ -36,6 +38,12 @@ KIND_OF_GPUS = "labkit.dev/gpus"
 
 LEFT_OUT = ("gpu-plugin.yaml", "laptop.yaml")
 """Of cluster/kind: labkit's own plugin, and the policy that makes pods as small and quick as a lab's."""
+
+TRY = f"On this machine `docker run --rm -v /dev/null:{ASKS}/all ubuntu nvidia-smi -L` must list the GPUs."
+ONLINE = (
+    "The node installs from nvidia.github.io and a Debian mirror: Docker needs a network that leads there."
+)
+TELL = "labkit logs --provider kind --into FOLDER; `--keep` leaves the nodes for a look."
 
 _INSTALL = f"""\
 command -v nvidia-ctk >/dev/null && exit 0
@@ -71,6 +79,8 @@ class Step:
     name: str
     why: str
     script: str
+    fix: str
+    """What helps where it fails."""
 
 
 @dataclass(frozen=True)
@@ -90,6 +100,19 @@ class Plan:
     workers: tuple[Worker, ...]
     manifests: tuple[Path, ...] = MANIFESTS
     notes: tuple[str, ...] = ()
+
+
+def real_gpus(spec: Spec, report: Report) -> Plan | None:
+    """The plan where real GPUs are asked for; where they are not, they are offered, and nothing more."""
+    if spec.gpus == "real":
+        made = plan(look(), nodes=spec.gpu_nodes, clock=spec.clock)
+        for note in made.notes:
+            report(note)
+        return made
+    line = offer(look()) if shutil.which("nvidia-smi") else None
+    if line:
+        report(line)
+    return None
 
 
 def offer(facts: Facts) -> str | None:
@@ -131,6 +154,13 @@ def patch(config: Mapping[str, Any], made: Plan) -> dict[str, Any]:
     return changed
 
 
+def by_node(cluster: str, made: Plan, *, before: int) -> list[tuple[str, Worker]]:
+    """The workers by the names that kind gives them, after `before` others: as in `lab-worker2`."""
+    numbers = range(before + 1, before + 1 + len(made.workers))
+    names = [f"{cluster}-worker{number if number > 1 else ''}" for number in numbers]
+    return list(zip(names, made.workers, strict=True))
+
+
 def _node(template: Mapping[str, Any], worker: Worker) -> dict[str, Any]:
     node = copy.deepcopy(dict(template))
     node["labels"] = {**node["labels"], **worker.labels, KIND_OF_GPUS: "real"}
@@ -149,14 +179,15 @@ def _worker(share: Sequence[Gpu], all_gpus: Sequence[Gpu]) -> Worker:
 
 def _steps(share: Sequence[Gpu], all_gpus: Sequence[Gpu]) -> list[Step]:
     steps = [
-        Step("see", "without the mounts' effect nothing below can work", _see(share)),
-        Step("toolkit", "containerd needs NVIDIA's runtime, as Docker does on the host", _INSTALL),
-        Step("runtime", "pods get their GPU without saying more than the lesson does", _RUNTIME),
-        Step("params", "or the driver would make the device files of all GPUs again", _PARAMS),
+        Step("see", "without the mounts' effect nothing below can work", _see(share), TRY),
+        Step("toolkit", "containerd needs NVIDIA's runtime, as Docker does on the host", _INSTALL, ONLINE),
+        Step("runtime", "pods get their GPU without saying more than the lesson does", _RUNTIME, TELL),
+        Step("params", "or the driver would make the device files of all GPUs again", _PARAMS, TELL),
     ]
     others = [gpu for gpu in all_gpus if gpu not in share]
     if others:
-        steps.append(Step("hide", "a privileged container sees every device of its host", _hide(others)))
+        why = "a privileged container sees every device of its host"
+        steps.append(Step("hide", why, _hide(others), TELL))
     return steps
 
 

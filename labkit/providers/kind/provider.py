@@ -22,6 +22,7 @@ from labkit.providers.embedded.layout import default_name, prepare
 from labkit.providers.embedded.teardown import delete_files
 from labkit.providers.kind import files, outside, parts
 from labkit.providers.kind.engine import Engine
+from labkit.providers.kind.nvidia import Plan, real_gpus
 from labkit.providers.kind.settings import Settings, layout_of
 from labkit.providers.kind.startup import Startup, delete_cluster
 from labkit.providers.kind.transcript import transcript
@@ -37,11 +38,16 @@ class Kind:
 
     name = "kind"
     owns_cluster = True
-    simulates = "simulated GPUs"
 
     def __init__(self, lab: str | None = None) -> None:
         self.layout = layout_of(lab or default_name())
         self.engine = Engine.chosen()
+
+    @property
+    def simulates(self) -> str:
+        """The GPUs, unless the lab was started with the host's own."""
+        started = self.layout.config.exists() and self.spec().gpus == "real"
+        return "real GPUs" if started else "simulated GPUs"
 
     def missing(self) -> str | None:
         """Docker or Podman, running, with room for a cluster of the usual size."""
@@ -64,13 +70,13 @@ class Kind:
                 same(asdict(self.spec()), asdict(spec), fix=again)
                 report(f"kind lab {spec.name!r} is already up")
                 return self.layout.kubeconfig
-            self._start(Settings.new(spec), report)
+            self._start(Settings.new(spec), report, real_gpus(spec, report))
         return self.layout.kubeconfig
 
     def transcript(self, spec: Spec) -> str:
         """The steps of the start-up, and the cluster's configuration; host ports are chosen at the start."""
         named = replace(spec, name=self.layout.dir.name.rpartition(".")[0])
-        return transcript(self.layout, named, self.engine.name)
+        return transcript(self.layout, named, self.engine.name, real=real_gpus(spec, silent))
 
     def down(self, report: Report = silent) -> None:
         """Delete the nodes, the registry and the lab's files but its logs."""
@@ -162,12 +168,12 @@ class Kind:
         settings = Settings.load(self.layout)
         return parts.found(self.engine, settings, self._nodes(settings), self.layout.kubeconfig)
 
-    def _start(self, settings: Settings, report: Report) -> None:
+    def _start(self, settings: Settings, report: Report, real: Plan | None) -> None:
         self._refuse_foreign(settings)
         settings.save(self.layout)  # before anything is made: `down` finds it, however this ends
         try:
             files.write_first(self.layout, settings)
-            Startup(self.layout, settings, self.engine, self._access(settings), report).run()
+            Startup(self.layout, settings, self.engine, self._access(settings), report, real).run()
         except (LabError, OSError, KeyboardInterrupt):
             if not settings.spec.keep:
                 report("rolling back")

@@ -23,7 +23,7 @@ from labkit.kube.kubectl import kubectl
 from labkit.providers.base import RegistryAccess, Report
 from labkit.providers.embedded.layout import Layout
 from labkit.providers.embedded.startup import METRICS_APIS
-from labkit.providers.kind import files, images
+from labkit.providers.kind import files, images, nvidia
 from labkit.providers.kind.engine import GUESSES, Engine
 from labkit.providers.kind.settings import Settings
 
@@ -43,6 +43,8 @@ class Startup:
     engine: Engine
     access: RegistryAccess
     report: Report
+    real: nvidia.Plan | None = None
+    """The host's own GPUs, where they are asked for."""
     began: float = field(default_factory=time.monotonic)
     _done: list[str] = field(default_factory=list)
 
@@ -58,6 +60,8 @@ class Startup:
         self._apply(images.tags(made))
         self._until_said("", creation)
         self.say("the nodes run")
+        if self.real:
+            self._give_gpus(self.real)
         self._until_ready()
 
     def say(self, line: str) -> None:
@@ -68,7 +72,7 @@ class Startup:
         """Let kind boot the nodes, in a process of its own."""
         kind = toolchain.ensure(["kind"])["kind"]
         config = self.layout.dir / "cluster.yaml"
-        _proc.write_atomically(config, files.cluster_config(self.layout, self.settings))
+        _proc.write_atomically(config, files.cluster_config(self.layout, self.settings, real=self.real))
         argv = (kind, "create", "cluster", "--name", self.settings.cluster, "--config", config)
         retain = ("--retain",) if self.settings.spec.keep else ()
         options: tuple[str | Path, ...] = ("--kubeconfig", self.layout.kubeconfig, *retain)
@@ -76,10 +80,7 @@ class Startup:
         log.unlink(missing_ok=True)
         child = _proc.popen((*argv, *options), log=log, env=self.engine.environment)
         _proc.Proc.of(child.pid).save(self.layout.record("kind"))
-        spec = self.settings.spec
-        self.say(
-            f"kind boots {1 + spec.gpu_nodes + spec.cpu_nodes} nodes (half a minute once its image is here)"
-        )
+        self.say(f"kind boots {self._node_count} nodes (half a minute once its image is here)")
         return child
 
     def _images(self) -> dict[str, images.Made]:
@@ -141,7 +142,7 @@ class Startup:
 
     def _apply(self, tags: dict[str, str]) -> None:
         """What a fresh cluster lacks: Prometheus, its adapter, GPUs, and the namespaces."""
-        files.write_manifests(self.layout, self.settings, tags)
+        files.write_manifests(self.layout, self.settings, tags, real=self.real)
         self.engine.run("network", "connect", NETWORK, self.settings.registry)
         config = self.layout.kubeconfig
         kind = toolchain.ensure(["kind"])["kind"]
@@ -153,6 +154,17 @@ class Startup:
         words = ("--server-side", "--force-conflicts", "--field-manager=labkit")
         kubectl("apply", *words, "-k", self.layout.dir, kubeconfig=config)
         self.say("manifests are applied")
+
+    def _give_gpus(self, real: nvidia.Plan) -> None:
+        """The plan's steps inside each GPU worker; the first that fails ends the start."""
+        for node, worker in nvidia.by_node(self.settings.cluster, real, before=self.settings.spec.cpu_nodes):
+            for step in worker.steps:
+                try:
+                    self.engine.run("exec", node, "bash", "-euc", step.script, seconds=PATIENCE)
+                except ProviderError as error:
+                    what = f"Node {node} got no real GPUs; the step {step.name!r} failed: {error.what}"
+                    raise ProviderError(what, cause=error.cause, fix=step.fix) from error
+                self.say(f"{node}: {step.name} ({step.why})")
 
     def _until_ready(self) -> None:
         kube = Kube(self.layout.kubeconfig, namespace="monitoring")
@@ -166,14 +178,25 @@ class Startup:
         self.say("both metrics APIs answer")
 
     def _nodes_ready(self, kube: Kube) -> bool:
-        spec, nodes = self.settings.spec, kube.objects("nodes")
+        nodes = kube.objects("nodes")
         gpus = [int(node.at("status.allocatable", {}).get(GPU_RESOURCE, 0)) for node in nodes]
-        wanted = [spec.gpus_per_node] * spec.gpu_nodes
         return (
-            len(nodes) == 1 + spec.gpu_nodes + spec.cpu_nodes
+            len(nodes) == self._node_count
             and all(node.is_true("Ready") for node in nodes)
-            and sorted(n for n in gpus if n) == sorted(n for n in wanted if n)
+            and sorted(n for n in gpus if n) == sorted(n for n in self._shares if n)
         )
+
+    @property
+    def _shares(self) -> list[int]:
+        """How many GPUs each GPU worker has."""
+        spec = self.settings.spec
+        if self.real:
+            return [len(worker.gpus) for worker in self.real.workers]
+        return [spec.gpus_per_node] * spec.gpu_nodes
+
+    @property
+    def _node_count(self) -> int:
+        return 1 + len(self._shares) + self.settings.spec.cpu_nodes
 
     def _until(self, probe: Callable[[], object], what: str) -> None:
         def look() -> object:

@@ -5,12 +5,15 @@ from __future__ import annotations
 from labkit.providers.base import Spec
 from labkit.providers.embedded.layout import Layout
 from labkit.providers.kind import files
+from labkit.providers.kind.nvidia import Plan, by_node
 from labkit.providers.kind.settings import NODE_PORTS, Settings
+
+SIMULATED = ("nothing", "the GPUs, and the time that a GPU takes")
 
 TRANSCRIPT = """\
 # labkit up --provider kind --name {settings.spec.name}: what it does, step by step.
 # Real: kubelets, containerd, kube-proxy and the whole control plane, in containers of {engine}.
-# Simulated: the GPUs, and the time that a GPU takes. CLOCK={clock:g}.
+# Simulated: {simulated}. CLOCK={clock:g}.
 
 LAB={lab}
 
@@ -29,10 +32,25 @@ kubectl apply --server-side -k $LAB
 {config}"""
 
 
-def transcript(layout: Layout, spec: Spec, engine: str) -> str:
+GPU_STEP = """
+# In {node}, for its real GPUs: {step.name} ({step.why})
+{engine} exec {node} bash -euc '
+{step.script}'
+"""
+
+
+def transcript(layout: Layout, spec: Spec, engine: str, *, real: Plan | None = None) -> str:
     """The start-up of `spec` as text; host ports, which are chosen at the start, stand as numbers from 0."""
     settings = Settings(spec, 0, tuple(range(NODE_PORTS)))
-    config = files.cluster_config(layout, settings).replace(str(layout.dir), "$LAB")
-    return TRANSCRIPT.format(
-        settings=settings, engine=engine, lab=layout.dir, clock=spec.clock, config=config
+    config = files.cluster_config(layout, settings, real=real).replace(str(layout.dir), "$LAB")
+    text = TRANSCRIPT.format(
+        settings=settings,
+        engine=engine,
+        lab=layout.dir,
+        clock=spec.clock,
+        config=config,
+        simulated=SIMULATED[not real],
     )
+    pairs = by_node(settings.cluster, real, before=spec.cpu_nodes) if real else []
+    steps = [(node, step) for node, worker in pairs for step in worker.steps]
+    return text + "".join(GPU_STEP.format(engine=engine, node=node, step=step) for node, step in steps)
