@@ -57,10 +57,15 @@ class Check:
 
         An answer may be anything, so its parameter is annotated `Any`; what labkit recorded has a type.
         """
-        parameters = inspect.signature(self.judge, eval_str=True).parameters
-        if any(parameters[name].annotation is Any for name in self.takes):
+        if self.answers:
             return "understanding"
         return "behaviour" if self.takes else "state"
+
+    @property
+    def answers(self) -> tuple[str, ...]:
+        """Which of what it takes may be the learner's answer."""
+        parameters = inspect.signature(self.judge, eval_str=True).parameters
+        return tuple(name for name in self.takes if parameters[name].annotation is Any)
 
     def run(self, evidence: Mapping[str, Any]) -> Verdict:
         """Judge the evidence: objects that were read, and answers by name."""

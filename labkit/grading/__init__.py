@@ -20,4 +20,8 @@ What stands here so far; nothing runs a notebook yet:
     intake     folders and zip files as an LMS exports them; never follows a link, never leaves its folder
     restore    cells of the course come from the course; only solution cells and exercise files are taken
     collect    both, for a whole class: a clean copy for each student and a line for everything odd
+    sources    of each argument, from the released notebook
+    bundle     what the grader saw of a student, in a file signed with `seal`; `codec` is its data
+    proofs     whether a recording shows what it seems to: who scaled, was there a queue at all
+    rubric     what a check is worth; `sheet` judges a bundle and weighs it, without a cluster, any time later
 """
