@@ -124,7 +124,9 @@ class Lab:
 
     def events(self, of: str = "") -> None:
         """`kubectl events`, oldest first; of one object (`pod/NAME`) where it is named."""
-        notebook.show(cluster.printed(self.kube.events(of), title="events", stamp=self.session.stamp))
+        title, without = (f"events of {of}", ["Object"]) if of else ("events", [])
+        found = self.kube.events(of)
+        notebook.show(cluster.printed(found, title=title, stamp=self.session.stamp, without=without))
 
     def watch(self, *kinds: str, until: str | Running, seconds: float = 120) -> None:
         """`kubectl get -w` in place (also `gpus`), until a condition holds or a load ends; or raise."""

@@ -10,6 +10,7 @@ from itertools import pairwise
 from typing import Any
 
 from labkit.checks.check import Check, Finding, dig, numbers
+from labkit.evidence import plainly
 from labkit.evidence.states import States
 
 NAMESPACE, HUB, SECRET = "llm-lab", "docker.io", "my-login"
@@ -23,14 +24,14 @@ def host(answer: Any) -> Finding:
     """Where a reference without a host name leads."""
     said = str(answer).lower().removeprefix("https://").rstrip("/")
     return Finding(
-        passed=said in {HUB, "index.docker.io", "registry-1.docker.io"}, observed=f"you say {answer}"
+        passed=said in {HUB, "index.docker.io", "registry-1.docker.io"}, observed=f"you say {plainly(answer)}"
     )
 
 
 def layers(answer: Any, sent: Any) -> Finding:
     """Which layers travelled after a change of one line."""
     said, travelled = numbers(answer), numbers(sent)
-    observed = f"you say {answer}, these travelled: {sent}"
+    observed = f"you say {plainly(answer)}, these travelled: {sent}"
     if not travelled:
         hint = "Nothing travelled: was the changed code built and pushed?"
         return Finding(passed=False, observed=observed, hint=hint)
@@ -80,7 +81,7 @@ def backoff(answer: Any, seen: Any) -> Finding:
         return Finding(passed=False, observed="nothing was written down", inconclusive=True)
     tries = seen.starts("ErrImagePull")
     pauses = [later - earlier for earlier, later in pairwise(tries)]
-    observed = f"you say {answer}, measured: {[round(p) for p in pauses]}"
+    observed = f"you say {plainly(answer)}, measured: {[round(p) for p in pauses]}"
     if len(tries) < TRIES:
         return Finding(passed=False, observed=f"only {len(tries)} tries were seen", inconclusive=True)
     said = numbers(answer) or []

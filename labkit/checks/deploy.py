@@ -10,7 +10,7 @@ from itertools import groupby
 from typing import Any
 
 from labkit.checks.check import Check, Finding, dig, matches, number
-from labkit.evidence import Timeline
+from labkit.evidence import Timeline, plainly
 from labkit.evidence.outcomes import outcomes
 from labkit.evidence.states import States
 from labkit.load import LoadResult
@@ -66,7 +66,7 @@ def backoff(answer: Any, states: States) -> Finding:
     """The waits grew, and the learner can say how it goes on."""
     waits = [w for spans in states.pods.values() for w in _waits(spans)]
     longest = max(waits, default=0.0)
-    observed = f"you say {answer}; waits so far: {', '.join(f'{w:.0f} s' for w in waits) or 'none'}"
+    observed = f"you say {plainly(answer)}; waits so far: {', '.join(f'{w:.0f} s' for w in waits) or 'none'}"
     if len(waits) < 3:
         hint = "Fewer than three whole waits were seen: were the five crashes recorded?"
         return Finding(passed=False, observed=observed, hint=hint)
@@ -114,7 +114,9 @@ def grace(answer: Any, longest: Any, pre_stop: Any) -> Finding:
     if parts[0] is None or parts[1] is None or parts[0] <= 0:
         return Finding(passed=False, observed="no answer was measured yet", inconclusive=True)
     needed = parts[0] + parts[1]
-    observed = f"you say {answer}; the longest answer took {parts[0]:.0f} s, preStop takes {parts[1]:g} s"
+    observed = (
+        f"you say {plainly(answer)}; the longest answer took {parts[0]:.0f} s, preStop takes {parts[1]:g} s"
+    )
     if said is not None and parts[0] - 1 <= said < needed - 1:
         return Finding(
             passed=False, observed=observed, hint="The clock runs from the delete: who else spends of it?"

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from labkit.checks.check import Check, Finding, dig, matches, number
-from labkit.evidence import Series, Timeline
+from labkit.evidence import Series, Timeline, plainly
 from labkit.load.results import LoadResult
 
 PLACEHOLDER = {
@@ -65,7 +65,9 @@ def flat(answer: Any, timeline: Timeline) -> Finding:
     if not seen:
         return Finding(passed=False, observed="no CPU was recorded", hint="Is llm-hpa on cpu?")
     said = [number(v) for v in answer] if isinstance(answer, (list, tuple)) else []
-    observed = f"you say {answer}; the series runs from {min(seen):g} to {max(seen):g} % of the request"
+    observed = (
+        f"you say {plainly(answer)}; the series runs from {min(seen):g} to {max(seen):g} % of the request"
+    )
     if len(said) != 2 or said[0] is None or said[1] is None:
         return Finding(passed=False, observed=observed, hint="Two numbers are needed: (lowest, highest).")
     right = abs(said[0] - min(seen)) <= 2 and abs(said[1] - max(seen)) <= 2
@@ -78,7 +80,9 @@ def suffered(answer: Any, timeline: Timeline) -> Finding:
     if seen is None:
         return Finding(passed=False, observed="p95 TTFT never rose above 10 s", inconclusive=True)
     near = said is not None and abs(said - seen) <= 20
-    return Finding(passed=near, observed=f"you say {answer}, the recording says {seen:.0f} lab seconds")
+    return Finding(
+        passed=near, observed=f"you say {plainly(answer)}, the recording says {seen:.0f} lab seconds"
+    )
 
 
 def knew(answer: Any, timeline: Timeline) -> Finding:
@@ -90,7 +94,9 @@ def knew(answer: Any, timeline: Timeline) -> Finding:
         return Finding(passed=False, observed="the recording has no such moment", hint=hint)
     said = number(answer)
     near = said is not None and abs(said - seen) <= 3
-    return Finding(passed=near, observed=f"you say {answer}; at {moment:.0f} lab s the HPA saw {seen:g} %")
+    return Finding(
+        passed=near, observed=f"you say {plainly(answer)}; at {moment:.0f} lab s the HPA saw {seen:g} %"
+    )
 
 
 def latency(timeline: Timeline) -> Series:
@@ -122,7 +128,7 @@ def lower_target(answer: Any) -> Finding:
     """Servers that poll show 25 % with nobody there, however many there are: a target of 20 % never ends."""
     said = number(answer)
     hint = "That is the first step only. What is the utilization of each pod after it?" if said == 3 else ""
-    return Finding(passed=said == 10, observed=f"you say {answer} replicas", hint=hint)
+    return Finding(passed=said == 10, observed=f"you say {plainly(answer)} replicas", hint=hint)
 
 
 def missing_request(reason: Any, container: Any) -> Finding:

@@ -8,7 +8,7 @@ from itertools import pairwise
 from typing import Any
 
 from labkit.checks.check import Check, Finding, dig, matches, number, numbers
-from labkit.evidence import Series, Timeline
+from labkit.evidence import Series, Timeline, plainly
 from labkit.load.results import LoadResult
 
 LESSON_HPA = {
@@ -119,7 +119,7 @@ def steps(answer: Any, timeline: Timeline) -> Finding:
     """The replica counts that the HPA asked for on its way up, as the recording has them."""
     said = numbers(answer)
     seen = _way_up(timeline.one("desired"))
-    observed = f"you say {answer}, the recording says {[int(v) for v in seen]}"
+    observed = f"you say {plainly(answer)}, the recording says {[int(v) for v in seen]}"
     return Finding(passed=said == seen, observed=observed)
 
 
@@ -131,7 +131,7 @@ def delay(answer: Any, timeline: Timeline) -> Finding:
         return Finding(passed=False, observed=observed, inconclusive=True)
     near = said is not None and abs(said - seen) <= 10
     return Finding(
-        passed=near, observed=f"you say {_rounded(answer)}, the recording says {seen:.0f} lab seconds"
+        passed=near, observed=f"you say {plainly(answer)}, the recording says {seen:.0f} lab seconds"
     )
 
 
@@ -214,11 +214,6 @@ def _way_up(desired: Series) -> list[float]:
     values = [v for _, v in desired.steps()]
     top = values.index(max(values)) + 1 if values else 0
     return values[:top]
-
-
-def _rounded(answer: Any) -> str:
-    value = number(answer)
-    return repr(answer) if value is None else f"{value:.0f}"
 
 
 def _path(series: Series) -> str:

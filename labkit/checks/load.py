@@ -7,6 +7,7 @@ from statistics import median
 from typing import Any
 
 from labkit.checks.check import Check, Finding, dig, number
+from labkit.evidence import plainly
 from labkit.evidence.queueing import LoadPoint, load_point
 from labkit.load.results import LoadResult
 
@@ -33,7 +34,7 @@ def capacity(answer: Any, capacity: float) -> Finding:
     hint = ""
     if said is not None and abs(said - capacity / 8) <= 0.05 * capacity / 8:
         hint = "That is one place of the batch. How many are there?"
-    return Finding(passed=near, observed=f"you say {answer} requests per second", hint=hint)
+    return Finding(passed=near, observed=f"you say {plainly(answer)} requests per second", hint=hint)
 
 
 def two_loops(closed: LoadResult, open_: LoadResult) -> Finding:
@@ -67,7 +68,7 @@ def no_bound(answer: Any, run: LoadResult, seconds: float) -> Finding:
     wait = (point.offered / point.answered - 1) * seconds
     near = said is not None and abs(said - wait) <= 0.3 * wait
     observed = (
-        f"you say {answer}; at {point.offered:.2f} offered and {point.answered:.2f} answered per second "
+        f"you say {plainly(answer)}; {point.offered:.2f} offered, {point.answered:.2f} answered per second: "
         f"{point.offered - point.answered:.2f} more stand in line each second"
     )
     return Finding(passed=near, observed=observed)
@@ -80,7 +81,7 @@ def knee(answer: Any, points: Sequence[LoadPoint]) -> Finding:
         return Finding(passed=False, observed="no point of the sweep is past the knee", inconclusive=True)
     near = said is not None and abs(said - top) <= 0.12 * top
     return Finding(
-        passed=near, observed=f"you say {answer}; the most that was answered is {top:.2f} a second"
+        passed=near, observed=f"you say {plainly(answer)}; the most that was answered is {top:.2f} a second"
     )
 
 
@@ -93,7 +94,7 @@ def little(answer: Any, users: float, think: float, capacity: float) -> Finding:
         if _near(said, right + think)
         else ""
     )
-    observed = f"you say {answer} seconds for {users:g} users who think for {think:g} s"
+    observed = f"you say {plainly(answer)} seconds for {users:g} users who think for {think:g} s"
     return Finding(passed=near, observed=observed, hint=hint)
 
 
@@ -164,7 +165,7 @@ def trade(small: LoadResult, large: LoadResult) -> Finding:
 def preemptions(answer: Any, cache: float, counted: float) -> Finding:
     """The cache was full, and the learner read from the server's counter how often it took blocks back."""
     said = number(answer)
-    observed = f"you say {answer}; the counter stands at {counted:g}, the cache was {cache:.0%} full"
+    observed = f"you say {plainly(answer)}; the counter stands at {counted:g}, the cache was {cache:.0%} full"
     if counted < 1 or cache < FULL:
         return Finding(passed=False, observed=observed, hint=f"The cache never filled up: is {BATCH} 64?")
     return Finding(passed=said is not None and said == counted, observed=observed)

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from labkit.checks.check import Check, Finding, dig, number
-from labkit.evidence import Timeline
+from labkit.evidence import Timeline, plainly
 
 GPU, COFFEE = "nvidia.com/gpu", "example.com/coffee"
 API_SERVER, SCHEDULER = "API server", "scheduler"
@@ -32,7 +32,9 @@ def game(timeline: Timeline) -> Finding:
 def capacity(answer: Any, nodes: Sequence[Json] | None) -> Finding:
     """How many pods with one GPU each fit: the sum of what the nodes announce."""
     there = sum(announced(node) for node in nodes or ())
-    return Finding(passed=number(answer) == there > 0, observed=f"you say {answer}, the nodes say {there}")
+    return Finding(
+        passed=number(answer) == there > 0, observed=f"you say {plainly(answer)}, the nodes say {there}"
+    )
 
 
 def coffee(pod: Json | None) -> Finding:
@@ -70,7 +72,7 @@ def never(answer: Any, nodes: Sequence[Json] | None) -> Finding:
     said = {answer} if isinstance(answer, str) else set(map(str, answer)) if _listed(answer) else set()
     names = {str(dig(node, "metadata.name")) for node in nodes or () if not announced(node)}
     hint = "Which of the four could take the pod after somebody else has left it? Not that one."
-    return Finding(passed=said == names != set(), observed=f"you say {answer}", hint=hint)
+    return Finding(passed=said == names != set(), observed=f"you say {plainly(answer)}", hint=hint)
 
 
 def idle(answer: Any, used: Any, free: Any) -> Finding:
@@ -79,7 +81,7 @@ def idle(answer: Any, used: Any, free: Any) -> Finding:
     if mib[0] is None or mib[1] is None or mib[0] + mib[1] <= 0:
         return Finding(passed=False, observed="no VRAM figures yet", inconclusive=True)
     share = mib[1] / (mib[0] + mib[1])
-    observed = f"you say {answer}; {mib[0]:.0f} MiB in use, {mib[1]:.0f} MiB free"
+    observed = f"you say {plainly(answer)}; {mib[0]:.0f} MiB in use, {mib[1]:.0f} MiB free"
     return Finding(passed=said is not None and abs(said - share) <= NEAR, observed=observed)
 
 

@@ -1,7 +1,7 @@
 """What was seen while a notebook ran: series over lab time, their recorder, and what a check found."""
 
 from labkit.evidence.bill import Bill, bill
-from labkit.evidence.quantity import average_of, quantity
+from labkit.evidence.quantity import average_of, plainly, quantity
 from labkit.evidence.timeline import Event, Series, Timeline
 from labkit.evidence.verdict import MIME, RUN_MIME, Verdict, could_not_run
 
@@ -16,5 +16,6 @@ __all__ = [
     "average_of",
     "bill",
     "could_not_run",
+    "plainly",
     "quantity",
 ]

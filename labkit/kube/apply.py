@@ -22,7 +22,7 @@ from labkit.kube.resources import Resource, Resources
 from labkit.kube.schema import did_you_mean
 
 MANAGER = "labkit"
-WIDTH = 120  # of a warning on the screen; `Result.warnings` has all of it
+WIDTH = 92  # of a warning on the screen; `Result.warnings` has all of it
 _OWNER = re.compile(r'conflicts? with "([^"]+)"')
 
 

@@ -20,7 +20,8 @@ _SCRIPTS = ("mathjax_url", "require_js_url", "jquery_url", "widget_renderer_url"
 
 def write_page(notebook: Path) -> Path:
     """Write `<notebook>.html` beside it."""
-    exporter = HTMLExporter(embed_images=True, **dict.fromkeys(_SCRIPTS, ""))
+    # Embedding images of the text would also close every <details> at once, and unfold all answers.
+    exporter = HTMLExporter(**dict.fromkeys(_SCRIPTS, ""))
     body, _ = exporter.from_filename(str(notebook))
     page = notebook.with_suffix(".html")
     page.write_text(body)

@@ -6,7 +6,7 @@ Pure functions from what the API server said. Refuses to hide what the lesson ne
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from labkit.kube.objects import Table as Printed
@@ -23,13 +23,13 @@ _WAITING = ("Pending", "ContainerCreating", "PodInitializing", "Terminating")
 Json = Mapping[str, Any]
 
 
-def printed(table: Printed, *, title: str, stamp: str) -> Table:
+def printed(table: Printed, *, title: str, stamp: str, without: Collection[str] = ()) -> Table:
     """The server's own table, without the columns that no lesson looks at."""
-    shown = [i for i, name in enumerate(table.columns) if name not in HIDDEN]
+    shown = [i for i, name in enumerate(table.columns) if name not in {*HIDDEN, *without}]
     rows = [[row[i] for i in shown] for row in table.rows]
     columns = [table.columns[i].upper() for i in shown]
     marks = {i: mark for i, row in enumerate(rows) if (mark := _mark(dict(zip(columns, row, strict=True))))}
-    return Table(title, columns, rows, stamp=stamp, empty=table.empty, marks=marks)
+    return Table(title, columns, rows, stamp=stamp, empty=table.empty, marks=marks, wraps="MESSAGE")
 
 
 def _mark(row: Mapping[str, str]) -> str:
@@ -69,7 +69,7 @@ def _node(node: Json, taken: int) -> list[str]:
     labels, allocatable = meta.get("labels", {}), status.get("allocatable", {})
     gpus = int(allocatable.get(GPU, 0))
     ready = any(c["type"] == "Ready" and c["status"] == "True" for c in status.get("conditions", []))
-    taints = [f"{t['key']}:{t['effect']}" for t in node["spec"].get("taints", [])]
+    taints = [f"{t['key'].rpartition('/')[2]}:{t['effect']}" for t in node["spec"].get("taints", [])]
     memory = labels.get("nvidia.com/gpu.memory")
     return [
         meta["name"],
@@ -80,9 +80,13 @@ def _node(node: Json, taken: int) -> list[str]:
         str(taken),
         str(gpus - taken),
         allocatable.get("cpu", ""),
-        allocatable.get("memory", ""),
+        _gibibytes(allocatable.get("memory", "")),
         ", ".join(taints) or "-",
     ]
+
+
+def _gibibytes(memory: str) -> str:
+    return f"{int(memory[:-2]) / 2**20:.0f}Gi" if memory.endswith("Ki") else memory
 
 
 def gpus_of(pod: Json) -> int:

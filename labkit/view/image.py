@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from labkit.view.table import Table
 from labkit.workshop import Built, Push, layers_of
 
@@ -50,7 +52,7 @@ def pushed(push: Push, *, stamp: str) -> Table:
     marks = {i: _ORANGE if layer.number in push.sent else _GREEN for i, layer in enumerate(push.layers)}
     title = f"pushed {push.ref}: {size(push.bytes_sent)} travelled"
     columns = ["LAYER", "DIGEST (sha256:…)", "SIZE", "STATUS", "MADE BY"]
-    return Table(title, columns, rows, stamp=stamp, marks=marks)
+    return Table(title, columns, rows, stamp=stamp, marks=marks, wraps="MADE BY")
 
 
 def size(count: float) -> str:
@@ -63,4 +65,6 @@ def size(count: float) -> str:
 
 
 def _short(instruction: str) -> str:
+    """As the Dockerfile has it: Docker's history puts a shell in front."""
+    instruction = re.sub(r"^/bin/sh -c (#\(nop\)\s*)?", lambda m: "" if m[1] else "RUN ", instruction)
     return instruction if len(instruction) <= WIDTH else f"{instruction[: WIDTH - 1]}…"

@@ -67,18 +67,19 @@ class Until:
 
 @dataclass(frozen=True)
 class Several:
-    """Tables one under the other, in one place."""
+    """Tables one under the other, in one place; `now` changes all the time, so a terminal is spared it."""
 
     head: str
+    now: str
     tables: tuple[Table, ...]
 
     def __str__(self) -> str:
-        return "\n\n".join(str(t) for t in self.tables)
+        return "\n\n".join([self.head, *(str(t) for t in self.tables)])
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
-        html = Note(self.head)._repr_mimebundle_()["text/html"]
+        html = Note(f"{self.head}\n{self.now}")._repr_mimebundle_()["text/html"]
         html += "".join(t._repr_html_() for t in self.tables)
-        return {"text/plain": f"{self.head}\n{self}", "text/html": html}
+        return {"text/plain": f"{self.now}\n{self}", "text/html": html}
 
 
 class Countdown:
@@ -154,14 +155,12 @@ def watch(source: Source, kinds: Sequence[str], end: Until) -> None:
 
 
 def _now(source: Source, kinds: Sequence[str], end: Until, passed: float) -> Several:
-    lab = f"{passed:.0f} s = {passed * source.kube.clock:.0f} lab s"
-    head = f"watching {', '.join(kinds)} {end.words} · {lab} of at most {end.seconds:g} s"
+    head = f"watching {', '.join(kinds)} {end.words}; for {end.seconds:g} s at most"
+    now = f"{passed:.0f} s = {passed * source.kube.clock:.0f} lab s passed"
     if not isinstance(end.what, str):
-        head += f"\n{end.what.progress()}"
-    tables = (source.table(kind) for kind in kinds)
-    return Several(
-        head, tuple(replace(t, stamp=source.stamp if i == 0 else "") for i, t in enumerate(tables))
-    )
+        now += f"; {end.what.progress()}"
+    tables = enumerate(source.table(kind) for kind in kinds)
+    return Several(head, now, tuple(replace(t, stamp=source.stamp if i == 0 else "") for i, t in tables))
 
 
 def _over(kube: Kube, end: Until) -> Callable[[], bool]:

@@ -37,7 +37,7 @@ class Place:
 
     def show(self, thing: Showable) -> None:
         """Replace what stands here, if it looks different now."""
-        text = str(thing)
+        text = thing._repr_mimebundle_()["text/plain"] if in_notebook() else str(thing)
         if text == self._last:
             return
         self._last = text

@@ -96,11 +96,21 @@ def scale_out(timeline: Timeline, *, title: str = "", target: float | None = Non
 def lines(
     series: Sequence[Series], *, title: str, stamp: str, xlabel: str = "lab time (s)", ylabel: str = ""
 ) -> Figure:
-    """One panel with each series as a line."""
+    """One panel with each series as a line, replicas as steps."""
     figure = Figure(figsize=(9.6, 3.4), layout="constrained")
     axis = figure.subplots()
+    end = max((one.points[-1][0] for one in series if one.points), default=0.0)
     for i, one in enumerate(series):
-        axis.plot(*_xy(one), color=PODS[i % 6], linestyle=STYLES[i // 6 % 4], label=one.label or one.name)
+        looks: dict[str, Any] = {
+            "color": PODS[i % 6],
+            "linestyle": STYLES[i // 6 % 4],
+            "label": one.label or one.name,
+        }
+        if one.unit == "replicas":
+            _steps(axis, one, end, lw=2, **looks)
+            axis.yaxis.set_major_locator(MaxNLocator(integer=True))
+        else:
+            axis.plot(*_xy(one), **looks)
     axis.set_xlabel(xlabel)
     axis.set_ylabel(ylabel or (series[0].unit if series else ""))
     _dress(axis)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from labkit.evidence import Series
+from labkit.evidence import Series, plainly
 from labkit.view.notebook import show
 from labkit.view.verdict import Note
 
@@ -36,8 +36,8 @@ class Prediction:
         if isinstance(seen, Series):
             show(Note(f"{self.question}\n{self._against(seen)}", colour="#CC79A7"))
             return
-        guess = f"You predicted {self.answer}" if self.made else "You made no prediction"
-        show(Note(f"{self.question}\n{guess}; it was {seen}.{self._off(seen)}", colour="#CC79A7"))
+        guess = f"You predicted {plainly(self.answer)}" if self.made else "You made no prediction"
+        show(Note(f"{self.question}\n{guess}; it was {plainly(seen)}.{self._off(seen)}", colour="#CC79A7"))
 
     def _against(self, seen: Series) -> str:
         if not self.curve.points:
@@ -60,7 +60,9 @@ def predict(question: str, answer: Any) -> Prediction:
     """Commit to an answer; shows it, so that it stands in the notebook before the run."""
     made = Prediction(question, answer)
     words = (
-        f"you say {answer}" if made.made else "write your answer in place of the dots, then run this again"
+        f"you say {plainly(answer)}"
+        if made.made
+        else "write your answer in place of the dots, then run this again"
     )
     show(Note(f"{question}\nPrediction: {words}.", colour="#CC79A7"))
     return made

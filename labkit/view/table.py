@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 from html import escape
 from typing import Any
 
-_CELL = "padding:2px 14px 2px 0;text-align:left;white-space:nowrap;font-family:monospace;font-size:13px"
-_SENTENCE = "padding:2px 0;text-align:left;white-space:normal;font-size:13px;line-height:1.35"
+_TEXT = "text-align:left;vertical-align:top;font-size:13px"
+_CELL = f"padding:2px 8px 2px 6px;{_TEXT};white-space:nowrap;font-family:monospace"
+_SENTENCE = f"padding:2px 0;{_TEXT};white-space:normal;line-height:1.35"
 _SMALL = "color:#767676;font-size:11px"
 
 

@@ -49,7 +49,10 @@ def picture(runs: Mapping[str, LoadResult], *, title: str, stamp: str) -> Pictur
     _legend(figure, seen)
     figure.suptitle(title, fontsize=13, fontweight="bold", x=0.01, ha="left")
     told = "; ".join(f"{name}: {_counts(run)}" for name, run in runs.items())
-    figure.supxlabel(f"sent, lab time (s) · {stamp}", fontsize=8, color=GREY, x=0.99, ha="right")
+    for axis in axes[max(0, len(runs) - COLUMNS) : len(runs)]:
+        axis.set_xlabel("sent, lab time (s)", fontsize=9)
+        axis.tick_params(labelbottom=True)
+    figure.supxlabel(stamp, fontsize=8, color=GREY, x=0.99, ha="right")
     return Picture(figure, f"{title}. {told or 'No runs'}.")
 
 

@@ -14,6 +14,7 @@ from labkit.evidence import MIME, RUN_MIME, Verdict
 
 # Okabe and Ito's colours: told apart by people with any kind of colour vision; the sign says it again.
 _LOOK = {"passed": ("#009E73", "✔"), "failed": ("#D55E00", "✘"), "inconclusive": ("#E69F00", "?")}
+_CELL = "padding:1px 12px 1px 0;text-align:left;vertical-align:top"
 _WORDS = {"passed": "passed", "failed": "not yet", "inconclusive": "could not judge, run again"}
 
 
@@ -39,8 +40,7 @@ class Shown:
         v = self.verdict
         colour, sign = _LOOK[v.state]
         rows = "".join(
-            f"<tr><td style='color:#767676;padding:0 12px 0 0;text-align:left;vertical-align:top'>{name}</td>"
-            f"<td style='text-align:left'>{escape(text)}</td></tr>"
+            f"<tr><td style='color:#767676;{_CELL}'>{name}</td><td style='{_CELL}'>{escape(text)}</td></tr>"
             for name, text in self._parts()
         )
         head = f"<b style='color:{colour}'>{sign} {_WORDS[v.state]}</b> <code>{escape(v.id)}</code>"

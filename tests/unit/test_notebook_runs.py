@@ -147,6 +147,14 @@ def test_pages_load_nothing_from_the_network(records: tuple[list[record.Record],
     assert not re.findall(r"""<(?:script|link|img)[^>]*(?:src|href)=["']https?:[^>]*>""", page)
 
 
+def test_folded_answers_stay_folded_in_a_page(tmp_path: Path) -> None:
+    text = "<details><summary>Who?</summary>\n\nThe *kubelet*.\n\n</details>"
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell(text)])
+    nbformat.write(notebook, tmp_path / "00-x.ipynb")
+    page = pages.write_page(tmp_path / "00-x.ipynb").read_text()
+    assert re.search(r"<details><summary>Who\?</summary>\s*<p>The <em>kubelet</em>\.</p>\s*</details>", page)
+
+
 def test_stripping_is_stable(records: tuple[list[record.Record], Path], tmp_path: Path) -> None:
     path = tmp_path / "executed.ipynb"
     path.write_text((records[1] / "02-checked.ipynb").read_text())

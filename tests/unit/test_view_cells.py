@@ -3,7 +3,7 @@
 import pytest
 
 from labkit.errors import BadInput, Refused, Unreachable
-from labkit.evidence import Series, average_of, quantity
+from labkit.evidence import Series, average_of, plainly, quantity
 from labkit.kube.objects import KubeObject
 from labkit.view.prediction import predict
 from labkit.view.refusal import Refusal
@@ -74,6 +74,13 @@ def test_no_prediction_is_fine(capsys: pytest.CaptureFixture[str]) -> None:
     said = capsys.readouterr().out
     assert "write your answer" in said
     assert "it was 10" in said
+
+
+def test_figures_are_told_in_four_digits() -> None:
+    assert plainly(390.82347654) == "390.8"
+    assert plainly([0.6175017, 2.0, "open"]) == "[0.6175, 2, 'open']"
+    assert plainly({"reset": 2}) == "{'reset': 2}"
+    assert plainly("closed") == "closed"
 
 
 @pytest.mark.parametrize(("text", "value"), [("5", 5), ("12500m", 12.5), ("0", 0), ("1k", 1000), ("-3", -3)])
