@@ -24,4 +24,6 @@ What stands here so far; nothing runs a notebook yet:
     bundle     what the grader saw of a student, in a file signed with `seal`; `codec` is its data
     proofs     whether a recording shows what it seems to: who scaled, was there a queue at all
     rubric     what a check is worth; `sheet` judges a bundle and weighs it, without a cluster, any time later
+    hand       what a person adds: when submissions came, points for manual questions
+    report     gradebook, JUnit, Gradescope, and pages for students and instructor
 """

@@ -37,5 +37,10 @@ class Remark:
 
 def shown(name: str) -> str:
     """A name as it can stand in a report or on a terminal: one line, nothing that hides or steers."""
-    kept = "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in name)
+    kept = printable(name).replace("\n", "\\x0a")
     return kept if len(kept) <= LONGEST else kept[: LONGEST - 1] + "…"
+
+
+def printable(text: str) -> str:
+    """Text without what hides, steers a terminal, or may not stand in XML."""
+    return "".join(c if c.isprintable() or c == "\n" else f"\\x{ord(c):02x}" for c in text)

@@ -38,10 +38,11 @@ class Key:
     def signed(self, data: bytes, signature: str) -> bool:
         """Whether this key signed just this."""
         try:
-            self.private.public_key().verify(base64.b64decode(signature, validate=True), data)
+            raw = base64.b64decode(signature, validate=True)
+            self.private.public_key().verify(raw, data)
         except (InvalidSignature, binascii.Error, ValueError):
             return False
-        return True
+        return base64.b64encode(raw).decode() == signature  # base64 has spare bits: one text only
 
 
 def default() -> Path:

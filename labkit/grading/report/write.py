@@ -1,0 +1,107 @@
+"""Writes the report of a class from the evidence that lies in it: once, or again with another rubric.
+
+    evidence/ADA.evidence    what the grader saw        grades.csv     for a gradebook
+    rubric.toml              what it is worth           grades.json    everything
+    students/ADA/            feedback.html, results.json (Gradescope)
+    index.html               for the instructor         junit.xml
+
+Evidence that can't be trusted or read costs one student's place, never the class. Refuses to write anywhere
+but below the report's folder.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from labkit._proc import write_atomically
+from labkit.errors import BadInput
+from labkit.grading import rubric as rubrics
+from labkit.grading.bundle import SUFFIX, Bundle, load
+from labkit.grading.hand import hands
+from labkit.grading.report import gradebook, gradescope, junit, pages
+from labkit.grading.report.overview import Overview
+from labkit.grading.rubric import Rubric
+from labkit.grading.seal import Key
+from labkit.grading.sheet import Sheet, grade
+
+EVIDENCE, RUBRIC = "evidence", "rubric.toml"
+
+
+@dataclass(frozen=True)
+class Added:
+    """Files in which a person says more: when submissions came, points for manual questions."""
+
+    submitted: Path | None = None
+    manual: Path | None = None
+
+
+@dataclass(frozen=True)
+class Graded:
+    """All sheets, and students whose evidence could not be graded, with the reason."""
+
+    sheets: tuple[Sheet, ...]
+    failed: dict[str, str]
+
+
+def write(
+    report: Path, key: Key, *, added: Added | None = None, tell: Callable[[str], object] = lambda _: None
+) -> Graded:
+    """Grade all evidence under `report/evidence` by `report/rubric.toml`, and write everything."""
+    rubric = rubrics.load(report / RUBRIC)
+    found, failed = _evidence(report, key)
+    given = hands(
+        [one.student for one in found],
+        submitted=(added or Added()).submitted,
+        manual=(added or Added()).manual,
+    )
+    sheets = []
+    for number, bundle in enumerate(found, 1):
+        sheet = grade(bundle, rubric, given.get(bundle.student))
+        write_student(report, sheet, bundle, rubric)
+        sheets.append(sheet)
+        tell(f"{number} of {len(found)}: {sheet.student}, {sheet.score:g} of {sheet.most:g}")
+    done = Graded(tuple(sheets), failed)
+    write_class(report, done, rubric)
+    return done
+
+
+def _evidence(report: Path, key: Key) -> tuple[list[Bundle], dict[str, str]]:
+    paths = sorted((report / EVIDENCE).glob(f"*{SUFFIX}"))
+    if not paths:
+        raise BadInput(
+            f"There is no evidence in {report / EVIDENCE}.",
+            cause="No class was graded into this folder.",
+            fix="Name the folder that --out named when the class was run.",
+        )
+    failed: dict[str, str] = {}
+    return list(_loaded(paths, key, failed)), failed
+
+
+def _loaded(paths: list[Path], key: Key, failed: dict[str, str]) -> Iterator[Bundle]:
+    for path in paths:
+        try:
+            yield load(path, key)
+        except BadInput as error:
+            failed[path.stem] = f"{error.what} {error.cause}"
+
+
+def write_student(report: Path, sheet: Sheet, bundle: Bundle, rubric: Rubric) -> None:
+    """One student's files."""
+    folder = report / "students" / sheet.folder
+    drawn = pages.draw(bundle, folder)
+    write_atomically(folder / "feedback.html", pages.feedback(sheet, rubric, drawn), mode=0o644)
+    write_atomically(folder / "results.json", gradescope.results(sheet), mode=0o644)
+
+
+def write_class(report: Path, done: Graded, rubric: Rubric) -> None:
+    """The files that tell of all."""
+    texts = {
+        "grades.csv": gradebook.grades_csv(done.sheets, rubric),
+        "grades.json": gradebook.grades_json(done.sheets, rubric, done.failed),
+        "junit.xml": junit.junit(done.sheets, rubric.title),
+        "index.html": pages.the_class(Overview(done.sheets), rubric, done.failed),
+    }
+    for name, text in texts.items():
+        write_atomically(report / name, text, mode=0o644)
