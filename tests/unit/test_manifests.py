@@ -203,7 +203,6 @@ def test_the_placeholder_and_the_real_hpa_are_one_object() -> None:
                 "NODE_PORTS",
                 "APISERVER_ARGS",
                 "CONTROLLER_ARGS",
-                "CRASH_BACKOFF",
                 "NODE_STATUS",
                 "CERTS",
                 "AUDIT",

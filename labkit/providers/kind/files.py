@@ -31,9 +31,6 @@ from labkit.providers.kind import nvidia
 from labkit.providers.kind.nvidia import Plan
 from labkit.providers.kind.settings import FIRST_NODE_PORT, Settings
 
-CRASH_BACKOFF = 300.0
-"""Lab seconds: the longest pause that a kubelet makes before a crashed container starts again."""
-
 NODE_STATUS = 10.0
 """Lab seconds: how often a kubelet writes what changed about its node; not below a real second."""
 
@@ -174,7 +171,6 @@ def cluster_config(layout: Layout, settings: Settings, *, real: Plan | None = No
             "NODE_PORTS": f"{FIRST_NODE_PORT}-{last}",
             "APISERVER_ARGS": _kubeadm(clock.kube_apiserver, indent=8),
             "CONTROLLER_ARGS": _kubeadm(clock.kube_controller_manager, indent=8),
-            "CRASH_BACKOFF": f"{max(1, round(CRASH_BACKOFF / spec.clock))}s",
             "NODE_STATUS": f"{max(1, round(NODE_STATUS / spec.clock))}s",
             "CERTS": str(layout.dir / "certs.d"),
             "AUDIT": str(layout.dir / "audit"),
