@@ -183,3 +183,22 @@ def test_a_notebook_without_checks_is_named_with_those_that_have_some(labkit: Ty
     said = labkit("checks", "ls", "77")
     assert said.status == 2
     assert "05" in said.err
+
+
+def test_the_learners_edition_is_made_by_one_word_and_never_over_something_else(
+    labkit: Type, tmp_path: Path
+) -> None:
+    made = labkit("release", str(tmp_path / "learners"))
+    assert made.status == 0
+    assert made.out.strip() == str(tmp_path / "learners")
+    assert "no solutions" in made.err
+    refused = labkit("release", str(tmp_path))
+    assert refused.status == 2
+    assert "holds something already" in refused.err
+    assert "Name a new folder" in refused.err
+
+
+def test_the_help_of_release_teaches_what_it_does(labkit: Type) -> None:
+    said = " ".join(labkit("release", "--help").out.split())
+    for word in ("BEGIN SOLUTION", "nbgrader", "hint", "make jupyter", "unless somebody worked in it"):
+        assert word in said
