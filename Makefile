@@ -35,7 +35,7 @@ clean:  ## what was made in this checkout (not the cache of binaries)
 ### BEGIN AUTHORS
 #   make test    all gates and all tests, as CI runs them
 # The gates are scripts, one each, the same for people and CI: see scripts/.
-.PHONY: test test-kind gates unit embedded notebooks bench gpu-profile lock
+.PHONY: test test-kind gates unit embedded notebooks bench fidelity gpu-profile lock
 
 test: gates unit embedded notebooks  ## all gates and all tests
 
@@ -60,6 +60,9 @@ test-kind: toolchain  ## tests and notebooks on a kind cluster (needs Docker or 
 
 bench: toolchain  ## the figures that we hold ourselves to; table on screen, JSON in out/
 	@scripts/bench
+
+fidelity: toolchain  ## one scenario on embedded and on kind, every difference explained; table in out/
+	@python -m tests.fidelity embedded kind
 
 gpu-profile: setup  ## measure the timing profile of this machine's GPU (needs torch)
 	@python -m labkit.gpus.measure

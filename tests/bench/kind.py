@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 import time
 from collections.abc import Callable
@@ -18,6 +17,7 @@ from labkit.providers.kind.provider import Kind
 from labkit.providers.kind.settings import Settings
 from tests.bench import pods
 from tests.bench.figures import Figure, median
+from tests.kind.wanted import wanted
 
 NAME = "bench-kind"
 ROUNDS = 3
@@ -25,11 +25,7 @@ ROUNDS = 3
 
 def run(folder: Path) -> list[Figure]:
     """Both in turns, then the HPA on the last lab."""
-    spec = Spec(
-        name=NAME,
-        node_image=os.environ.get("LABKIT_KIND_NODE_IMAGE", ""),
-        node_patches=os.environ.get("LABKIT_KIND_NODE_PATCHES", ""),
-    )
+    spec = wanted(NAME)
     lab = Kind(NAME)
     lab.up(spec)  # images are made and cached: once per machine
     lab.down()

@@ -6,7 +6,6 @@ node image and kubeadm patches that LABKIT_KIND_NODE_IMAGE and LABKIT_KIND_NODE_
 
 from __future__ import annotations
 
-import os
 import uuid
 from collections.abc import Iterator
 
@@ -14,23 +13,14 @@ import pytest
 
 from labkit.errors import ProviderError
 from labkit.kube import Kube
-from labkit.providers.base import Spec
 from labkit.providers.kind.provider import Kind
+from tests.kind.wanted import wanted
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """All tests here need a kind cluster."""
     for item in items:
         item.add_marker(pytest.mark.kind)
-
-
-def wanted(name: str = "lab") -> Spec:
-    """A lab on this machine: the node image and patches that the environment names."""
-    return Spec(
-        name=name,
-        node_image=os.environ.get("LABKIT_KIND_NODE_IMAGE", ""),
-        node_patches=os.environ.get("LABKIT_KIND_NODE_PATCHES", ""),
-    )
 
 
 @pytest.fixture(scope="session")

@@ -25,7 +25,7 @@ from labkit.providers.base import Spec
 from labkit.providers.kind.engine import Engine
 from labkit.providers.kind.provider import NODE_LABEL, Kind
 from labkit.providers.kind.settings import Settings
-from tests.kind.conftest import wanted
+from tests.kind.wanted import wanted
 
 GPU_DEPLOYMENT = Path(__file__).parents[2] / "manifests" / "00-start" / "thirteen-gpus.yaml"
 

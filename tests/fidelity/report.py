@@ -1,0 +1,74 @@
+"""The report: Markdown for people, JSON for programs, both under out/."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from tests.fidelity.difference import TOLERANCE, Row
+from tests.fidelity.observed import Run
+
+TARGETS = ("rank order", "HPA steps", "SLO attainment")
+
+
+def bad(rows: Iterable[Row]) -> list[Row]:
+    """The rows that fail the comparison."""
+    return [row for row in rows if row.verdict in {"missed", "unexplained"}]
+
+
+def write(runs: tuple[Run, Run], rows: Sequence[Row], into: Path) -> Path:
+    """Both files; the Markdown's path."""
+    into.mkdir(parents=True, exist_ok=True)
+    document = {"runs": [asdict(run) for run in runs], "rows": [asdict(row) for row in rows]}
+    (into / "fidelity.json").write_text(json.dumps(document, indent=1) + "\n")
+    path = into / "fidelity.md"
+    path.write_text(markdown(runs, rows))
+    return path
+
+
+def markdown(runs: tuple[Run, Run], rows: Sequence[Row]) -> str:
+    """The whole report."""
+    left, right = runs
+    heads = ("policy", "what", left.provider, right.provider, "")
+    targets = [(r.policy, r.aspect, r.left, r.right, r.verdict) for r in rows if r.aspect in TARGETS]
+    figures = [
+        (r.policy, r.item, r.left, r.right, f"± {TOLERANCE[r.item]:g}: {r.verdict}")
+        for r in rows
+        if r.aspect == "figure" and (r.left, r.right) != ("–", "–")
+    ]
+    lists = [r for r in rows if r.aspect not in {*TARGETS, "figure"}]
+    parts = [
+        f"# {left.provider} beside {right.provider}",
+        f"One scenario, seed {left.seed}: {left.stamp}; {right.stamp}.",
+        *(_doubts(run) for run in runs if any(p.doubts for p in run.policies)),
+        "## What must be the same",
+        _table(heads, targets),
+        "## Figures (lab seconds), and how far apart they may lie",
+        _table(heads, figures),
+        "## What only one of them shows",
+        _table(heads, _grouped(lists)) if lists else "Nothing: the same events, conditions and states.",
+        "## Why",
+        "\n".join(f"- {why}" for why in dict.fromkeys(r.why for r in rows if r.why)) or "Nothing to explain.",
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _grouped(rows: Sequence[Row]) -> list[tuple[str, ...]]:
+    """One line for the same difference under several policies."""
+    lines: dict[tuple[str, ...], list[str]] = {}
+    for row in rows:
+        key = (f"{row.aspect}: {row.item}", row.left, row.right, row.verdict)
+        lines.setdefault(key, []).append(row.policy)
+    return [(", ".join(policies), *key) for key, policies in lines.items()]
+
+
+def _doubts(run: Run) -> str:
+    told = (f"{p.policy}: {doubt}" for p in run.policies for doubt in p.doubts)
+    return f"Doubts about the run on {run.provider}: {'; '.join(told)}."
+
+
+def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = ["| " + " | ".join(heads) + " |", "|" + "---|" * len(heads)]
+    return "\n".join(lines + ["| " + " | ".join(row) + " |" for row in rows])
