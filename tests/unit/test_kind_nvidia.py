@@ -113,6 +113,7 @@ def test_a_person_is_told_what_the_card_and_the_driver_can_not_do() -> None:
     notes = nvidia.plan(host("small-card-old-driver")).notes
     assert any("CUDA 13" in note and "v0.30.0-cu129" in note for note in notes)
     assert any("10,240 MiB" in note for note in notes)
+    assert any("stays Pending" in note for note in notes)
     assert nvidia.plan(host("two-a100")).notes == ()
 
 

@@ -146,6 +146,8 @@ def _notes(facts: Facts, gpus: Sequence[Gpu]) -> list[str]:
             f"{small[0].name} has {small[0].memory_mib:,} MiB, Llama-3.1-8B wants {MODEL_MIB:,}: take "
             "meta-llama/Llama-3.2-1B-Instruct in manifests/overlays/gpu/lab/vllm.yaml."
         )
+    if len(gpus) == 1:
+        notes.append("One GPU serves one replica: the second of minReplicas: 2 stays Pending, and says why.")
     if facts.wsl and len(gpus) > 1:
         notes.append("Under WSL 2 GPUs can't be parted among nodes: one node gets all of them.")
     return notes
