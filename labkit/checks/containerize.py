@@ -60,7 +60,7 @@ def pinned(deployment: Json | None, pods: Sequence[Json] | None) -> Finding:
     """The Deployment names a digest, and every pod runs that one."""
     wish, running = _image(deployment) or "", list(_running(pods))
     wanted = wish.partition("@")[2]
-    observed = f"the Deployment says {wish}; its pods run {_listed(set(running))}"
+    observed = f"the Deployment says {_named(wish)}; its pods run {_listed(set(running))}"
     if not wanted:
         return Finding(passed=False, observed=observed)
     replicas = dig(deployment, "spec.replicas")
@@ -119,6 +119,12 @@ def _state(pod: Json | None, name: str) -> str:
         return f"there is no pod/{name}"
     waiting = dig(pod, "status.containerStatuses.0.state.waiting.reason")
     return f"pod/{name} is {dig(pod, 'status.phase')}" + (f" ({waiting})" if waiting else "")
+
+
+def _named(image: str) -> str:
+    """A reference whose digest, if it has one, is as short as those that it is compared with."""
+    name, at, digest = image.partition("@")
+    return name + at + _short(digest)
 
 
 def _short(digest: Any) -> str:
