@@ -18,11 +18,14 @@ from typing import Any
 
 import httpx
 
-from labkit import _wait, checks, course, pull_secret, reset
+from labkit import _wait, checks, course, faults, pull_secret, reset
 from labkit.autoscaling import ledger
 from labkit.autoscaling.setting import Choice
 from labkit.autoscaling.simulator import Outcome
 from labkit.autoscaling.sweep import Sweep
+from labkit.doctor.finding import Diagnosis
+from labkit.doctor.look import look
+from labkit.doctor.pipeline import diagnose
 from labkit.errors import BadInput, LabError
 from labkit.evidence import Bill, Series, Timeline, Verdict, could_not_run
 from labkit.evidence.reads import read
@@ -36,9 +39,21 @@ from labkit.load import Closed, Load, LoadResult, Open, Running
 from labkit.load import start as start_load
 from labkit.metrics.client import Metrics
 from labkit.metrics.series import Rows
-from labkit.providers import catalog
+from labkit.providers import catalog, clients
 from labkit.providers.base import Provider, RegistryAccess, Spec
-from labkit.view import cell_errors, cluster, curve, decisions, image, live, notebook, plot, states, updates
+from labkit.view import (
+    cell_errors,
+    cluster,
+    curve,
+    decisions,
+    diagnosis,
+    image,
+    live,
+    notebook,
+    plot,
+    states,
+    updates,
+)
 from labkit.view.prediction import Prediction, predict
 from labkit.view.refusal import Attempt, Refusal
 from labkit.view.verdict import Hello, Note, Shown
@@ -66,7 +81,7 @@ def connect(*, provider: str, clock: float, seed: int) -> Lab:
     cell_errors.short_errors()
     found = catalog.get(provider)
     same_clock(found.spec(), clock)
-    kube = Kube(found.kubeconfig(), namespace=NAMESPACE, clock=clock)
+    kube = clients.kube(found, namespace=NAMESPACE)
     stamp = f"{provider} · {found.simulates} · lab clock {clock:g}×"
     notebook.show(Hello({"provider": provider, "clock": clock, "seed": seed, "stamp": stamp}))
     return Lab(Session(found, clock, seed, stamp), kube)
@@ -109,6 +124,18 @@ class Lab:
         """`kubectl delete`: `pod/NAME`, or what a manifest names."""
         gone = self.kube.delete(*targets)
         notebook.show(Note("\n".join(f"{name} deleted" for name in gone) or "nothing to delete"))
+
+    def plant(self, path: str) -> None:
+        """Break a part of the cluster itself, as a file says; `lift` and `reset` put it back."""
+        owned = self.session.provider.owns_cluster
+        for name in faults.plant(self.kube, course.path(path), owned=owned):
+            notebook.show(Note(f"{name} changed, as {path} says"))
+
+    def lift(self) -> None:
+        """Put back what `plant` changed."""
+        notebook.show(
+            Note("\n".join(f"{name} put back" for name in faults.lift(self.kube)) or "all is as it was")
+        )
 
     def scale(self, target: str, *, replicas: int) -> None:
         """`kubectl scale`: the number of replicas, by hand."""
@@ -215,8 +242,7 @@ class Lab:
 
     def prometheus(self) -> Metrics:
         """The lab's Prometheus, for queries with more options."""
-        at = self.session.provider.prometheus()
-        return Metrics(at.url, ca=at.ca, cert=at.cert, key=at.key, clock=self.clock)
+        return clients.prometheus(self.session.provider)
 
     def record(self, *, deployment: str = SERVER, hpa: str = "llm-hpa") -> Recording:
         """Begin to record; `.mark("…")` notes a moment, `.stop(load_result)` gives the timeline."""
@@ -350,6 +376,12 @@ class Lab:
             verdict = could_not_run(name, error.what, hint=error.fix)
         notebook.show(Shown(verdict))
         return verdict
+
+    def doctor(self, *, hpa: str = "") -> Diagnosis:
+        """Walk from the pods' /metrics to the HPA and name the first broken hop, with cause and fix."""
+        found = diagnose(look(self.kube, self.prometheus, hpa=hpa))
+        notebook.show(diagnosis.Shown(found, self.session.stamp))
+        return found
 
     def refused(self, check: str = "refused", *, because: str = "") -> Refusal:
         """`with lab.refused(): …` expects the API server to say no, shows its words, and goes on."""

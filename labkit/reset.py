@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from labkit import _wait, course, pull_secret
+from labkit import _wait, course, faults, pull_secret
+from labkit.doctor import prerequisites
 from labkit.errors import Refused
 from labkit.images import blocking
 from labkit.images.build import Request, build
@@ -24,7 +25,7 @@ from labkit.kube.client import Kube
 from labkit.providers.base import RegistryAccess
 
 Report = Callable[[str], None]
-PULL_SECRET = "registry-login"  # noqa: S105 - the name of the secret, not what is in it
+PULL_SECRET = prerequisites.PULL_SECRET
 IMAGE = "llm-inference:1.0"
 GRACE = "--grace-period=1"  # leftovers have no users: nothing to drain
 CONTENTS = (
@@ -35,6 +36,8 @@ CONTENTS = (
 
 def run(kube: Kube, access: RegistryAccess | None, report: Report) -> None:
     """All of it; where the cluster has no registry of its own, images are its owner's business."""
+    for name in faults.lift(kube):
+        report(f"putting back {name}, which an earlier run had broken")
     clear(kube, report)
     if access is not None:
         model_image(access, report)

@@ -127,12 +127,22 @@ class Prometheus:
 
 @dataclass(frozen=True)
 class ApiService:
-    """A part of the Kubernetes API that somebody else answers."""
+    """A part of the Kubernetes API that somebody else answers; its name is VERSION.GROUP."""
 
     name: str
     available: bool
     reason: str = ""
     message: str = ""
+
+    @property
+    def version(self) -> str:
+        """The version that it answers for: `v1beta2`."""
+        return self.name.partition(".")[0]
+
+    @property
+    def group(self) -> str:
+        """The API group: `custom.metrics.k8s.io`."""
+        return self.name.partition(".")[2]
 
 
 @dataclass(frozen=True)

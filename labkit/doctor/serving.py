@@ -26,13 +26,6 @@ def adapter(seen: Observation) -> Finding:
         return skipped(f"a metric of type {kind} needs no rule of the adapter")
     if not _served(seen):
         return unknown("the API server does not reach it")
-    if seen.api.names_error:
-        return broken(
-            "adapter-silent",
-            f"the adapter does not list its metrics: {seen.api.names_error}",
-            cause="It runs and fails, as a rule because it can't reach Prometheus.",
-            fix="Read its log: labkit logs prometheus-adapter, or kubectl logs -n monitoring.",
-        )
     name = subject.served_name(seen)
     if f"pods/{name}" in seen.api.names:
         return ok(f"it serves pods/{name}")
@@ -49,19 +42,19 @@ def adapter(seen: Observation) -> Finding:
 
 def api(seen: Observation) -> Finding:
     """The API server passes requests on to who serves the metrics, and each pod has a value."""
-    group = seen.api.group
-    down = [s for s in seen.api.services if not s.available]
-    if down:
+    group, services = seen.api.group, seen.api.services
+    if services and not any(s.available for s in services):  # the HPA makes do with any one version
         return broken(
             "api-unavailable",
-            f"apiservice/{down[0].name} is not Available ({down[0].reason}): {down[0].message}",
+            f"apiservice/{services[0].name} is not Available ({services[0].reason}): {services[0].message}",
             cause="The Service behind it is misspelt, gone or has a wrong port, or the adapter is down.",
-            fix=f"kubectl get apiservice {down[0].name} -o yaml, and compare spec.service with kubectl get "
-            "services -A; then see whether the adapter runs.",
+            fix="kubectl get apiservices -o wide, and compare spec.service with kubectl get services -A; "
+            "then see whether the adapter runs.",
         )
     if not _served(seen):
-        if seen.api.services_error:
-            return unknown(f"APIServices may not be listed: {seen.api.services_error}")
+        refused = seen.api.services_error or seen.api.names_error
+        if refused:
+            return unknown(f"it may not be read: {refused}")
         return broken(
             "no-api",
             f"nobody serves {group} in this cluster",
@@ -72,12 +65,14 @@ def api(seen: Observation) -> Finding:
 
 
 def _served(seen: Observation) -> bool:
+    """Whether the adapter can be asked by way of the API server."""
     known = seen.api.services or seen.api.names
-    return bool(known) and all(s.available for s in seen.api.services)
+    down = bool(seen.api.services) and not any(s.available for s in seen.api.services)
+    return bool(known) and not seen.api.names_error and not down
 
 
 def _values(seen: Observation) -> Finding:
-    names = ", ".join(s.name for s in seen.api.services) or seen.api.group
+    names = ", ".join(s.name for s in seen.api.services if s.available) or seen.api.group
     lacking = [p.name for p in subject.ready(seen) if p.name not in seen.api.values]
     if (lacking or seen.api.values_error) and not subject.settled(seen):
         return unknown(f"{names} Available; no value yet: the pods are new")
@@ -108,7 +103,7 @@ def hpa(seen: Observation) -> Finding:
         _rivals(seen, found)
         or _wrong_name(seen, found)
         or _value_of_a_sum(found)
-        or _stopped(found)
+        or _stopped(seen, found)
         or _active(found)
     )
 
@@ -159,14 +154,14 @@ def _value_of_a_sum(found: Autoscaler) -> Finding | None:
             return broken(
                 "value-of-a-sum",
                 f"hpa/{found.name} holds {metric.name} of {metric.about}, a sum over pods, against a `Value`",
-                cause="`Value` multiplies the replicas by sum / target. More pods don't make a sum smaller, "
-                "so it multiplies again at the next sync, up to maxReplicas.",
+                cause="`Value` multiplies the ready pods by sum / target: with the same queue, the more pods "
+                "there are, the more it asks for.",
                 fix="Use a metric of type Pods with AverageValue: the sum is then divided by the pods.",
             )
     return None
 
 
-def _stopped(found: Autoscaler) -> Finding | None:
+def _stopped(seen: Observation, found: Autoscaler) -> Finding | None:
     able, active = found.condition("AbleToScale"), found.condition("ScalingActive")
     if able and able.status == "False":
         return unknown(f"it stops before it asks for metrics: {able.reason}: {able.message}")
@@ -174,6 +169,8 @@ def _stopped(found: Autoscaler) -> Finding | None:
         return unknown(f"the controller has not looked at hpa/{found.name} yet")
     if active.status == "True":
         return None
+    if not subject.settled(seen):
+        return unknown(f"{active.reason}: the pods are new, the number is not there yet")
     return broken(
         "scaling-inactive",
         f"hpa/{found.name}: ScalingActive is {active.status} ({active.reason}): {active.message}",

@@ -16,6 +16,7 @@ from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 import urllib3
+import yaml
 from kubernetes import client, config
 
 from labkit.errors import BadInput, Unreachable
@@ -38,6 +39,8 @@ class Request:
     content_type: str = JSON
     accept: str = JSON
     seconds: float = 30.0
+    once: bool = False
+    """Don't try again (three times, as urllib3 does it): who asks wants to know that nobody answered."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +64,7 @@ class Api:
         settings = client.Configuration()
         try:
             config.load_kube_config(str(kubeconfig), context=context, client_configuration=settings)
-        except (config.ConfigException, OSError) as error:
+        except (config.ConfigException, OSError, yaml.YAMLError) as error:
             raise BadInput(
                 f"Can't use the kubeconfig {kubeconfig}: {error}",
                 cause="The file is missing or damaged, or the context is not in it.",
@@ -71,6 +74,21 @@ class Api:
             settings.proxy = None
         self.host: str = settings.host
         self._client = client.ApiClient(settings)
+
+    @property
+    def files(self) -> tuple[Path | None, Path | None, Path | None]:
+        """CA, client certificate and key, for clients of other servers behind this one; None: not used."""
+        settings = self._client.configuration
+        found = (settings.ssl_ca_cert, settings.cert_file, settings.key_file)
+        ca, cert, key = (Path(file) if file else None for file in found)
+        return ca, cert, key
+
+    @property
+    def authorization(self) -> str:
+        """The value of the header `Authorization`; empty where a certificate does its work."""
+        headers: dict[str, str] = {}
+        self._client.update_params_for_auth(headers, [], ["BearerToken"], "", "GET", None)
+        return next((value for name, value in headers.items() if name.lower() == "authorization"), "")
 
     def get(self, path: str, **params: Any) -> Any:
         """The JSON under a path: `api.get("/api/v1/nodes")`."""
@@ -105,6 +123,7 @@ class Api:
                 body=body,
                 headers=headers,
                 timeout=urllib3.Timeout(connect=5, read=request.seconds),
+                retries=False if request.once else None,
                 preload_content=False,
             )
         except urllib3.exceptions.HTTPError as error:

@@ -140,10 +140,10 @@ def _restarts(pod: KubeObject) -> int:
     return sum(int(c.at("restartCount", 0)) for c in _containers(pod))
 
 
-def _stuck(pod: KubeObject) -> bool:
-    """Waits, and not just to be created: CrashLoopBackOff, ErrImagePull, CreateContainerConfigError ..."""
+def stuck(pod: KubeObject) -> str:
+    """Why it waits, if not just to be created: CrashLoopBackOff, ErrImagePull, CreateContainerError ..."""
     reasons = [str(c.at("state.waiting.reason", "")) for c in _containers(pod)]
-    return any(r.endswith(("BackOff", "Error")) or r.startswith("Err") for r in reasons)
+    return next((r for r in reasons if r.endswith(("BackOff", "Error")) or r.startswith("Err")), "")
 
 
 _POD_COUNTS: Mapping[str, Callable[[KubeObject], int]] = {
@@ -153,7 +153,7 @@ _POD_COUNTS: Mapping[str, Callable[[KubeObject], int]] = {
     "failed": lambda p: p.at("status.phase") == "Failed",
     "terminating": lambda p: bool(p.at("metadata.deletionTimestamp")),
     "restarts": _restarts,
-    "stuck": _stuck,
+    "stuck": lambda p: bool(stuck(p)),
     "total": lambda _: True,
 }
 _REPLICAS = {

@@ -12,7 +12,7 @@ import re
 import time
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import requests
 from prometheus_api_client import PrometheusApiClientException, PrometheusConnect
@@ -59,6 +59,12 @@ class Metrics:
 
     def __repr__(self) -> str:
         return f"Prometheus at {self.url}"
+
+    def authorize(self, header: str) -> Self:
+        """Send this `Authorization` along: for a Prometheus behind an API server."""
+        if header:
+            self._session.headers["Authorization"] = header
+        return self
 
     def query(self, promql: str, *, at: float | None = None, may_be_empty: bool = False) -> Rows:
         """The value of each series now, or at a Unix time; raises `NoData` where there is none."""

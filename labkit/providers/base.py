@@ -44,12 +44,14 @@ class Spec:
 
 @dataclass(frozen=True)
 class Endpoint:
-    """An HTTPS server of the lab and the files that a client needs to talk to it (None: plain HTTP)."""
+    """An HTTPS server and the files that a client needs to talk to it (None: no certificate)."""
 
     url: str
     ca: Path | None = None
     cert: Path | None = None
     key: Path | None = None
+    authorization: str = field(default="", repr=False)
+    """The value of that header, where the server is reached by way of an API server that wants a token."""
 
 
 @dataclass(frozen=True)

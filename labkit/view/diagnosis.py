@@ -13,7 +13,6 @@ from labkit.view.table import Table
 # Okabe and Ito's colours, as in verdicts; the sign says it again.
 _COLOURS: Mapping[str, str] = {OK: "#009E73", BROKEN: "#D55E00", AFFECTED: "#E69F00", UNKNOWN: "#E69F00"}
 _GREY = "#767676"
-_WIDTH = "max-width:70em;white-space:normal"
 
 
 @dataclass(frozen=True)
@@ -35,6 +34,7 @@ class Shown:
             ["HOP", "STATE", "SEEN"],
             [[step.hop, f"{SIGNS[step.state]} {step.state}", step.finding.seen] for step in steps],
             stamp=self.stamp,
+            wraps="SEEN",
             marks={i: _COLOURS.get(step.state, _GREY) for i, step in enumerate(steps)},
         )
 
@@ -48,13 +48,13 @@ class Shown:
         colour = _COLOURS[BROKEN if first else OK]
         rows = "".join(
             f"<tr><td style='color:{_GREY};padding:0 12px 0 0;text-align:left;vertical-align:top'>{name}</td>"
-            f"<td style='text-align:left;{_WIDTH}'>{escape(text)}</td></tr>"
+            f"<td style='text-align:left'>{escape(text)}</td></tr>"
             for name, text in (first.told if first else ())
         )
         head = f"<b style='color:{colour}'>{self._sign()} {escape(self.diagnosis.summary)}</b>"
         style = f"border-left:4px solid {colour};padding:4px 12px;margin:4px 0"
-        table = self._table()._repr_html_().replace("white-space:nowrap", _WIDTH)
-        return f"{table}<div style='{style}'>{head}<table style='margin:2px 0'>{rows}</table></div>"
+        told = f"<div style='{style}'>{head}<table style='margin:2px 0'>{rows}</table></div>"
+        return f"{self._table()._repr_html_()}{told}"
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
         return {"text/plain": str(self), "text/html": self._repr_html_()}

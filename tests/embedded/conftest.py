@@ -11,6 +11,13 @@ from pathlib import Path
 import pytest
 
 from labkit import reset
+from labkit.images import blocking
+from labkit.images.build import Request, build
+from labkit.images.credentials import Credentials, Login
+from labkit.images.push import push
+from labkit.images.reference import parse
+from labkit.images.registry import Mirror
+from labkit.images.store import Store
 from labkit.kube import Kube
 from labkit.lab import NAMESPACE, Lab, Session
 from labkit.providers.base import Spec
@@ -45,6 +52,17 @@ def cluster(own_home: Path) -> Iterator[Embedded]:
     """The cluster that most tests share: 3 GPU nodes with 4 GPUs each, one node without."""
     with running(Spec(name="tests")) as lab:
         yield lab
+
+
+@pytest.fixture(scope="session")
+def queue_image(cluster: Embedded) -> None:
+    """A server whose queue is as long as a test says, in the lab's registry."""
+    access = cluster.registry()
+    ref = parse(f"{access.host}/queue-server:1.0")
+    logins = Credentials({access.host: Login(access.username, access.password)})
+    build(Request(Path(__file__).parent / "queue_server", ref), Store())
+    mirrors = [Mirror(access.host, access.url, str(access.ca))]
+    blocking.run(push(ref, store=Store(), mirrors=mirrors, credentials=logins))
 
 
 @pytest.fixture

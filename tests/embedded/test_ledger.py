@@ -14,9 +14,9 @@ from labkit.autoscaling import ledger
 from labkit.autoscaling.ledger import Ledger, Line
 from labkit.kube import Kube
 from labkit.providers.embedded.provider import Embedded
-from tests.embedded.test_metrics_pipeline import MANIFESTS, image, kube, served, set_queue
+from tests.embedded.test_metrics_pipeline import MANIFESTS, kube, served, set_queue
 
-__all__ = ["image", "kube"]  # fixtures of the metrics pipeline: servers whose queue a test sets
+__all__ = ["kube"]  # a fixture of the metrics pipeline: servers whose queue a test sets
 
 pytestmark = pytest.mark.embedded
 

@@ -10,13 +10,6 @@ import pytest
 
 from labkit import _wait, pull_secret, reset
 from labkit.errors import BadInput, Refused, Unreachable
-from labkit.images import blocking
-from labkit.images.build import Request, build
-from labkit.images.credentials import Credentials, Login
-from labkit.images.push import push
-from labkit.images.reference import parse
-from labkit.images.registry import Mirror
-from labkit.images.store import Store
 from labkit.kube import Kube
 from labkit.metrics.client import Metrics, NoData
 from labkit.providers.embedded.provider import Embedded
@@ -29,16 +22,6 @@ WAITING = "vllm:num_requests_waiting"
 LABKIT_ADDRESS = "labkit.dev/address"
 
 
-@pytest.fixture(scope="module")
-def image(cluster: Embedded) -> None:
-    access = cluster.registry()
-    ref = parse(f"{access.host}/queue-server:1.0")
-    logins = Credentials({access.host: Login(access.username, access.password)})
-    build(Request(HERE, ref), Store())
-    mirrors = [Mirror(access.host, access.url, str(access.ca))]
-    blocking.run(push(ref, store=Store(), mirrors=mirrors, credentials=logins))
-
-
 @pytest.fixture
 def metrics(cluster: Embedded) -> Metrics:
     at = cluster.prometheus()
@@ -46,8 +29,8 @@ def metrics(cluster: Embedded) -> Metrics:
 
 
 @pytest.fixture
-def kube(cluster: Embedded, namespace: Kube, image: None) -> Iterator[Kube]:
-    del image
+def kube(cluster: Embedded, namespace: Kube, queue_image: None) -> Iterator[Kube]:
+    del queue_image
     namespace.clock = cluster.spec().clock
     pull_secret.make(namespace, cluster.registry(), name=reset.PULL_SECRET)
     namespace.apply(HERE / "manifest.yaml")

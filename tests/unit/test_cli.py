@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from collections.abc import Callable
@@ -79,7 +80,7 @@ def test_a_mistake_in_a_command_names_what_would_be_right(
 
 @pytest.mark.parametrize(
     "words",
-    [("status",), ("logs",), ("kubectl", "get", "nodes"), ("notebooks", "run")],
+    [("status",), ("logs",), ("kubectl", "get", "nodes"), ("notebooks", "run"), ("doctor",)],
     ids=lambda words: words[0],
 )
 def test_without_a_lab_every_command_says_how_to_start_one(labkit: Type, words: tuple[str, ...]) -> None:
@@ -122,17 +123,35 @@ def test_a_lab_of_another_version_is_told_with_the_way_out(labkit: Type, text: s
     assert not layout.config.exists()
 
 
-def test_kubectl_on_a_lab_that_does_not_run_says_how_to_start_it(labkit: Type) -> None:
+def does_not_run() -> None:
+    """A lab with all its files, whose servers are gone."""
     layout = lab_json("")
     layout.save(Spec(), Ports(1, 2, 3, 4, 5, 6))
+    (layout.dir / "registry").mkdir()
+    (layout.dir / "registry" / "password").write_text("")
     layout.kubeconfig.write_text(
         "{apiVersion: v1, kind: Config, current-context: lab,"
         " clusters: [{name: lab, cluster: {server: 'https://127.0.0.1:9'}}],"
         " contexts: [{name: lab, context: {cluster: lab, user: me}}]}"
     )
+
+
+def test_kubectl_on_a_lab_that_does_not_run_says_how_to_start_it(labkit: Type) -> None:
+    does_not_run()
     said = labkit("kubectl", "get", "nodes")
     assert said.status == 1
     assert "Not all of lab 'lab' runs. `labkit up` starts again what does not run" in said.err
+
+
+def test_the_doctor_of_a_lab_that_does_not_run_names_the_api_server(labkit: Type) -> None:
+    does_not_run()
+    said = labkit("doctor")
+    assert said.status == 1
+    assert "missing: API server (needed by: all)" in said.out
+    assert "labkit up" in said.out
+    found = json.loads(labkit("doctor", "--json").out)
+    assert [need["need"] for need in found["needs"]] == ["API server"]
+    assert found["path"] is None
 
 
 def test_one_lab_that_can_not_be_read_does_not_hide_the_others(labkit: Type) -> None:

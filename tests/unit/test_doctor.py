@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
+from labkit.doctor import case
 from labkit.doctor.facts import (
     ApiService,
     Autoscaler,
@@ -29,7 +31,9 @@ from labkit.doctor.finding import AFFECTED, SKIPPED, UNKNOWN, Diagnosis
 from labkit.doctor.pipeline import HOPS, diagnose
 from labkit.doctor.subject import QUEUE, SOURCES
 from labkit.view.diagnosis import Shown
+from tests.embedded.test_doctor import PLANTED
 
+STORED = sorted((Path(__file__).parents[1] / "golden" / "doctor").glob("*.json"))
 RULES = Path(__file__).parents[2] / "cluster" / "adapter-rules.yaml"
 NAME = "llm-inference-service"
 APP = {"app": "llm-model"}
@@ -142,7 +146,6 @@ FAULTS: list[tuple[str, str, Observation]] = [
     ("series", "no-labels", with_prometheus(series=({"__name__": SOURCES[QUEUE], "namespace": "llm-lab"},))),
     ("series", "no-series", with_prometheus(series=(row("a"), row("b", namespace="other")))),
     ("adapter", "no-rule", with_api(names=("pods/vllm_requests_running",), values={}, values_error="404")),
-    ("adapter", "adapter-silent", with_api(names=(), names_error="500", values={}, values_error="500")),
     ("metrics API", "api-unavailable", with_api(services=(DOWN,), names=(), values={})),
     ("metrics API", "no-api", with_api(services=(), names=(), values={})),
     ("metrics API", "no-values", with_api(values={}, values_error="unable to fetch metrics")),
@@ -181,7 +184,7 @@ def test_a_fault_is_blamed_on_its_own_hop(hop: str, fault: str, seen: Observatio
     assert (found.hop, found.broken.finding.fault) == (hop, fault)
     assert found.broken.finding.cause
     assert found.broken.finding.fix
-    assert found.broken.finding.seen in found.summary
+    assert found.summary == f"The first broken hop is {hop}."
 
 
 def test_every_hop_can_be_the_broken_one() -> None:
@@ -218,13 +221,27 @@ def test_new_pods_are_given_the_time_that_the_others_need_to_learn_of_them() -> 
 def test_an_empty_namespace_is_not_broken() -> None:
     found = diagnose(Observation("llm-lab", 15.0, "", API, PROMETHEUS))
     assert found.broken is None
-    assert "nothing is deployed" in found.steps[0].finding.seen
+    assert found.summary == "There is no path to walk yet: nothing is deployed in namespace llm-lab."
 
 
 def test_a_prometheus_that_nobody_can_name_is_not_blamed() -> None:
     found = diagnose(with_prometheus(url="", error="Where Prometheus answers is not known.", **NO_TARGETS))
     assert found.broken is None
     assert [s.hop for s in found.steps if s.state == UNKNOWN] == ["scrape", "series"]
+
+
+def test_one_version_of_the_metrics_api_is_enough_for_the_hpa() -> None:
+    found = diagnose(
+        with_api(services=(DOWN, replace(API.services[0], name="v1beta1.custom.metrics.k8s.io")))
+    )
+    assert found.broken is None
+    assert "v1beta1.custom.metrics.k8s.io Available" in found.steps[5].finding.seen
+
+
+def test_an_api_that_may_not_be_read_is_not_blamed() -> None:
+    found = diagnose(with_api(names=(), names_error="forbidden", values={}))
+    assert found.broken is None
+    assert [s.hop for s in found.steps if s.state == UNKNOWN] == ["adapter", "metrics API"]
 
 
 def test_a_misspelt_target_is_told_with_what_it_was_meant_to_be() -> None:
@@ -246,6 +263,27 @@ def test_an_observation_can_be_kept_and_judged_again() -> None:
 
 def shown(found: Diagnosis) -> Mapping[str, str]:
     return Shown(found, "embedded")._repr_mimebundle_()
+
+
+@pytest.mark.parametrize("file", STORED, ids=lambda file: file.stem)
+def test_what_was_seen_on_a_real_cluster_is_judged_as_it_was_there(file: Path) -> None:
+    stored = json.loads(file.read_text())
+    found = diagnose(Observation.from_json(stored["seen"]))
+    fault = found.broken.finding.fault if found.broken else ""
+    assert (found.hop, fault) == (stored["hop"], stored["fault"])
+
+
+def test_every_fault_that_is_planted_on_a_real_cluster_is_stored() -> None:
+    planted = {name for name, *_ in PLANTED}
+    assert {file.stem for file in STORED} == {*planted, "healthy", "healthy-cpu"}
+
+
+def test_the_case_of_notebook_05_is_the_one_that_its_check_expects() -> None:
+    file = "manifests/05-hpa-queue/cases/colleague.json"
+    assert diagnose(case.load(file)).hop == "adapter"
+    rows = case.read(file)
+    assert {row["hop"] for row in rows} == {hop.name for hop in HOPS}
+    assert "pods/vllm_queue_size" in next(r["what was seen"] for r in rows if r["hop"] == "adapter")
 
 
 def test_a_diagnosis_reads_alike_in_a_cell_and_as_text() -> None:
