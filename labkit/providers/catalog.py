@@ -7,7 +7,6 @@ from collections.abc import Callable
 from labkit.errors import BadInput
 from labkit.providers.base import Endpoint, Provider, Report, Spec
 from labkit.providers.embedded.provider import Embedded
-from labkit.providers.existing import Existing
 
 
 def _kind(lab: str | None) -> Provider:
@@ -17,10 +16,17 @@ def _kind(lab: str | None) -> Provider:
     return Kind(lab)
 
 
+def _existing(context: str | None) -> Provider:
+    # It needs the Kubernetes client, too.
+    from labkit.providers.existing import Existing  # noqa: PLC0415
+
+    return Existing(context)
+
+
 PROVIDERS: dict[str, Callable[[str | None], Provider]] = {
     "embedded": Embedded,
     "kind": _kind,
-    "existing": Existing,
+    "existing": _existing,
 }
 
 __all__ = ["PROVIDERS", "Endpoint", "Provider", "Report", "Spec", "get"]

@@ -1,24 +1,30 @@
 """The provider `existing`: any cluster that a kubeconfig reaches.
 
 Works only in namespaces that carry the label `labkit.dev/managed=true`, which labkit puts on those it made.
-Refuses to delete anything else, and starts nothing: Prometheus and an adapter must be there already.
+Refuses to change anything else, and starts nothing: Prometheus and an adapter must be there already, and what
+is missing is named by `labkit doctor` before the first notebook.
 """
 
 from __future__ import annotations
 
-import json
 import os
-import shutil
-import sys
+from functools import cached_property
 from pathlib import Path
-from typing import Any
 
-from labkit import _proc
-from labkit.errors import NotOurs, ProviderError
+from labkit._proc import write_atomically
+from labkit.doctor import prerequisites
+from labkit.doctor.prerequisites import Need
+from labkit.doctor.survey import Survey, survey
+from labkit.errors import BadInput, ClusterError, NotOurs, ProviderError
+from labkit.kube import namespaces
+from labkit.kube.client import Kube
+from labkit.kube.kubectl import kubectl
 from labkit.kube.objects import KubeObject
+from labkit.metrics.client import Metrics
+from labkit.providers import clients, in_cluster
 from labkit.providers.base import Endpoint, Part, Report, Spec, silent
+from labkit.providers.embedded.layout import home
 
-LABEL = "labkit.dev/managed"
 NAMESPACE = "llm-lab"
 
 
@@ -32,44 +38,36 @@ class Existing:
     def __init__(self, context: str | None = None) -> None:
         self.context = context or os.environ.get("LABKIT_CONTEXT", "")
 
+    def __repr__(self) -> str:
+        return f"context {self.context or '(current)'}"
+
     def missing(self) -> str | None:
-        """Whether the API server answers and lets us work."""
-        if shutil.which("kubectl", path=_path()) is None:
-            return "kubectl is not installed. Run `make setup`."
-        if not self.kubeconfig().is_file():
-            return f"There is no kubeconfig at {self.kubeconfig()}. Set KUBECONFIG to that of a cluster."
-        answer = self._kubectl("auth", "can-i", "create", "deployments", "-n", NAMESPACE)
-        if answer.stdout.strip() == "yes":
-            return None
-        said = (answer.stderr or answer.stdout).strip().splitlines()
-        return (
-            f"The cluster of context {self.context or '(current)'} can't be used: "
-            f"{said[-1] if said else 'no answer'}. Check `kubectl config get-contexts`, then choose one with "
-            "LABKIT_CONTEXT."
-        )
+        """What stops the course here, with cause and fix; None where it can begin."""
+        try:
+            stops = prerequisites.stops(self.needs())
+        except (BadInput, ProviderError) as error:
+            return str(error)
+        return str(_error(stops[0])) if stops else None
+
+    def needs(self) -> tuple[Need, ...]:
+        """All that the course needs, each with what was found here."""
+        return prerequisites.judge(self.survey())
+
+    def survey(self) -> Survey:
+        """What is there and what this user may do; changes nothing."""
+        return survey(self._kube, prerequisites.question(registry=""), self._metrics)
 
     def up(self, spec: Spec, report: Report = silent) -> Path:
         """Make the labelled namespace, if it is not there; nothing else is created."""
-        why = self.missing()
-        if why:
-            raise ProviderError(why)
-        found = self._namespace()
-        if found is None:
-            manifest = {
-                "apiVersion": "v1",
-                "kind": "Namespace",
-                "metadata": {"name": NAMESPACE, "labels": {LABEL: "true"}},
-            }
-            answer = self._kubectl("create", "-f", "-", stdin=json.dumps(manifest))
-            if answer.returncode:
-                raise ProviderError(f"Could not create namespace {NAMESPACE}: {answer.stderr.strip()}")
+        needs = self.needs()
+        for stop in prerequisites.stops(needs):
+            raise _error(stop)
+        if self._kube.ensure_namespace():
             report(f"namespace {NAMESPACE} created")
-        elif found["metadata"].get("labels", {}).get(LABEL) != "true":
-            raise NotOurs(
-                f"Namespace {NAMESPACE} exists and was not made by labkit.",
-                fix=f"If it may be used: kubectl label namespace {NAMESPACE} {LABEL}=true",
-            )
-        report(f"context {self.context or '(current)'} is ready; clock {spec.clock:g} applies to load only")
+        for need in needs:
+            if need.missing:
+                report(f"missing: {need}")
+        report(f"{self!r} is ready; clock {spec.clock:g} applies to load only")
         return self.kubeconfig()
 
     def transcript(self, spec: Spec) -> str:
@@ -78,43 +76,53 @@ class Existing:
         return (
             f"# On context {context}, CLOCK={spec.clock:g}: a namespace of labkit's, and nothing else.\n"
             f"kubectl create namespace {NAMESPACE}\n"
-            f"kubectl label namespace {NAMESPACE} {LABEL}=true"
+            f"kubectl label namespace {NAMESPACE} {namespaces.MANAGED}=true"
         )
 
     def down(self, report: Report = silent) -> None:
         """Delete our namespace; the cluster stays."""
-        found = self._namespace()
-        if found is None or found["metadata"].get("labels", {}).get(LABEL) != "true":
+        found = namespaces.find(self._kube.api, NAMESPACE)
+        if found is None or found.labels.get(namespaces.MANAGED) != "true":
             report("nothing here was made by labkit; nothing to do")
             return
-        self._kubectl("delete", "namespace", NAMESPACE, "--wait=true")
+        self._kube.delete_namespace()
         report(f"namespace {NAMESPACE} deleted")
 
     def logs(self, into: Path) -> list[Path]:
         """Events of our namespace; the cluster's own logs belong to its owner."""
         into.mkdir(parents=True, exist_ok=True)
         target = into / "events.txt"
-        target.write_text(self._kubectl("get", "events", "-n", NAMESPACE, "--sort-by=.lastTimestamp").stdout)
+        target.write_text(f"{self._kube.events()!r}\n")
         return [target]
 
     def kubeconfig(self) -> Path:
-        """The kubeconfig in use: `KUBECONFIG`, else the one in the home folder."""
-        return Path(os.environ.get("KUBECONFIG", "~/.kube/config").split(os.pathsep)[0]).expanduser()
+        """A kubeconfig whose current context is the chosen one: the user's own, or a copy with that alone.
+
+        A copy is made where a context was chosen or KUBECONFIG names several files, so that every client and
+        kubectl mean the same cluster; it lies in labkit's folder and only this user can read it.
+        """
+        files = os.environ.get("KUBECONFIG") or str(Path.home() / ".kube" / "config")
+        if not self.context and os.pathsep not in files:
+            if not Path(files).expanduser().is_file():
+                raise self._unusable(f"there is no file {files}.")
+            return Path(files).expanduser()
+        wanted = (f"--context={self.context}",) if self.context else ()
+        try:
+            text = kubectl("config", "view", "--raw", "--minify", "--flatten", *wanted)
+        except ClusterError as error:
+            raise self._unusable(error.what) from error
+        copy = home() / "existing" / (self.context.replace(os.sep, "_") or "current") / "kubeconfig"
+        write_atomically(copy, text)
+        return copy
 
     def spec(self) -> Spec:
         """What labkit assumes of a cluster that it did not make: time runs at its own pace."""
         return Spec(name=self.context or "existing", clock=1.0)
 
     def prometheus(self) -> Endpoint:
-        """The Prometheus named by `LABKIT_PROMETHEUS` (a URL that this machine reaches)."""
+        """`LABKIT_PROMETHEUS`, else its Service in namespace monitoring, through the API server."""
         url = os.environ.get("LABKIT_PROMETHEUS")
-        if not url:
-            raise ProviderError(
-                "Where Prometheus answers is not known.",
-                cause="labkit did not make this cluster.",
-                fix="Set LABKIT_PROMETHEUS, for example after `kubectl port-forward svc/prometheus 9090`.",
-            )
-        return Endpoint(url)
+        return Endpoint(url) if url else in_cluster.prometheus(self._kube)
 
     def registry(self) -> None:
         """Images of that cluster are its owner's business."""
@@ -125,19 +133,8 @@ class Existing:
         return
 
     def address(self, namespace: str, service: str, port: int) -> str:
-        """The address of a LoadBalancer, or of a NodePort on the first node."""
-        answer = self._kubectl("get", "service", service, "-n", namespace, "-o", "json")
-        if answer.returncode:
-            raise ProviderError(answer.stderr.strip())
-        found = json.loads(answer.stdout)
-        ingress = found.get("status", {}).get("loadBalancer", {}).get("ingress") or []
-        if ingress:
-            return f"http://{ingress[0].get('ip') or ingress[0]['hostname']}:{port}"
-        raise ProviderError(
-            f"Service {service} has no address outside the cluster.",
-            cause=f"Its type is {found['spec']['type']}.",
-            fix=f"kubectl port-forward -n {namespace} svc/{service} 8080:{port}, then use http://127.0.0.1:8080.",
-        )
+        """Where a Service answers outside of the cluster: its load balancer, or its NodePort on a node."""
+        return in_cluster.address(self._kube, namespace, service, port)
 
     def pod_address(self, pod: KubeObject) -> str:
         """None: a pod of such a cluster is reached through the API server."""
@@ -156,29 +153,32 @@ class Existing:
         )
 
     def parts(self) -> list[Part]:
-        """Nothing here is labkit's: the API server's answer is all there is to say."""
-        why = self.missing()
-        return [Part("kube-apiserver", why or "ready", "the only door to the cluster")]
+        """What the course needs here: nothing of it is labkit's, and each part may be missing."""
+        return [
+            Part(need.name, need.finding.seen if need.missing else "ready", f"notebooks: {need.notebooks}")
+            for need in self.needs()
+        ]
 
-    def _namespace(self) -> dict[str, Any] | None:
-        answer = self._kubectl("get", "namespace", NAMESPACE, "-o", "json", "--ignore-not-found")
-        if answer.returncode:
-            raise ProviderError(f"The API server did not answer: {answer.stderr.strip()}")
-        return json.loads(answer.stdout) if answer.stdout.strip() else None
-
-    def _kubectl(self, *args: str, stdin: str | None = None) -> _proc.Finished:
-        context = (f"--context={self.context}",) if self.context else ()
-        env = {**os.environ, "PATH": _path()}
+    @cached_property
+    def _kube(self) -> Kube:
         try:
-            return _proc.run(["kubectl", *context, *args], env=env, stdin=stdin, seconds=60)
-        except _proc.TimedOut as error:
-            raise ProviderError(
-                f"The cluster of context {self.context or '(current)'} did not answer within a minute.",
-                cause="It is off, or a VPN or a login is missing.",
-                fix="Try `kubectl get nodes` by itself until that works.",
-            ) from error
+            return clients.kube(self, namespace=NAMESPACE)
+        except BadInput as error:
+            raise self._unusable(error.what) from error
+
+    def _metrics(self) -> Metrics:
+        return clients.prometheus(self)
+
+    def _unusable(self, what: str) -> ProviderError:
+        return ProviderError(
+            f"The cluster of {self!r} can't be used: {what}",
+            cause="There is no kubeconfig, it is damaged, or the context is not in it.",
+            fix="`kubectl config get-contexts` lists what there is; KUBECONFIG names the file, and "
+            "LABKIT_CONTEXT (or --name) the context.",
+        )
 
 
-def _path() -> str:
-
-    return os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+def _error(need: Need) -> ProviderError:
+    kind = NotOurs if need.name == "namespace" else ProviderError
+    found = need.finding
+    return kind(f"{found.seen}.", cause=found.cause, fix=found.fix)
