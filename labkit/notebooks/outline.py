@@ -55,9 +55,10 @@ def table(outlines: Iterable[Outline], seconds: Mapping[str, float]) -> str:
         f"{f'{seconds[one.name]:.0f} s' if one.name in seconds else ''} |"
         for one in every
     ]
-    ran = sum(seconds.get(one.name, 0.0) for one in every)
+    ran = [seconds[one.name] for one in every if one.name in seconds]
+    total = f"{sum(ran):.0f} s" if len(ran) == len(every) else ""
     minutes, core = sum(one.minutes for one in every), sum(one.core for one in every)
-    return "\n".join([*lines, f"| all | | {minutes} | {core} | {f'{ran:.0f} s' if ran else ''} |"])
+    return "\n".join([*lines, f"| all | | {minutes} | {core} | {total} |"])
 
 
 def measured(summary: Path) -> dict[str, float]:
