@@ -299,9 +299,9 @@ class Lab:
         """Draw every request of some load tests: when it was sent, how long its answer was, how it ended."""
         notebook.show(updates.picture(runs, title=title, stamp=self.session.stamp))
 
-    def table(self, rows: Sequence[Mapping[str, Any]], *, title: str = "") -> None:
-        """Rows of any kind as a table."""
-        notebook.show(cluster.frame(rows, title=title, stamp=self.session.stamp))
+    def table(self, rows: Sequence[Mapping[str, Any]], *, title: str = "", wraps: str = "") -> None:
+        """Rows of any kind as a table; `wraps` names a column that holds sentences."""
+        notebook.show(cluster.frame(rows, title=title, stamp=self.session.stamp, wraps=wraps))
 
     def copy(self, folder: str) -> Path:
         """A fresh copy of one of the course's folders, under `out/`, for you to change."""

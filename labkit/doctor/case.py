@@ -1,6 +1,6 @@
 """An observation that was kept, as a table of what each hop said: a case to judge for oneself.
 
->>> lab.table(case.read("manifests/05-hpa-queue/cases/colleague.json"), title="a colleague's cluster")
+>>> lab.table(case.read("manifests/05-hpa-queue/cases/colleague.json"), wraps="seen")
 
 Refuses to judge it; `labkit.doctor.pipeline` would.
 """
@@ -14,6 +14,10 @@ from labkit import course
 from labkit.doctor import subject
 from labkit.doctor.facts import Observation
 from labkit.doctor.pipeline import HOPS
+from labkit.doctor.scraping import NEEDED
+from labkit.metrics.series import selector
+
+SHOWN = ("__name__", *NEEDED)
 
 
 def load(path: str) -> Observation:
@@ -25,14 +29,14 @@ def read(path: str) -> list[dict[str, str]]:
     """One row for each thing that was seen, from the pods to the Deployment."""
     seen = load(path)
     told = dict(zip((hop.name for hop in HOPS), map(list, _told(seen)), strict=True))
-    return [{"hop": hop, "what was seen": line} for hop, lines in told.items() for line in lines]
+    return [{"hop": hop, "seen": line} for hop, lines in told.items() for line in lines]
 
 
 def _told(seen: Observation) -> Iterable[Iterable[str]]:
     yield (f"{pod.name}: {'ready' if pod.ready else 'not ready'}, {_labels(pod.labels)}" for pod in seen.pods)
     yield (f"{page.pod}: {page.error or ', '.join(page.names)}" for page in seen.pages)
     yield (f"{target.pod}: {target.health} {target.error}".rstrip() for target in seen.prometheus.targets)
-    yield (_labels(series) for series in seen.prometheus.series)
+    yield (selector({label: series.get(label, "") for label in SHOWN}) for series in seen.prometheus.series)
     yield [", ".join(seen.api.names) or seen.api.names_error or "no names"]
     yield [
         *(f"{s.name}: Available={s.available} {s.reason}".rstrip() for s in seen.api.services),

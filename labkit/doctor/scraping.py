@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from labkit.doctor import subject
 from labkit.doctor.facts import Observation, Pod, Target
-from labkit.doctor.finding import Finding, broken, ok, skipped, unknown
+from labkit.doctor.finding import BROKEN, OK, Finding, broken, ok, skipped, unknown
 
 SCRAPE, PORT, PATH = "prometheus.io/scrape", "prometheus.io/port", "prometheus.io/path"
 NEEDED = ("namespace", "pod")
@@ -65,14 +65,17 @@ def scrape(seen: Observation) -> Finding:
     if early := _early(seen):
         return early
     judged = [_target(seen, pod) for pod in subject.ready(seen)]
-    wrong = [finding for finding in judged if finding.state != "ok"]
-    return wrong[0] if wrong else ok(f"{len(judged)} of {len(judged)} targets are up")
+    wrong = [finding for finding in judged if finding.state == BROKEN]
+    up = sum(finding.state == OK for finding in judged)
+    if wrong or not up:
+        return (wrong or judged)[0]
+    return ok(f"{up} of {len(judged)} targets are up" + ("" if up == len(judged) else ", the others are new"))
 
 
 def _target(seen: Observation, pod: Pod) -> Finding:
     found = next((t for t in seen.prometheus.targets if t.pod == pod.name), None)
     if found is None:
-        return _no_target(seen, pod) if subject.settled(seen) else unknown(f"pod/{pod.name} is new")
+        return _no_target(seen, pod) if pod in subject.settled(seen) else unknown(f"pod/{pod.name} is new")
     if found.health == "down":
         return _down(seen, pod, found)
     return ok(found.url) if found.health == "up" else unknown(f"pod/{pod.name} is not scraped yet")
@@ -137,11 +140,11 @@ def _labels(seen: Observation, wanted: str) -> Finding | None:
 
 def _one_for_each(seen: Observation, wanted: str) -> Finding:
     mine = {s["pod"] for s in seen.prometheus.series if s["namespace"] == seen.namespace}
-    lacking = [pod for pod in subject.ready(seen) if pod.name not in mine]
+    lacking = [pod for pod in subject.settled(seen) if pod.name not in mine]
     if not lacking:
-        return ok(f"{len(subject.ready(seen))} series of {wanted}, with namespace and pod")
-    if not subject.settled(seen):
-        return unknown(f"pod/{lacking[0].name} is new: no series of it yet")
+        found = [pod for pod in subject.ready(seen) if pod.name in mine]
+        told = f"{len(found)} series of {wanted}, with namespace and pod"
+        return ok(told) if found else unknown(f"the pods are new: no series of {wanted} yet")
     return broken(
         "no-series",
         f"Prometheus has no series {wanted} for pod/{lacking[0].name}",

@@ -73,9 +73,8 @@ def _served(seen: Observation) -> bool:
 
 def _values(seen: Observation) -> Finding:
     names = ", ".join(s.name for s in seen.api.services if s.available) or seen.api.group
-    lacking = [p.name for p in subject.ready(seen) if p.name not in seen.api.values]
-    if (lacking or seen.api.values_error) and not subject.settled(seen):
-        return unknown(f"{names} Available; no value yet: the pods are new")
+    if not seen.api.values and not subject.settled(seen):
+        return unknown(f"{names} Available; no value yet: no pod has been ready for long")
     if seen.api.values_error:
         return broken(
             "no-values",
@@ -83,6 +82,7 @@ def _values(seen: Observation) -> Finding:
             cause="Who serves it can't get the numbers: its own source does not answer.",
             fix="Read the adapter's log: labkit logs prometheus-adapter, or kubectl logs -n monitoring.",
         )
+    lacking = [p.name for p in subject.settled(seen) if p.name not in seen.api.values]
     if lacking and subject.metric(seen).type != "External":
         return broken(
             "no-values",

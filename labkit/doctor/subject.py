@@ -58,11 +58,10 @@ def ready(seen: Observation) -> tuple[Pod, ...]:
     return tuple(pod for pod in pods(seen) if pod.ready)
 
 
-def settled(seen: Observation) -> bool:
-    """Whether each ready pod has been so for so long that everybody on the path should know it."""
+def settled(seen: Observation) -> tuple[Pod, ...]:
+    """Those that have been ready for so long that everybody on the path should know them."""
     patience = SETTLING / seen.clock + REACTION
-    found = ready(seen)
-    return bool(found) and all((pod.ready_for or 0.0) > patience for pod in found)
+    return tuple(pod for pod in ready(seen) if (pod.ready_for or 0.0) > patience)
 
 
 def metric(seen: Observation) -> Metric:

@@ -127,11 +127,11 @@ def _gpu(figures: Mapping[str, float] | None, pod: str) -> str:
     return f"{pod[-5:]} {busy:3.0f} % {used / 1024:4.1f} GiB"
 
 
-def frame(rows: Sequence[Mapping[str, Any]], *, title: str, stamp: str, empty: str = "no data") -> Table:
-    """Rows of any kind (metrics, answers) as a table; numbers are shortened."""
+def frame(rows: Sequence[Mapping[str, Any]], *, title: str, stamp: str, wraps: str = "") -> Table:
+    """Rows of any kind (metrics, answers) as a table; numbers are shortened. `wraps`: see `Table`."""
     columns = list(dict.fromkeys(key for row in rows for key in row))
     cells = [[text(row.get(column, "")) for column in columns] for row in rows]
-    return Table(title, columns, cells, stamp=stamp, empty=empty)
+    return Table(title, columns, cells, stamp=stamp, empty="no data", wraps=wraps)
 
 
 def text(value: Any) -> str:

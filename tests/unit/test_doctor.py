@@ -79,6 +79,7 @@ HEALTHY = Observation(
     autoscalers=(HPA,),
     pages=(Page("a", (SOURCES[QUEUE],)), Page("b", (SOURCES[QUEUE], "up"))),
 )
+PAGE_C = Page("c", (SOURCES[QUEUE],))
 CPU = replace(
     HEALTHY,
     autoscalers=(replace(HPA, metrics=(Metric("Resource", "cpu", "Utilization"),)),),
@@ -218,6 +219,16 @@ def test_new_pods_are_given_the_time_that_the_others_need_to_learn_of_them() -> 
     assert diagnose(replace(early, clock=1.0, pods=with_pods(ready_for=9.0).pods)).broken is None
 
 
+def test_pods_that_come_while_others_serve_hide_nothing() -> None:
+    growing = replace(HEALTHY, pods=(*HEALTHY.pods, pod("c", ready_for=1.0)), pages=(*HEALTHY.pages, PAGE_C))
+    found = diagnose(growing)
+    assert found.broken is None
+    assert {step.state for step in found.steps} == {"ok"}
+    assert "2 of 3 targets are up, the others are new" in found.steps[2].finding.seen
+    down = replace(growing, prometheus=with_prometheus(targets=PROMETHEUS.targets[:1]).prometheus)
+    assert diagnose(down).hop == "scrape"
+
+
 def test_an_empty_namespace_is_not_broken() -> None:
     found = diagnose(Observation("llm-lab", 15.0, "", API, PROMETHEUS))
     assert found.broken is None
@@ -283,7 +294,7 @@ def test_the_case_of_notebook_05_is_the_one_that_its_check_expects() -> None:
     assert diagnose(case.load(file)).hop == "adapter"
     rows = case.read(file)
     assert {row["hop"] for row in rows} == {hop.name for hop in HOPS}
-    assert "pods/vllm_queue_size" in next(r["what was seen"] for r in rows if r["hop"] == "adapter")
+    assert "pods/vllm_queue_size" in next(r["seen"] for r in rows if r["hop"] == "adapter")
 
 
 def test_a_diagnosis_reads_alike_in_a_cell_and_as_text() -> None:
