@@ -173,6 +173,8 @@ class Observation:
     services: tuple[Service, ...] = ()
     autoscalers: tuple[Autoscaler, ...] = ()
     pages: tuple[Page, ...] = ()
+    leaving: int = 0
+    """How many pods are on their way out: they hold their GPUs until they are gone."""
 
     def to_json(self) -> dict[str, Any]:
         """As plain JSON."""

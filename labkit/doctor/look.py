@@ -30,6 +30,7 @@ PATIENCE = 5.0  # seconds for one page of metrics, or for the adapter
 def look(kube: Kube, prometheus: Callable[[], Metrics], *, hpa: str = "") -> Observation:
     """The whole path at this moment; raises only where the API server itself can't be asked."""
     now = time.time()
+    pods = kube.objects("pods")
     found = Observation(
         kube.namespace,
         kube.clock,
@@ -37,7 +38,8 @@ def look(kube: Kube, prometheus: Callable[[], Metrics], *, hpa: str = "") -> Obs
         MetricsApi(""),
         Prometheus(),
         workloads=tuple(extract.workload(d) for d in kube.objects("deployments")),
-        pods=tuple(extract.pod(p, now=now) for p in kube.objects("pods") if _stays(p)),
+        pods=tuple(extract.pod(p, now=now) for p in pods if _stays(p)),
+        leaving=sum(bool(p.at("metadata.deletionTimestamp")) for p in pods),
         services=tuple(extract.service(s) for s in kube.objects("services")),
         autoscalers=tuple(extract.autoscaler(h) for h in kube.objects("hpa")),
     )

@@ -168,9 +168,12 @@ def _no_room(seen: Observation) -> Finding | None:
     waiting = [p for p in mine if p.trouble == UNSCHEDULABLE]
     if not waiting or len(waiting) == len(mine):
         return None
+    told = f"{len(waiting)} of {len(mine)} pods are Pending: no node has room for them"
+    if seen.leaving:
+        return unknown(f"{told}, while {seen.leaving} others that leave still hold their GPUs")
     return broken(
         "no-room",
-        f"{len(waiting)} of {len(mine)} pods are Pending: no node has room for them",
+        told,
         cause="The HPA asks for more GPUs than are free.",
         fix=f"kubectl describe pod {waiting[0].name} has each node's reason; add nodes or lower maxReplicas.",
     )

@@ -229,6 +229,13 @@ def test_pods_that_come_while_others_serve_hide_nothing() -> None:
     assert diagnose(down).hop == "scrape"
 
 
+def test_pods_that_wait_for_others_to_leave_are_not_blamed() -> None:
+    waits = pod("c", ready_for=None, trouble="Unschedulable")
+    crowded = replace(HEALTHY, pods=(*HEALTHY.pods, waits))
+    assert diagnose(crowded).hop == "scale target"
+    assert diagnose(replace(crowded, leaving=1)).broken is None
+
+
 def test_an_empty_namespace_is_not_broken() -> None:
     found = diagnose(Observation("llm-lab", 15.0, "", API, PROMETHEUS))
     assert found.broken is None
