@@ -20,13 +20,14 @@ MOST_PODS = 10
 
 KEDA = "keda.sh"
 
-LOOKED_AT = frozenset({"nodes", "apiservices"})
-"""Without these the doctor and the tables see less, and nothing else fails."""
+LOOKED_AT = frozenset({"nodes", "apiservices", "pods/portforward"})
+"""Without these one sees less (nodes and their GPUs, who answers, a pod's own page); the rest goes on."""
 
 _OBJECTS = ("get", "list", "watch", "create", "patch", "delete")
 _NAMESPACED: Sequence[tuple[str, str, tuple[str, ...]]] = (
     ("", "pods", _OBJECTS),
     ("", "pods/log", ("get",)),
+    ("", "pods/portforward", ("create",)),
     ("", "services", _OBJECTS),
     ("", "secrets", ("get", "create", "delete")),
     ("", "events", ("list", "deletecollection")),

@@ -148,6 +148,12 @@ class Metrics:
             said = response.json()
         except ValueError:
             return  # not from the API; the status speaks
+        if said.get("kind") == "Status" and said.get("status") == "Failure":  # an API server is in between
+            raise Unreachable(
+                f"The API server does not reach Prometheus: {said.get('message', '')}",
+                cause="It is not running, its Service has no endpoints, or it wants a certificate.",
+                fix="kubectl get pods,endpoints in its namespace; or name an address in LABKIT_PROMETHEUS.",
+            )
         if said.get("status") == "error":
             raise _refused(said.get("errorType", ""), said.get("error", ""))
         self._notes += [*said.get("warnings", ()), *said.get("infos", ())]

@@ -24,6 +24,7 @@ from labkit.metrics.client import Metrics
 from labkit.providers import clients, in_cluster
 from labkit.providers.base import Endpoint, Part, Report, Spec, silent
 from labkit.providers.embedded.layout import home
+from labkit.providers.forward import Forwards
 
 NAMESPACE = "llm-lab"
 
@@ -137,12 +138,8 @@ class Existing:
         return in_cluster.address(self._kube, namespace, service, port)
 
     def pod_address(self, pod: KubeObject) -> str:
-        """None: a pod of such a cluster is reached through the API server."""
-        raise ProviderError(
-            f"{pod!r} has no address on this machine.",
-            cause="It runs on a cluster that labkit did not make.",
-            fix=f"kubectl port-forward {pod!r} 8000:8000, then use http://127.0.0.1:8000.",
-        )
+        """A forward to that pod, for its pages; empty while it does not run. Load goes to `address`."""
+        return self._forwards.address(pod) if pod.at("status.phase") == "Running" else ""
 
     def kill(self, pod: KubeObject) -> int:
         """Refused: its processes are on machines that are not ours."""
@@ -165,6 +162,10 @@ class Existing:
             return clients.kube(self, namespace=NAMESPACE)
         except BadInput as error:
             raise self._unusable(error.what) from error
+
+    @cached_property
+    def _forwards(self) -> Forwards:
+        return Forwards(self._kube)
 
     def _metrics(self) -> Metrics:
         return clients.prometheus(self)

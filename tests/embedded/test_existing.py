@@ -16,6 +16,7 @@ from labkit.errors import NotOurs, ProviderError
 from labkit.kube import Kube
 from labkit.kube.client import Which
 from labkit.kube.namespaces import MANAGED
+from labkit.kube.objects import KubeObject
 from labkit.providers import clients, in_cluster
 from labkit.providers.base import Spec
 from labkit.providers.embedded.provider import Embedded
@@ -174,6 +175,13 @@ def test_prometheus_is_looked_for_behind_the_api_server(owner: Kube) -> None:
         assert at.cert
     finally:
         owner.kubectl("delete", "service", "-n", "monitoring", "prometheus-k8s")
+
+
+def test_a_pod_that_can_not_be_forwarded_is_told(foreign: Existing) -> None:
+    assert foreign.pod_address(KubeObject({"status": {"phase": "Pending"}})) == ""
+    nobody = KubeObject({"metadata": {"name": "nobody"}, "status": {"phase": "Running"}})
+    with pytest.raises(ProviderError, match='pods "nobody" not found'):
+        foreign.pod_address(nobody)
 
 
 def test_a_load_goes_to_a_node_port_or_nowhere(owner: Kube, foreign: Existing) -> None:
