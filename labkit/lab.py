@@ -33,6 +33,7 @@ from labkit.evidence.recording import Recording, in_lab_time
 from labkit.evidence.served import requests_by_pod
 from labkit.evidence.states import Follower, States
 from labkit.gpu_faults import GpuFaults
+from labkit.gpus.faults import DEFAULT_REASON
 from labkit.kube.client import Kube, Which
 from labkit.kube.objects import KubeObject
 from labkit.load import Closed, Load, LoadResult, Open, Running
@@ -186,9 +187,9 @@ class Lab:
         """The simulated GPUs: `lab.gpus.ls()`."""
         return GpuFaults(self.kube, self.session.provider.spec().name)
 
-    def fail_gpu(self, node: str, gpu: int | str, **options: str) -> None:
-        """Let a simulated GPU fail (its index, or its UUID), for a `reason` such as "Xid 79: …"."""
-        notebook.show(Note(self.gpus.fail(node, gpu, **options)))
+    def fail_gpu(self, node: str, gpu: int | str, *, reason: str = DEFAULT_REASON) -> None:
+        """Let a simulated GPU fail (its index, or its UUID), as a driver would report it."""
+        notebook.show(Note(self.gpus.fail(node, gpu, reason=reason)))
 
     def heal_gpu(self, node: str, gpu: int | str) -> None:
         """Make a failed GPU healthy again."""

@@ -7,6 +7,9 @@ import logging
 import os
 import signal
 import sys
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
+from typing import Any
 
 from aiohttp import web
 
@@ -28,20 +31,28 @@ log = logging.getLogger("labkit.gpus.plugin")
 
 async def run(chosen: Settings) -> None:
     """Serve the kubelet and Prometheus until told to stop; raises what breaks one of the parts."""
+    inventory, node = inventory_of(chosen), chosen.node
+    plugin = DevicePlugin(inventory, node, environment={"LABKIT_CLOCK": f"{chosen.clock:g}"})
+    registration = Registration(chosen.plugins, plugin)
+    pods = PodResources(chosen.pod_resources)
+    pages = Pages(inventory, node, pods, cpu_scale=chosen.cpu_scale)
+    application = pages.application(lambda: registration.registered)
+    async with listening(application, chosen.port), connected(chosen) as api:
+        health = Health(api, Ward(node, inventory, pods.holders), clock=chosen.clock)
+        labelling = labels.keep(api, node, labels_of(chosen))
+        await first_of(stopped(), registration.keep(), health.run(), labelling)
+
+
+async def stopped() -> None:
+    """Return when somebody asks for our end."""
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    inventory = inventory_of(chosen)
-    plugin = DevicePlugin(inventory, chosen.node, environment={"LABKIT_CLOCK": f"{chosen.clock:g}"})
-    registration = Registration(chosen.plugins, plugin)
-    pods = PodResources(chosen.pod_resources)
-    pages = Pages(inventory, chosen.node, pods, cpu_scale=chosen.cpu_scale)
-    api = Api(chosen.kubeconfig or identity.of_pod())
-    health = Health(api, Ward(chosen.node, inventory, pods.holders), clock=chosen.clock)
-    runner = web.AppRunner(pages.application(lambda: registration.registered), access_log=None)
-    await runner.setup()
-    await web.TCPSite(runner, port=chosen.port).start()
-    jobs = (stop.wait(), registration.keep(), health.run(), labels.keep(api, chosen.node, labels_of(chosen)))
+    await stop.wait()
+
+
+async def first_of(*jobs: Coroutine[Any, Any, None]) -> None:
+    """Run all until one ends, then end the others; raises what it ended by."""
     tasks = [asyncio.create_task(job) for job in jobs]
     try:
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -51,7 +62,27 @@ async def run(chosen: Settings) -> None:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+@asynccontextmanager
+async def listening(application: web.Application, port: int) -> AsyncIterator[None]:
+    """Serve the pages."""
+    runner = web.AppRunner(application, access_log=None)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, port=port).start()
+        yield
+    finally:
         await runner.cleanup()
+
+
+@asynccontextmanager
+async def connected(chosen: Settings) -> AsyncIterator[Api]:
+    """The API server, as our own ServiceAccount."""
+    api = Api(chosen.kubeconfig or identity.of_pod())
+    try:
+        yield api
+    finally:
         await api.close()
 
 
