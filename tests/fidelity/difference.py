@@ -17,16 +17,16 @@ POINTS = 0.15
 """How far SLO attainment may lie apart, as a share of all requests."""
 
 TOLERANCE = {
-    "crowd → first step": 15.0,  # one sync of the HPA: where in it the crowd falls is chance
-    "pod seen → Running": 15.0,  # a second of ours
-    "last step → all ready": 30.0,
-    "crowd gone → 2 again": 30.0,
-    "ttft p50": 2.0,
-    "ttft p95": 10.0,
-    "itl p50 (ms)": 15.0,
-    "busiest pod, × the mean": 0.1,
+    "crowd → first step": (15.0, 0.0),  # one sync of the HPA: where in it the crowd falls is chance
+    "pod seen → Running": (15.0, 0.0),  # a second of ours
+    "last step → all ready": (30.0, 0.0),
+    "last step → 2 again": (60.0, 0.0),
+    "ttft p50": (2.0, 0.15),
+    "ttft p95": (10.0, 0.15),
+    "itl p50 (ms)": (15.0, 0.0),
+    "busiest pod, × the mean": (0.1, 0.0),
 }
-"""How far a figure may lie apart, in its own unit: what two runs of one rung differ by, rounded up."""
+"""How far a figure may lie apart: so much in its own unit, or such a share of the larger if that is more."""
 
 SETS = {"event": "events", "condition": "conditions", "state": "states"}
 HERE = Path(__file__).parent
@@ -47,16 +47,21 @@ class Row:
 
 @dataclass(frozen=True)
 class Explanation:
-    """Why one kind of difference is there: `on` is the rung that shows it, `any` for either."""
+    """Why one kind of difference is there: `on` is the rung that shows it, `any` for either.
+
+    With a `policy`, only under that one.
+    """
 
     aspect: str
     item: str
     on: str
     why: str
+    policy: str = ""
 
-    def covers(self, aspect: str, item: str, on: str) -> bool:
-        """Whether it is about this difference."""
-        return self.aspect == aspect and self.on in {on, "any"} and bool(re.fullmatch(self.item, item))
+    def covers(self, row: Row, on: str) -> bool:
+        """Whether it is about this difference, which is there (or greater) on the rung `on`."""
+        same = self.aspect == row.aspect and self.policy in {"", row.policy} and self.on in {on, "any"}
+        return same and bool(re.fullmatch(self.item, row.item))
 
 
 def explanations(path: Path = HERE / "explanations.toml") -> tuple[Explanation, ...]:
@@ -104,13 +109,19 @@ def _figure(a: Observed, b: Observed, name: str, rungs: tuple[str, str], known: 
     row = Row(a.policy, "figure", name, _shown(left), _shown(right), "same")
     if left is None and right is None:
         return row
-    if left is not None and right is not None and abs(left - right) <= TOLERANCE[name]:
+    if left is not None and right is not None and abs(left - right) <= allowed(name, left, right):
         return row
     return _judged(row, rungs[(left or 0.0) < (right or 0.0)], known)
 
 
+def allowed(name: str, left: float, right: float) -> float:
+    """How far apart these two values of a figure may lie."""
+    absolute, share = TOLERANCE[name]
+    return max(absolute, share * max(left, right))
+
+
 def _judged(row: Row, on: str, known: Sequence[Explanation]) -> Row:
-    found = next((one.why for one in known if one.covers(row.aspect, row.item, on)), "")
+    found = next((one.why for one in known if one.covers(row, on)), "")
     verdict = "explained" if found else "unexplained"
     return Row(row.policy, row.aspect, row.item, row.left, row.right, verdict, found)
 

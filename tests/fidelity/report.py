@@ -34,7 +34,7 @@ def markdown(runs: tuple[Run, Run], rows: Sequence[Row]) -> str:
     heads = ("policy", "what", left.provider, right.provider, "")
     targets = [(r.policy, r.aspect, r.left, r.right, r.verdict) for r in rows if r.aspect in TARGETS]
     figures = [
-        (r.policy, r.item, r.left, r.right, f"± {TOLERANCE[r.item]:g}: {r.verdict}")
+        (r.policy, r.item, r.left, r.right, f"{_within(r.item)}: {r.verdict}")
         for r in rows
         if r.aspect == "figure" and (r.left, r.right) != ("–", "–")
     ]
@@ -62,6 +62,11 @@ def _grouped(rows: Sequence[Row]) -> list[tuple[str, ...]]:
         key = (f"{row.aspect}: {row.item}", row.left, row.right, row.verdict)
         lines.setdefault(key, []).append(row.policy)
     return [(", ".join(policies), *key) for key, policies in lines.items()]
+
+
+def _within(name: str) -> str:
+    absolute, share = TOLERANCE[name]
+    return f"± {absolute:g}" + (f" or {share:.0%}" if share else "")
 
 
 def _doubts(run: Run) -> str:
