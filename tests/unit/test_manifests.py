@@ -204,6 +204,7 @@ def test_the_placeholder_and_the_real_hpa_are_one_object() -> None:
                 "APISERVER_ARGS",
                 "CONTROLLER_ARGS",
                 "NODE_STATUS",
+                "POD_SYNC",
                 "CERTS",
                 "AUDIT",
             },

@@ -34,6 +34,9 @@ from labkit.providers.kind.settings import FIRST_NODE_PORT, Settings
 NODE_STATUS = 10.0
 """Lab seconds: how often a kubelet writes what changed about its node; not below a real second."""
 
+POD_SYNC = 60.0
+"""Lab seconds: how often a kubelet looks after each pod, whatever happens."""
+
 CPU_SCALE = "0.025"
 """What cluster/kind/laptop.yaml leaves of a CPU request; the simulated CPU is scaled with it."""
 
@@ -172,6 +175,7 @@ def cluster_config(layout: Layout, settings: Settings, *, real: Plan | None = No
             "APISERVER_ARGS": _kubeadm(clock.kube_apiserver, indent=8),
             "CONTROLLER_ARGS": _kubeadm(clock.kube_controller_manager, indent=8),
             "NODE_STATUS": f"{max(1, round(NODE_STATUS / spec.clock))}s",
+            "POD_SYNC": f"{max(1, round(POD_SYNC / spec.clock))}s",
             "CERTS": str(layout.dir / "certs.d"),
             "AUDIT": str(layout.dir / "audit"),
         },
