@@ -14,8 +14,8 @@ from labkit.errors import BadInput
 from labkit.gpus.profile import Profile
 from labkit.load.plan import Load, Open
 
-SYNC_WORK, HOP = 0.05, 0.01
-"""Real seconds, measured on a busy laptop: what one sync takes, and a request's way there and back."""
+SYNC_WORK, HOP, STARTING = 0.05, 0.01, 0.55
+"""Real seconds, measured on a busy laptop: one sync, a request's way there and back, a container's start."""
 
 EAGER = ("import", "profile")
 """The phases of a start that `--enforce-eager` leaves; the weights come beside them."""
@@ -29,7 +29,7 @@ class Delays:
 
     scrape: float = 15.0
     sync: float = 15.0
-    creation: float = 8.0
+    creation: float = 4.0
     """From the new replica count to a process: schedule, pull of a cached image, start of the container."""
     cold_start: float = 111.0
     """From the process to a server that answers: weights, compilation, warm-up."""
@@ -58,6 +58,7 @@ class Delays:
         weights = profile.model.weights_bytes / start["weights_bytes_per_second"][weights_from]
         phases = sum(start[f"{name}_s"] for name in (EAGER if eager else (*EAGER, "compile", "capture")))
         real = {"sync": cls.sync + SYNC_WORK * clock, "hop": HOP * clock}
+        real["creation"] = cls.creation + STARTING * clock
         return cls(**{"cold_start": weights + phases, **real, **known})
 
 

@@ -95,7 +95,7 @@ def number(answer: Any) -> float | None:
         return None
     try:
         return float(answer)
-    except (TypeError, ValueError, OverflowError):
+    except (TypeError, ValueError):
         return None
 
 

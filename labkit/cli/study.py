@@ -59,9 +59,10 @@ def run(
         needs = sum(c.takes(clock) for c in left) / 60
         err.print(f"{len(left)} runs left, about {needs:.0f} min. Now: {cell}", markup=False)
         done = trial(lab, cell.choice, cell.day, seed=cell.seed, watch=False)
-        files.append(path, record(done, policy=cell.policy, day=cell.day.name, seed=cell.seed, of=cell.of))
-        doubts = "".join(f"; inconclusive: {doubt}" for doubt in done.bill.doubts)
-        err.print(f"  {done.bill}{doubts}", markup=False)
+        made = record(done, policy=cell.policy, day=cell.day.name, seed=cell.seed, of=cell.of)
+        files.append(path, made)
+        doubt = f"; inconclusive, again later: {made.why_not}" if made.why_not else ""
+        err.print(f"  {done.bill}{doubt}", markup=False)
     runs = plan.current(files.read(path), seeds=seeds)
     if left:
         err.print(f"{len(left)} runs are left: the same command goes on.", markup=False)

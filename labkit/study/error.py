@@ -12,6 +12,7 @@ from labkit.autoscaling.comparison import Figure
 from labkit.autoscaling.setting import Setting
 from labkit.autoscaling.simulator import Outcome
 from labkit.load import Load, Open
+from labkit.study import table
 from labkit.study.days import DAYS
 from labkit.study.plan import POLICIES
 from labkit.study.record import Run
@@ -32,6 +33,19 @@ def rows(setting: Setting, runs: Sequence[Run]) -> list[dict[str, str]]:
         {"load": load, "policy": policy} | {figure.name: _cell(figure) for figure in figures}
         for load, policy, figures in errors(setting, runs)
     ]
+
+
+def markdown(setting: Setting, runs: Sequence[Run]) -> str:
+    """The study in nine lines of Markdown: what the cluster showed, and how far off the model is."""
+    head = ("load", "policy", "runs", "in time", "GPU-seconds", "model: in time", "model: replica-seconds")
+    lines = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
+    means = {(row["load"], row["policy"]): row for row in table.rows(runs)}
+    for load, policy, (replicas, _, share) in errors(setting, runs):
+        row = means[load, policy]
+        off = (f"{100 * share.error:+.1f} points", f"{replicas.error:+.1%}")
+        shown = (load, policy, row["runs"], row["in time"], row["GPU-seconds"], *off)
+        lines.append(f"| {' | '.join(shown)} |")
+    return "\n".join(lines)
 
 
 def _figures(setting: Setting, runs: Sequence[Run]) -> tuple[Figure, ...]:

@@ -20,7 +20,7 @@ POLICIES: dict[str, Plan] = {
     "queue": "manifests/base/hpa.yaml",
 }
 SEEDS = 5
-TRIES = 3
+TRIES = 5
 """How often a run is tried on a machine that is too busy for a verdict."""
 
 BETWEEN = 7.0
@@ -73,7 +73,9 @@ def cells(seeds: int = SEEDS) -> Iterator[Cell]:
 def left(runs: Iterable[Run], *, seeds: int = SEEDS) -> list[Cell]:
     """The runs that are still to be made: none of them conclusive, and not tried often enough."""
     made = list(runs)
-    return [cell for cell in cells(seeds) if not _done(cell, made)]
+    open_ = [cell for cell in cells(seeds) if not _done(cell, made)]
+    # What the machine was too busy for comes last: it may be less busy by then.
+    return sorted(open_, key=lambda cell: len(_of(cell, made)))
 
 
 def current(runs: Iterable[Run], *, seeds: int = SEEDS) -> list[Run]:

@@ -69,8 +69,8 @@ def _winner(runs: Sequence[Run], figure: Figure) -> str:
 
 
 def _percent(value: Interval) -> str:
-    return f"{value.mean:.0%} ± {100 * value.half:.0f}"
+    return f"{value.mean:.0%}" + (f" ± {100 * value.half:.0f}" if value.count > 1 else "")
 
 
 def _number(value: Interval, digits: int = 0) -> str:
-    return f"{value.mean:,.{digits}f} ± {value.half:,.{digits}f}"
+    return f"{value.mean:,.{digits}f}" + (f" ± {value.half:,.{digits}f}" if value.count > 1 else "")

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
 from typing import Any, Protocol
 
 from IPython.core.getipython import get_ipython
@@ -23,24 +20,9 @@ def in_notebook() -> bool:
     return shell is not None and hasattr(shell, "kernel")
 
 
-_elsewhere: ContextVar[Callable[[Showable], object] | None] = ContextVar("elsewhere", default=None)
-
-
-@contextmanager
-def shown_to(sink: Callable[[Showable], object]) -> Iterator[None]:
-    """Within the block, hand what would be shown to somebody else; a `Place` that changes is left out."""
-    token = _elsewhere.set(sink)
-    try:
-        yield
-    finally:
-        _elsewhere.reset(token)
-
-
 def show(thing: Showable) -> None:
     """Show once: rich in a notebook, text elsewhere."""
-    if (sink := _elsewhere.get()) is not None:
-        sink(thing)
-    elif in_notebook():
+    if in_notebook():
         display(thing)
     else:
         print(thing)  # noqa: T201 - this is the terminal's way of showing
@@ -56,7 +38,7 @@ class Place:
     def show(self, thing: Showable) -> None:
         """Replace what stands here, if it looks different now."""
         text = thing._repr_mimebundle_()["text/plain"] if in_notebook() else str(thing)
-        if text == self._last or _elsewhere.get() is not None:
+        if text == self._last:
             return
         self._last = text
         if not in_notebook():

@@ -13,6 +13,7 @@ from labkit import _wait
 from labkit.autoscaling import ledger
 from labkit.autoscaling.ledger import Ledger, Line
 from labkit.kube import Kube
+from labkit.lab import Lab, Session
 from labkit.providers.embedded.provider import Embedded
 from tests.embedded.test_metrics_pipeline import MANIFESTS, kube, served, set_queue
 
@@ -71,6 +72,23 @@ def test_every_decision_of_the_lessons_hpa_comes_out_again(cluster: Embedded, ku
     held = [line for line in found.lines if line.decision.stabilized.by == "ScaleDownStabilized"]
     assert held
     assert all(line.why.startswith("Stays at") or "counts" in line.why for line in held)
+
+
+def test_a_notebook_is_told_why(cluster: Embedded, kube: Kube, capsys: pytest.CaptureFixture[str]) -> None:
+    lab = Lab(Session(cluster, cluster.spec().clock, 0, "test"), kube)
+    kube.apply(MANIFESTS / "base" / "hpa.yaml")
+    seen = lab.record()
+    set_queue(kube, 50)
+    kube.until("hpa/llm-hpa desired=10", seconds=60)
+    kube.until("pods app=llm-model total=10", seconds=30)
+    run = seen.stop()
+    _wait.until(lambda: len(lab.ledger(run).telling().lines) >= 3, "the syncs of the way up", seconds=10)
+    lab.why(run)
+    said = capsys.readouterr().out
+    assert "2 → 4: vllm_request_queue_size is 50 per pod against a target of 5" in said
+    assert "100.0%" in said
+    assert lab.ledger(run).agreement == 1.0
+    assert run.one("gpus").peak() == run.one("desired").peak()
 
 
 def test_with_a_behavior_and_several_metrics(cluster: Embedded, kube: Kube, tmp_path: Path) -> None:

@@ -73,6 +73,18 @@ OPEN = {
         "05.mended",
         "05.alone",
     },
+    "06-tuning": {
+        "06.order",
+        "06.bill",
+        "06.too-late",
+        "06.overshoot",
+        "06.target",
+        "06.curve",
+        "06.flapping",
+        "06.frontier",
+        "06.attainment",
+        "06.trace",
+    },
 }
 
 pytestmark = pytest.mark.notebooks

@@ -10,7 +10,7 @@ import pytest
 from labkit import checks
 from labkit.checks.check import Check, Finding, dig, number, numbers
 from labkit.errors import BadInput
-from labkit.evidence import Series, Timeline, Verdict
+from labkit.evidence import Bill, Series, Timeline, Verdict
 from labkit.evidence.queueing import load_point
 from labkit.evidence.states import States
 from labkit.load.results import LoadResult
@@ -18,6 +18,7 @@ from labkit.load.rows import Row
 from tests.unit.mutants import CheckTests
 
 TIMELINES = ("timeline", "on_cpu", "on_queue")
+BILL = Bill(100, 90, 1000.0, 10, 600)
 RUNS = ("run", "closed", "open_", "small", "large", "cpu_load", "queue_load")
 
 
@@ -48,6 +49,8 @@ def made_by_labkit() -> dict[str, Any]:
     figures = {"capacity": 0.6, "seconds": 1500, "users": 20, "think": 10, "cache": 1.0, "counted": 7}
     results = dict.fromkeys(RUNS, run)
     made = {"points": [load_point(run)], "states": States(15, {})}
+    made |= {"bill": BILL, "bills": {"a": BILL}, "asked": {5: (1000.0, 0.9)}, "predicted": (1000.0, 0.9)}
+    made |= {"shares": {"static": 0.7}}
     return figures | results | made | dict.fromkeys(TIMELINES, timeline)
 
 
