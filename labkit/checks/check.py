@@ -95,7 +95,7 @@ def number(answer: Any) -> float | None:
         return None
     try:
         return float(answer)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None
 
 

@@ -8,22 +8,35 @@ each argument has a source that the *released* notebook gives away, before any s
     course     a number or text that stands in the course's own cell
     recorded   everything else: a timeline, a load test, objects that cells of the course took up
 
-An answer may come out of the student's process as data (never pickled, never with a class of ours). What is
-`recorded` may not: a cell of the course ran in a process that the student's cells could change before. It
-must be the grader's own recording. Where only the student's process tells it, the argument is
-*self-reported*, the report says so, and the check weighs nothing unless the rubric gives it a weight.
+The student's kernel runs in a sandbox without a network, and its `lab` is a proxy: every verb is carried out
+by the grader, on the grader's own cluster. So a recording, a load or an object that a cell holds is a copy,
+and what comes back for a check is its *number*: the grader judges its own original. An answer comes out as
+data (never pickled, never with a class of ours); a function of a student's is called where it was written,
+and judged by what it gave. What a cell of the course put together in the student's process (a dict of four
+figures, say) nobody else can vouch for: the argument is *self-reported*, the report says so, and the check
+weighs nothing unless the rubric gives it a weight. A check counts in the course's own cell only.
 
-What the notebook printed, files that it left, how its process ended: no source of points.
+What a notebook prints, files that it leaves, how its process ends: no source of points.
 
-What stands here so far; nothing runs a notebook yet:
+Taking in, before anything is run:
 
     intake     folders and zip files as an LMS exports them; never follows a link, never leaves its folder
     restore    cells of the course come from the course; only solution cells and exercise files are taken
     collect    both, for a whole class: a clean copy for each student and a line for everything odd
+
+Running:
+
+    jail       what a student's kernel sees: Python, labkit, a copy of their own files. `inside` runs in it
+    wire       how the two sides talk; `permits` is what may be asked for
+    broker     does what is asked, records, and writes each check down with its evidence
+    sitting    one notebook of one student; `run` is the class, and goes on where it was stopped
+
+Judging and telling, at any time later and without a cluster:
+
     sources    of each argument, from the released notebook
     bundle     what the grader saw of a student, in a file signed with `seal`; `codec` is its data
     proofs     whether a recording shows what it seems to: who scaled, was there a queue at all
-    rubric     what a check is worth; `sheet` judges a bundle and weighs it, without a cluster, any time later
+    rubric     what a check is worth; `sheet` judges a bundle and weighs it
     hand       what a person adds: when submissions came, points for manual questions
     report     gradebook, JUnit, Gradescope, and pages for students and instructor
 """

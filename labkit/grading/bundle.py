@@ -12,7 +12,7 @@ import base64
 import gzip
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -84,7 +84,9 @@ class Bundle:
     observations: tuple[Observation, ...] = ()
     writes: tuple[Write, ...] = ()
     ran: tuple[Ran, ...] = ()
-    remarks: tuple[Remark, ...] = field(default=())
+    remarks: tuple[Remark, ...] = ()
+    of: str = ""
+    """Digest of what was run."""
 
     def save(self, folder: Path, key: Key) -> Path:
         """Write it, signed, whole or not at all."""
@@ -98,6 +100,7 @@ class Bundle:
             "student": self.student,
             "folder": self.folder,
             "graded": self.graded,
+            "of": self.of,
             "observations": [_observed(one) for one in self.observations],
             "writes": [asdict(one) for one in self.writes],
             "ran": [asdict(one) for one in self.ran],
@@ -124,6 +127,7 @@ def load(path: Path, key: Key) -> Bundle:
         tuple(Write(**one) for one in data["writes"]),
         tuple(Ran(**one) for one in data["ran"]),
         tuple(map(Remark.of_json, data["remarks"])),
+        data["of"],
     )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -45,79 +45,94 @@ class Tabulated:
         return self.asked[key]
 
 
-def encode(value: Any) -> Any:
-    """As JSON; raises `BadInput` for what can't be evidence."""
-    if isinstance(value, PLAIN):
-        return value
-    form = next((form for kinds, form in _FORMS if isinstance(value, kinds)), None)
-    if form is None and RECORDS.get(type(value).__name__) is type(value):
-        form = _record
-    if form is None:
+class Codec:
+    """Both ways; a subclass may know more kinds."""
+
+    records: Mapping[str, Any] = RECORDS
+
+    def encode(self, value: Any) -> Any:
+        """As JSON; raises `BadInput` for what can't be evidence."""
+        if isinstance(value, PLAIN):
+            return value
+        if isinstance(value, float):
+            return value if math.isfinite(value) else {KIND: "float", "value": repr(value)}
+        if isinstance(value, list):
+            return [self.encode(item) for item in value]
+        return self._tag(value)
+
+    def _tag(self, value: Any) -> Any:
+        if isinstance(value, Mapping):
+            pairs = [[self.encode(key), self.encode(item)] for key, item in value.items()]
+            return {KIND: "dict", "items": pairs}
+        for kind, types in _SEQUENCES.items():
+            if isinstance(value, types):
+                return {KIND: kind, "items": [self.encode(item) for item in value]}
+        if value is Ellipsis:
+            return {KIND: "..."}
+        if self.records.get(type(value).__name__) is type(value):
+            return self.record(value)
+        return self.other(value)
+
+    def record(self, value: Any) -> Any:
+        """One of `records`."""
+        given = {f.name: self.encode(getattr(value, f.name)) for f in fields(value)}
+        return {KIND: type(value).__name__, "fields": given}
+
+    def other(self, value: Any) -> Any:
+        """Whatever is left."""
+        if isinstance(value, Tabulated):
+            return {KIND: "function", "asked": {k: self.encode(item) for k, item in value.asked.items()}}
+        if isinstance(value, Path):
+            return value.name
         raise BadInput(
             f"{type(value).__name__} is no answer.",
             fix="Answers are numbers, texts, lists and dicts of them, or a function.",
         )
-    return form(value)
+
+    def decode(self, data: Any) -> Any:
+        """The inverse of `encode`; raises `BadInput` for anything else."""
+        if isinstance(data, list):
+            return [self.decode(item) for item in data]
+        return self._tagged(str(data.get(KIND)), data) if isinstance(data, dict) else data
+
+    def _tagged(self, kind: str, data: Mapping[str, Any]) -> Any:
+        if kind in self.records:
+            given = {key: self.decode(value) for key, value in data["fields"].items()}
+            return self.records[kind](**_paths(kind, given))
+        if kind == "float":
+            return float(str(data["value"]))
+        if kind == "...":
+            return ...
+        if kind in _MAKERS:
+            return _MAKERS[kind](self.decode(data["items"]))
+        return self.special(kind, data)
+
+    def special(self, kind: str, data: Mapping[str, Any]) -> Any:
+        """Kinds that are neither plain nor records."""
+        if kind == "function" and self.records:
+            return Tabulated({key: self.decode(item) for key, item in data["asked"].items()})
+        raise BadInput(f"{kind:.40} is no kind of evidence.", fix="Answer with numbers and texts.")
 
 
-def _record(value: Any) -> Any:
-    given = {f.name: encode(getattr(value, f.name)) for f in fields(value)}
-    return {KIND: type(value).__name__, "fields": given}
+class Claims(Codec):
+    """What a student's process may say: plain data, and none of our records."""
+
+    records: Mapping[str, Any] = {}
 
 
-def _items(kind: str) -> Callable[[Any], Any]:
-    return lambda value: {KIND: kind, "items": [encode(item) for item in value]}
-
-
-_FORMS: Sequence[tuple[Any, Callable[[Any], Any]]] = (
-    (float, lambda v: v if math.isfinite(v) else {KIND: "float", "value": repr(v)}),
-    (list, lambda v: [encode(item) for item in v]),
-    (tuple, _items("tuple")),
-    ((set, frozenset), _items("set")),
-    (type(...), lambda _: {KIND: "..."}),
-    (Tabulated, lambda v: {KIND: "function", "asked": {k: encode(item) for k, item in v.asked.items()}}),
-    (Mapping, lambda v: {KIND: "dict", "items": [[encode(key), encode(item)] for key, item in v.items()]}),
-    (Path, lambda v: v.name),
-)
-
-
-def decode(data: Any) -> Any:
-    """The inverse of `encode`; raises `BadInput` for anything else."""
-    return _decode(data, RECORDS)
+_SEQUENCES: Mapping[str, Any] = {"tuple": tuple, "set": (set, frozenset)}
+_MAKERS: Mapping[str, Callable[[list[Any]], Any]] = {"tuple": tuple, "set": set, "dict": dict}
+encode, decode = Codec().encode, Codec().decode
 
 
 def claim(text: str) -> Any:
-    """A student's answer, from the JSON that their process sent: no record of ours can be in it."""
+    """A student's answer, from the JSON that their process sent."""
     if len(text) > LONGEST:
         raise BadInput(f"An answer of {len(text):,} characters is none.", fix="Answer in a few words.")
     try:
-        return _decode(json.loads(text), {})
+        return Claims().decode(json.loads(text))
     except (ValueError, TypeError, LookupError, RecursionError) as error:
         raise BadInput("The answer is no JSON of ours.", fix="Answer with numbers and texts.") from error
-
-
-def _decode(data: Any, known: Mapping[str, Any]) -> Any:
-    if isinstance(data, list):
-        return [_decode(item, known) for item in data]
-    return _tagged(data, known) if isinstance(data, dict) else data
-
-
-def _tagged(data: Mapping[str, Any], known: Mapping[str, Any]) -> Any:
-    kind = str(data.get(KIND))
-    if kind in known:
-        return known[kind](**_paths(kind, {k: _decode(v, known) for k, v in data["fields"].items()}))
-    if kind == "function" and known:
-        return Tabulated({key: _decode(item, known) for key, item in data["asked"].items()})
-    if kind == "float":
-        return float(str(data["value"]))
-    if kind == "...":
-        return ...
-    if kind not in _MAKERS:
-        raise BadInput(f"{kind:.40} is no kind of evidence.", fix="Answer with numbers and texts.")
-    return _MAKERS[kind](_decode(data["items"], known))
-
-
-_MAKERS: Mapping[str, Callable[[list[Any]], Any]] = {"tuple": tuple, "set": set, "dict": dict}
 
 
 def _paths(kind: str, given: dict[str, Any]) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from typing import Any, Literal
 Kind = Literal["refused", "flagged", "missing", "restored", "note"]
 """`refused`: not taken. `flagged`: a person should look. `restored`: the course's own stands there again."""
 LONGEST = 120  # characters of a name that is shown
+MOST = 400  # characters of a line
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,10 @@ class Remark:
     kind: Kind
     what: str
     file: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "what", printable(self.what)[:MOST])
+        object.__setattr__(self, "file", shown(self.file))
 
     def __str__(self) -> str:
         return f"{self.kind}: {self.file + ': ' if self.file else ''}{self.what}"

@@ -16,10 +16,13 @@ from labkit import checks
 from labkit.evidence import Verdict
 from labkit.grading.bundle import Bundle, Observation
 from labkit.grading.proofs import doubts
-from labkit.grading.remark import Remark
+from labkit.grading.remark import Remark, printable
 from labkit.grading.rubric import Rubric, Worth
 
 STATES = ("passed", "failed", "forged", "self-reported", "not reached", "not judged", "graded", "open")
+
+
+OBSERVED = 600  # characters: an answer may be long
 
 
 @dataclass(frozen=True)
@@ -141,7 +144,8 @@ def _line(one: Observation, verdict: Verdict) -> Line:
     state = {"passed": "passed", "failed": "failed", "inconclusive": "not judged"}[verdict.state]
     at = datetime.fromtimestamp(one.at, UTC).isoformat(timespec="seconds")
     expected = checks.get(one.check).expected
-    return Line(one.check, state, 0.0, 0.0, expected, verdict.observed, at, one.cell, verdict.hint)
+    observed = printable(verdict.observed)[:OBSERVED]
+    return Line(one.check, state, 0.0, 0.0, expected, observed, at, one.cell, verdict.hint)
 
 
 def _but(line: Line, state: str, note: str) -> Line:

@@ -37,6 +37,20 @@ def sources(released: Any) -> dict[str, dict[str, Source]]:
     return {check_of(call): _of(call, answers - others) for call in calls}
 
 
+def constants(released: Any) -> dict[str, dict[str, Any]]:
+    """For each check, the arguments that stand in the course's own cell as they are."""
+    code = [cell for cell in released.cells if cell.cell_type == "code"]
+    calls = (node for cell in code for node in ast.walk(ast.parse(cell.source)) if is_check(node))
+    return {check_of(call): dict(_constants(call)) for call in calls}
+
+
+def _constants(call: ast.AST) -> Iterator[tuple[str, Any]]:
+    assert isinstance(call, ast.Call)
+    for word in call.keywords:
+        if isinstance(word.value, ast.Constant):
+            yield str(word.arg), word.value.value
+
+
 def _of(call: ast.AST, answers: set[str]) -> dict[str, Source]:
     assert isinstance(call, ast.Call)
     check = checks.get(check_of(call))

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any, Protocol
 
 from IPython.core.getipython import get_ipython
@@ -20,9 +23,24 @@ def in_notebook() -> bool:
     return shell is not None and hasattr(shell, "kernel")
 
 
+_elsewhere: ContextVar[Callable[[Showable], object] | None] = ContextVar("elsewhere", default=None)
+
+
+@contextmanager
+def shown_to(sink: Callable[[Showable], object]) -> Iterator[None]:
+    """Within the block, hand what would be shown to somebody else; a `Place` that changes is left out."""
+    token = _elsewhere.set(sink)
+    try:
+        yield
+    finally:
+        _elsewhere.reset(token)
+
+
 def show(thing: Showable) -> None:
     """Show once: rich in a notebook, text elsewhere."""
-    if in_notebook():
+    if (sink := _elsewhere.get()) is not None:
+        sink(thing)
+    elif in_notebook():
         display(thing)
     else:
         print(thing)  # noqa: T201 - this is the terminal's way of showing
@@ -38,7 +56,7 @@ class Place:
     def show(self, thing: Showable) -> None:
         """Replace what stands here, if it looks different now."""
         text = thing._repr_mimebundle_()["text/plain"] if in_notebook() else str(thing)
-        if text == self._last:
+        if text == self._last or _elsewhere.get() is not None:
             return
         self._last = text
         if not in_notebook():

@@ -33,7 +33,7 @@ TOML = 'title = "week 3"\nnotebooks = ["05"]\n[late]\ndue = 2026-12-01T12:00:00Z
 def the_class() -> list[Bundle]:
     """All right, partly right, one who posed, one whose process ended, one who tries the page, our fault."""
     early = tuple(one for one in bundle().observations if one.check in {"05.hpa", "05.names"})
-    evil = bundle("eve", {"05.names": {"renamed_by": EVIL, "labelled_by": "\x1b[2J\x00"}})
+    evil = bundle("eve", {"05.names": {"renamed_by": EVIL, "labelled_by": "\x1b[2J\x00\ud800" + "x" * 9999}})
     return [
         bundle("ada"),
         bundle("bob", {"05.steps": {"answer": [2, 10]}, "05.delay": {"answer": 3}}),

@@ -1,0 +1,67 @@
+"""labkit grade: a class's submissions, run and judged from outside of their notebooks."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from labkit import course
+from labkit.cli.console import err, out, report
+from labkit.cli.notebooks import choose
+
+app = typer.Typer()
+
+
+@app.command()
+def grade(
+    submissions: Annotated[Path, typer.Argument(help="A folder of folders or zip files, or an LMS's zip.")],
+    into: Annotated[Path, typer.Option("--out", help="The report's folder; a run that was stopped goes on.")],
+    notebooks: Annotated[
+        list[str] | None, typer.Option("--notebook", "-b", help="Numbers such as 05; all if left out.")
+    ] = None,
+    rubric: Annotated[
+        Path | None, typer.Option(help="What checks are worth; a point each if left out.")
+    ] = None,
+    key: Annotated[Path | None, typer.Option(help="The key to sign with; your own if left out.")] = None,
+    trust: Annotated[
+        bool, typer.Option("--trust-submissions", help="Accept what this platform can't enforce.")
+    ] = False,
+) -> None:
+    """Run a class's submissions on a cluster of the grader's own, and grade them from what it recorded.
+
+    Each notebook runs in a sandbox without network and without files but its student's. What it asks of the
+    lab, the grader does and records outside; verdicts follow from that, never from what a notebook says.
+    Results are written as they come; the same command goes on where one was stopped. To run a student again,
+    delete their file of evidence. labkit regrade weighs evidence anew. One student at a time, for now.
+
+    Exit 1 where a student could not be graded, or something could not be judged for reasons of ours.
+    """
+    # A second of imports that other commands must not pay for.
+    from labkit.grading import jail, permits, room, seal  # noqa: PLC0415
+    from labkit.grading.intake import take_in  # noqa: PLC0415
+    from labkit.grading.released import assignment  # noqa: PLC0415
+    from labkit.grading.report.write import Graded, write  # noqa: PLC0415
+    from labkit.grading.run import run  # noqa: PLC0415
+
+    room.refuse_unless(trust)
+    for line in room.unenforced():
+        err.print(f"not enforced: {line}", markup=False)
+    jail.refuse_without()
+    folder, place = course.root(), into.resolve()
+    chosen = choose(notebooks or [], folder / "notebooks")
+    wanted, intake = assignment(folder, chosen), take_in(submissions)
+    permits.refuse_beyond(wanted.notebooks)
+    os.environ.update(room.environment(place))
+    names = [path.stem for path in chosen]
+    made = room.furnish(folder, place, seal.key(key), rubric=rubric, notebooks=names)
+    done = Graded((), {})
+    for _ in run(made, intake, wanted, tell=report):
+        done = write(place, made.key)
+    out.print(str(place / "index.html"), markup=False)
+    for stray in intake.strays:
+        err.print(f"nobody's: {stray}", markup=False)
+    if done.failed or any(sheet.unjudged for sheet in done.sheets):
+        raise typer.Exit(1)

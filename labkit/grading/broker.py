@@ -1,0 +1,231 @@
+"""Carries out what a student's process asks for, and writes down what it saw: the evidence is its own.
+
+Listens on a Unix socket that only the student's sandbox has. A check counts where the course's own cell calls
+it, and is judged on objects that are read here, on recordings that were made here, and on the answer. Refuses
+what `permits` does not name, and flags it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import socket
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from labkit import checks
+from labkit.errors import BadInput, ClusterError, LabError, Unreachable
+from labkit.evidence.reads import read
+from labkit.evidence.recording import Recording
+from labkit.evidence.states import Follower
+from labkit.evidence.timeline import Timeline
+from labkit.grading import permits
+from labkit.grading.bundle import Given, Observation
+from labkit.grading.codec import Claims, Codec, Tabulated
+from labkit.grading.proofs import in_flight
+from labkit.grading.remark import Remark, shown
+from labkit.grading.sources import Source, constants, sources
+from labkit.grading.wire import Giver, Line, is_ours
+from labkit.lab import Lab, settled
+from labkit.load import Running
+from labkit.view.notebook import show, shown_to
+from labkit.view.verdict import Shown
+
+EXERCISES = "exercises"
+MADE_HERE = ('"Timeline"', '"LoadResult"', '"States"')
+"""Records that no cell of the course makes by itself."""
+
+
+@dataclass
+class Seen:
+    """What one notebook left with the grader."""
+
+    observations: list[Observation] = field(default_factory=list)
+    remarks: list[Remark] = field(default_factory=list)
+    spread: bool = False
+    """Whether something was done that a reset of the namespace does not undo."""
+    trouble: str = ""
+    """Why something could not be seen that is no student's fault."""
+
+
+class Broker:
+    """One notebook's lab, from outside. `cell` and `check` say which cell of the course runs now."""
+
+    def __init__(self, lab: Lab, seat: Path, released: Any) -> None:
+        self.seen = Seen()
+        self.cell, self.check = "", ""
+        self._lab = lab
+        self._seat = seat
+        self._sources, self._constants = sources(released), constants(released)
+        self._addresses: set[str] = set()
+        self._loads: list[Running] = []
+        self._open: list[Recording | Follower] = []
+        self._line: Line | None = None
+        self._giver = Giver(self._ask)
+        self._giver.give(lab)
+
+    def listen(self, path: Path) -> Callable[[], None]:
+        """Serve whoever connects, one after the other; the function that is given ends it."""
+        server = socket.socket(socket.AF_UNIX)
+        server.bind(str(path))
+        server.listen(1)
+        threading.Thread(target=self._serve, args=(server,), name="labkit-broker", daemon=True).start()
+
+        def close() -> None:
+            with contextlib.suppress(OSError):
+                server.shutdown(socket.SHUT_RDWR)
+            server.close()
+            for load in self._loads:
+                load.end()
+            for one in self._open:
+                with contextlib.suppress(LabError):
+                    one.stop()
+
+        return close
+
+    def _serve(self, server: socket.socket) -> None:
+        while True:
+            try:
+                connection, _ = server.accept()
+            except OSError:
+                return
+            self._line = Line(connection)
+            with contextlib.closing(self._line), contextlib.suppress(Unreachable, BadInput, OSError):
+                while True:
+                    self._line.send(self._reply(self._line.receive()))
+
+    def _reply(self, message: Mapping[str, Any]) -> dict[str, Any]:
+        pictures: list[Any] = []
+        try:
+            with shown_to(lambda thing: pictures.append(thing._repr_mimebundle_())):
+                value = self._do(message)
+            return {"value": self._giver.result(value), "shown": pictures}
+        except LabError as error:
+            told = {"kind": type(error).__name__, "what": error.what, "cause": error.cause, "fix": error.fix}
+            return {"error": told, "shown": pictures}
+        except (TypeError, ValueError, LookupError, AttributeError, RecursionError) as error:
+            what = f"The call makes no sense: {shown(str(error))}"
+            return {"error": {"kind": "BadInput", "what": what, "cause": "", "fix": ""}, "shown": pictures}
+
+    def _do(self, message: Mapping[str, Any]) -> Any:
+        target, name = self._giver.objects[int(message["on"])], str(message["do"])
+        if not permits.permitted(target, name):
+            self._flag(
+                f"asked for {shown(name)} of {type(target).__name__}, which no cell of the course needs"
+            )
+            raise BadInput(
+                f"A graded run has no {shown(name)}.", fix=f"Known: {', '.join(sorted(permits.LAB))}"
+            )
+        if isinstance(target, Lab) and name == "check":
+            return self._judge(str(message["args"][0]), message["words"])
+        args = [self._giver.decode(one) for one in message["args"]]
+        words = permits.bounded({key: self._giver.decode(one) for key, one in message["words"].items()})
+        found = getattr(target, name)
+        if not callable(found):
+            return found
+        return self._kept(name, found(*self._allowed(name, args, words), **words))
+
+    def _allowed(self, name: str, args: list[Any], words: Mapping[str, Any]) -> list[Any]:
+        """The arguments as they may be; raises, and flags, where they may not."""
+        try:
+            if name == "kubectl":
+                permits.refuse_options(args)
+                self.seen.spread |= any(map(permits.on_node, args))
+            if name == "delete":
+                return self._targets(args)
+            if name == "curl":
+                permits.refuse_address(args[0], self._addresses)
+            if name == "load":
+                permits.refuse_words(words, permits.LOAD)
+            if name == "apply":
+                return [self._manifest(one) for one in args]
+        except BadInput as error:
+            self._flag(error.what)
+            raise
+        return args
+
+    def _targets(self, given: list[Any]) -> list[Any]:
+        """Files of the course by their paths, objects by their names."""
+        files = [one for one in given if str(one).startswith("manifests/")]
+        objects = [one for one in given if one not in files]
+        permits.refuse_targets(objects)
+        return [*(permits.own_path(self._seat, one) for one in files), *objects]
+
+    def _manifest(self, given: Any) -> Path:
+        path = permits.own_path(self._seat, given)
+        if EXERCISES in path.parts:
+            for one in path.rglob("*.yaml") if path.is_dir() else (path,):
+                permits.refuse_foreign(one)
+        return path
+
+    def _kept(self, name: str, value: Any) -> Any:
+        """Notes what a verb gave where something follows from it."""
+        if name == "url":
+            self._addresses.add(value)
+        if isinstance(value, Recording | Follower):
+            self._open.append(value)
+        if isinstance(value, Running):
+            self._loads.append(value)
+        if isinstance(value, Timeline) and self._loads and not any(load.alive for load in self._loads):
+            return value.with_series((in_flight([load.result() for load in self._loads], value),))
+        return value
+
+    def _judge(self, name: str, words: Mapping[str, Any]) -> Any:
+        check, where = checks.get(name), self._sources.get(name, {})
+        given = {key: self._given(name, key, source, words.get(key)) for key, source in where.items()}
+        last: dict[str, Any] = {}
+
+        def look() -> dict[str, Any]:
+            last.update(read(self._lab.kube, check.reads))
+            return {**{key: one.value for key, one in given.items()}, **last}
+
+        try:
+            verdict = settled(check, look)
+        except ClusterError as error:
+            self.seen.trouble = error.what
+            raise
+        for one in given.values():
+            if isinstance(one.value, Tabulated):
+                one.value.live = None  # its process may be gone when this is judged again
+        if self.check == name:
+            reads = {key: Given(Source.READ, value) for key, value in last.items()}
+            self.seen.observations.append(Observation(name, time.time(), self.cell, {**given, **reads}))
+        show(Shown(verdict))
+        return verdict
+
+    def _given(self, check: str, key: str, source: Source, data: Any) -> Given:
+        """An argument, from whom it has to come."""
+        if source is Source.COURSE:
+            return Given(source, self._constants[check][key])
+        if source is Source.RECORDED and is_ours(data):
+            return Given(source, self._giver.decode(data))
+        if data is None:
+            return Given(source, ..., own=source is Source.ANSWER)
+        if source is Source.RECORDED:
+            if any(kind in json.dumps(data) for kind in MADE_HERE):
+                self._flag(f"handed {check} a recording of its own making")
+            return Given(source, Codec().decode(data), own=False)
+        return Given(source, self._claim(data))
+
+    def _claim(self, data: Any) -> Any:
+        if isinstance(data, Mapping) and data.get("$") == "call":
+            return self._giver.decode(data)
+        try:
+            return Claims().decode(data)
+        except (BadInput, TypeError, ValueError, LookupError) as error:
+            return f"no answer: {shown(str(error))}"
+
+    def _ask(self, number: int, args: Any) -> Any:
+        """What a student's function gives; what it raises, or that it takes too long, is its answer too."""
+        assert self._line is not None
+        self._line.send({"ask": number, "args": Codec().encode(args)})
+        return self._claim(self._line.receive().get("answer"))
+
+    def _flag(self, what: str) -> None:
+        remark = Remark("flagged", what, self.cell)
+        if remark not in self.seen.remarks and len(self.seen.remarks) < 20:
+            self.seen.remarks.append(remark)

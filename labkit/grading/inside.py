@@ -1,0 +1,169 @@
+"""`python -m labkit.grading.inside SOCKET CONNECTION`: the student's kernel, in its sandbox.
+
+Here `labkit.connect` gives a lab whose verbs the grader carries out, outside, on its own cluster. Nothing in
+this process is trusted, so nothing in it needs to be: a student who changes it changes what they see, not
+what the grader does. It has no network, no kubeconfig, and nobody else's files.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import socket
+import sys
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import labkit
+from labkit import errors
+from labkit.grading.codec import KIND, Codec
+from labkit.grading.wire import SENT, Line
+from labkit.view.prediction import Prediction, predict
+from labkit.view.refusal import Attempt, Refusal
+
+MEMORY = 3 * 2**30  # bytes of address space: what a notebook with numpy and matplotlib takes, twice
+LIMITS = {
+    resource.RLIMIT_AS: MEMORY,
+    resource.RLIMIT_CORE: 0,
+    resource.RLIMIT_FSIZE: 256 * 2**20,
+    resource.RLIMIT_NOFILE: 512,
+    resource.RLIMIT_NPROC: 256,
+}
+
+
+class Taker(Codec):
+    """The student's side: remembers which of its copies has which number."""
+
+    records = SENT
+
+    def __init__(self, grader: Grader) -> None:
+        self._grader = grader
+        self._numbers: dict[int, tuple[Any, int]] = {}
+        self.functions: list[Callable[..., Any]] = []
+
+    def encode(self, value: Any) -> Any:
+        """What the grader gave goes back as its number."""
+        kept, number = self._numbers.get(id(value), (None, 0))
+        return {KIND: "ref", "n": number} if kept is value and kept is not None else super().encode(value)
+
+    def other(self, value: Any) -> Any:
+        """Proxies by number, functions by ours; paths as texts."""
+        if isinstance(value, Remote):
+            return {KIND: "ref", "n": value.number}
+        if callable(value):
+            self.functions.append(value)
+            return {KIND: "call", "n": len(self.functions) - 1}
+        return str(value) if hasattr(value, "__fspath__") else super().other(value)
+
+    def special(self, kind: str, data: Mapping[str, Any]) -> Any:
+        """A numbered copy, or a proxy for what stays with the grader."""
+        if kind != "ref":
+            return super().special(kind, data)
+        if "value" not in data:
+            return Remote(self._grader, data["n"], data["words"])
+        copy = self.decode(data["value"])
+        self._numbers[id(copy)] = (copy, data["n"])
+        return copy
+
+
+class Grader:
+    """The line to the grader."""
+
+    def __init__(self, path: str) -> None:
+        connection = socket.socket(socket.AF_UNIX)
+        connection.connect(path)
+        self._line = Line(connection)
+        self._taker = Taker(self)
+
+    def close(self) -> None:
+        """Say no more."""
+        self._line.close()
+
+    def call(self, on: int, do: str, args: tuple[Any, ...], words: Mapping[str, Any]) -> Any:
+        """Let the grader do it; show what it shows, raise what it raises."""
+        encode = self._taker.encode
+        given = {"args": [encode(a) for a in args], "words": {k: encode(v) for k, v in words.items()}}
+        self._line.send({"on": on, "do": do, **given})
+        while "ask" in (reply := self._line.receive()):
+            self._line.send({"answer": self._answer(reply)})
+        for bundle in reply.get("shown", ()):
+            _display(bundle)
+        if "error" in reply:
+            raise _error(reply["error"])
+        return self._taker.decode(reply["value"])
+
+    def _answer(self, reply: Mapping[str, Any]) -> Any:
+        try:
+            return Codec().encode(self._taker.functions[reply["ask"]](*Codec().decode(reply["args"])))
+        except Exception as error:  # noqa: BLE001 - whatever a student's function raises is its answer
+            return f"{type(error).__name__}: {error}"
+
+
+class Remote:
+    """What the grader keeps for us: a load that runs, a recording, the lab itself."""
+
+    def __init__(self, grader: Grader, number: int, words: str) -> None:
+        self._grader = grader
+        self.number = number
+        self._words = words
+
+    def __repr__(self) -> str:
+        return self._words
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        if name in VALUES:
+            return self._grader.call(self.number, name, (), {})
+        return lambda *args, **words: self._grader.call(self.number, name, args, words)
+
+
+VALUES = frozenset({"kube", "alive", "pid", "clock"})
+"""What notebooks read without calling it."""
+
+
+class RemoteLab(Remote):
+    """The lab; what only shows something to a student is done here."""
+
+    def predict(self, question: str, answer: Any) -> Prediction:
+        """As `Lab.predict`."""
+        return predict(question, answer)
+
+    def refused(self, check: str = "refused", *, because: str = "") -> Refusal:
+        """As `Lab.refused`."""
+        return Refusal(check, because=because)
+
+    def attempt(self) -> Attempt:
+        """As `Lab.attempt`."""
+        return Attempt()
+
+
+def _display(bundle: Mapping[str, Any]) -> None:
+    from IPython.display import display  # noqa: PLC0415 - the kernel has it by then
+
+    display(dict(bundle), raw=True)
+
+
+def _error(data: Mapping[str, str]) -> errors.LabError:
+    kind = getattr(errors, data["kind"], errors.LabError)
+    if kind is errors.WaitTimeout:
+        return errors.LabError(data["what"], cause=data["cause"], fix=data["fix"])
+    made: errors.LabError = kind(data["what"], cause=data["cause"], fix=data["fix"])
+    return made
+
+
+def main(path: str, connection: str) -> None:
+    """Bound this process, put the grader's lab in its place, and become an IPython kernel."""
+    for which, limit in LIMITS.items():
+        resource.setrlimit(which, (limit, limit))
+    labkit.connect = lambda **_: RemoteLab(Grader(path), 0, "lab, as the grader runs it")  # type: ignore[assignment]
+    from ipykernel.kernelapp import launch_new_instance  # noqa: PLC0415 - bounded from here on
+
+    nowhere = os.open(os.devnull, os.O_RDWR)
+    for handle in (1, 2):
+        os.dup2(nowhere, handle)  # the grader's own terminal is not for it
+    launch_new_instance(argv=["-f", connection, "--IPKernelApp.capture_fd_output=False"])
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:3])

@@ -1,0 +1,181 @@
+"""One notebook of one student: its kernel in a jail, its cells one after the other, the broker beside it.
+
+A cell that raises does not end it; a cell that takes too long, or a process that is gone, does. What a cell
+prints is thrown away unread. Refuses to believe anything about how it went: the broker knows what it saw.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import zmq
+from jupyter_client.kernelspec import KernelSpecManager
+from jupyter_client.manager import AsyncKernelManager
+from nbclient import NotebookClient
+from nbclient.exceptions import CellTimeoutError, DeadKernelError
+from papermill.iorw import load_notebook_node
+from papermill.parameterize import parameterize_notebook
+
+from labkit.grading.broker import Broker
+from labkit.grading.bundle import Ran
+from labkit.grading.jail import Jail
+from labkit.grading.remark import Remark, shown
+from labkit.node import bounds
+
+KERNEL = "student"
+MESSAGE = 8 * 2**20  # bytes: who sends more at once is cut off
+UNREAD = frozenset({"stream", "display_data", "execute_result", "update_display_data", "clear_output"})
+TOLD = 3  # cells that raised, of which the report tells
+
+
+@dataclass(frozen=True)
+class Patience:
+    """Real seconds."""
+
+    cell: float = 300.0
+    notebook: float = 900.0
+
+
+class Client(NotebookClient):  # type: ignore[misc]
+    """nbclient, without a memory for what was printed."""
+
+    def process_message(self, msg: dict[str, Any], cell: Any, cell_index: int) -> Any:
+        """Outputs are dropped, errors and the kernel's state are not."""
+        kind = str(msg["msg_type"])
+        if kind in UNREAD or kind.startswith("comm_"):
+            return None
+        return super().process_message(msg, cell, cell_index)
+
+
+@dataclass
+class Sitting:
+    """What is run, for whom, with which parameters."""
+
+    name: str
+    notebook: Any
+    broker: Broker
+    edition: Path
+    seat: Path
+    parameters: dict[str, Any] = field(default_factory=dict)
+    patience: Patience = Patience()
+
+    def run(self) -> Ran:
+        """Run it to its end, whatever that is."""
+        began = time.monotonic()
+        ended = ""
+        with tempfile.TemporaryDirectory(prefix="labkit-") as folder:
+            close = self.broker.listen(Path(folder) / "broker.sock")
+            try:
+                self._execute(Jail(self.edition, self.seat, Path(folder)), began + self.patience.notebook)
+            except DeadKernelError:
+                ended = f"its process ended in cell {self.broker.cell or 'none: it never started'}"
+                self.broker.seen.remarks.append(Remark("flagged", ended, self.name))
+            except CellTimeoutError:
+                ended = f"cell {self.broker.cell} took longer than it may"
+                self.broker.seen.remarks.append(Remark("note", ended, self.name))
+            finally:
+                close()
+        return self._ran(ended, time.monotonic() - began)
+
+    def _ran(self, ended: str, seconds: float) -> Ran:
+        trouble = self.broker.seen.trouble
+        return Ran(self.name, seconds, ended or trouble, ours=bool(trouble) and not ended)
+
+    def _execute(self, jail: Jail, deadline: float) -> None:
+        stored = jail.sockets / "notebook.ipynb"
+        nbformat.write(self.notebook, stored)
+        notebook = parameterize_notebook(load_notebook_node(str(stored)), self.parameters)
+        manager = _manager(jail)
+        client = Client(
+            notebook,
+            km=manager,
+            allow_errors=True,
+            startup_timeout=60,
+            timeout_func=lambda _: max(1, int(min(self.patience.cell, deadline - time.monotonic()))),
+            on_cell_start=self._starts,
+            on_cell_error=self._raised,
+            store_widget_state=False,
+        )
+        with _guarded(manager), _ended(manager, client):
+            client.execute()
+
+    def _starts(self, cell: Any, **_: Any) -> None:
+        marks = cell.metadata.get("nbgrader", {})
+        name = str(marks.get("grade_id", "")) if marks.get("grade") else ""
+        self.broker.cell, self.broker.check = str(cell.id), name.replace("-", ".", 1)
+
+    def _raised(self, cell: Any, execute_reply: Any, **_: Any) -> None:
+        content = execute_reply["content"]
+        told = [one for one in self.broker.seen.remarks if one.kind == "note"]
+        if len(told) < TOLD:
+            what = shown(f"{content.get('ename')}: {content.get('evalue')}")
+            self.broker.seen.remarks.append(Remark("note", f"cell {cell.id} raised {what}", self.name))
+
+
+def _manager(jail: Jail) -> Any:
+    """Kernels talk over sockets in the jail's folder; a message that is too large ends the talk."""
+    specs = jail.sockets / "kernels"
+    (specs / KERNEL).mkdir(parents=True)
+    argv = jail.argv(
+        "python", "-m", "labkit.grading.inside", jail.sockets / "broker.sock", "{connection_file}"
+    )
+    spec = {"argv": argv, "display_name": KERNEL, "language": "python"}
+    (specs / KERNEL / "kernel.json").write_text(json.dumps(spec))
+    manager = AsyncKernelManager(
+        kernel_name=KERNEL,
+        kernel_spec_manager=KernelSpecManager(kernel_dirs=[str(specs)], ensure_native_kernel=False),
+        transport="ipc",
+        ip=str(jail.sockets / "kernel"),
+        connection_file=str(jail.sockets / "kernel.json"),
+    )
+    manager.context.setsockopt(zmq.MAXMSGSIZE, MESSAGE)
+    return manager
+
+
+@contextlib.contextmanager
+def _ended(manager: Any, client: Any) -> Iterator[None]:
+    """Leave no kernel behind."""
+    from jupyter_core.utils import run_sync  # noqa: PLC0415 - a kernel's own dependency
+
+    try:
+        yield
+    finally:
+        if client.kc is not None:
+            client.kc.stop_channels()
+        if manager.has_kernel:
+            run_sync(manager.shutdown_kernel)(now=True)
+
+
+@contextlib.contextmanager
+def _guarded(manager: Any) -> Iterator[None]:
+    """Look twice a second whether the jail has too many processes, and end it then."""
+    over = threading.Event()
+    started = []
+
+    def look() -> None:
+        while not over.wait(0.5):
+            process = getattr(manager.provisioner, "process", None)
+            if process is not None and process not in started:
+                started.append(process)
+            if process is not None and bounds.too_many(process.pid):
+                process.kill()
+
+    thread = threading.Thread(target=look, name="labkit-guard", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+        for process in started:
+            process.kill()
+            process.wait()

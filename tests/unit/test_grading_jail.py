@@ -1,0 +1,337 @@
+"""What a submission's process can see, say and ask: as little as the course needs."""
+
+import json
+import os
+import socket
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from labkit import _proc
+from labkit.cli.grade import app
+from labkit.errors import BadInput, LabError, Refused, Unreachable, WaitTimeout
+from labkit.evidence import Series, Timeline
+from labkit.grading import permits
+from labkit.grading.codec import Tabulated
+from labkit.grading.inside import Grader, Remote
+from labkit.grading.jail import COURSE, Jail, refuse_without
+from labkit.grading.permits import (
+    LAB,
+    LOCAL,
+    own_path,
+    permitted,
+    refuse_address,
+    refuse_foreign,
+    refuse_options,
+    refuse_targets,
+)
+from labkit.grading.room import environment, furnish, refuse_unless, unenforced
+from labkit.grading.seal import key
+from labkit.grading.wire import Giver, Line, is_ours
+from labkit.lab import Lab
+from labkit.load import Closed
+from labkit.notebooks.release import release
+from tests.unit.grading_class import ROOT, folder
+
+RUN = Timeline(15, "test", (Series("desired", "", ((0, 2), (20, 6))),), began=5.0)
+
+
+@pytest.fixture(scope="module")
+def edition(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return release(ROOT, tmp_path_factory.mktemp("edition") / "course").folder
+
+
+@pytest.fixture
+def jail(edition: Path, tmp_path: Path) -> Jail:
+    (tmp_path / "sockets").mkdir()
+    return Jail(edition, edition, tmp_path / "sockets")
+
+
+def inside(jail: Jail, program: str) -> str:
+    done = _proc.run(jail.argv("python", "-c", program), seconds=60)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+def test_a_submission_sees_the_course_and_none_of_the_instructors_files(jail: Jail, tmp_path: Path) -> None:
+    secret = tmp_path / "hidden-checks.toml"
+    secret.write_text("everything")
+    told = inside(
+        jail, f"import os; print([os.path.exists(p) for p in ({str(secret)!r}, {str(ROOT / 'tests')!r})])"
+    )
+    assert told == "[False, False]"
+    assert inside(jail, "import os; print(os.path.exists('manifests/05-hpa-queue/solutions'))") == "False"
+    assert inside(jail, "import labkit; print(labkit.__file__)") == f"{COURSE}/labkit/__init__.py"
+    assert "SECRET" not in inside(jail, "import os; print(os.environ)")
+
+
+def test_a_submission_has_no_network_and_no_process_but_its_own(jail: Jail) -> None:
+    listener = socket.create_server(("127.0.0.1", 0))
+    port = listener.getsockname()[1]
+    told = inside(jail, f"import socket; print(socket.socket().connect_ex(('127.0.0.1', {port})))")
+    assert told == "111"  # refused: it is another loopback
+    listener.close()
+    assert int(inside(jail, "import os; print(sum(p.isdigit() for p in os.listdir('/proc')))")) <= 2
+
+
+def test_a_submission_can_change_nothing_that_stays(jail: Jail) -> None:
+    told = inside(
+        jail, "import os; print([os.access(p, os.W_OK) for p in ('/course', '/usr', '/etc', '/tmp')])"
+    )
+    assert told == "[False, False, False, True]"
+
+
+def test_this_machine_can_wall_it_in() -> None:
+    refuse_without()
+
+
+@pytest.fixture
+def pair() -> Iterator[tuple[Line, socket.socket]]:
+    ours, theirs = socket.socketpair()
+    end = Line(ours)
+    yield end, theirs
+    end.close()
+    theirs.close()
+
+
+@pytest.mark.parametrize("data", [b"[1]\n", b"{\n", b"\xff\n", b"[" * 100_000 + b"\n"])
+def test_nonsense_on_the_line_is_refused(pair: tuple[Line, socket.socket], data: bytes) -> None:
+    pair[1].sendall(data)
+    with pytest.raises(BadInput):
+        pair[0].receive()
+
+
+def test_a_line_that_is_cut_is_the_end(pair: tuple[Line, socket.socket]) -> None:
+    pair[1].shutdown(socket.SHUT_WR)
+    with pytest.raises(Unreachable):
+        pair[0].receive()
+
+
+@pytest.fixture
+def line(tmp_path: Path) -> Iterator[tuple[Grader, list[Any]]]:
+    """A student's end, and a grader that gives back what it got, or `RUN`, or raises."""
+    path = tmp_path / "s"
+    server = socket.socket(socket.AF_UNIX)
+    server.bind(str(path))
+    server.listen()
+    got: list[Any] = []
+
+    def serve() -> None:
+        connection, _ = server.accept()
+        end = Line(connection)
+
+        def ask(number: int, args: Any) -> Any:
+            end.send({"ask": number, "args": giver.encode(args)})
+            return end.receive()["answer"]
+
+        giver = Giver(ask)
+        try:
+            while True:
+                message = end.receive()
+                args = [giver.decode(one) for one in message["args"]]
+                got.append((message["do"], args, message["args"]))
+                if message["do"] == "refuse":
+                    told = {"kind": "Refused", "what": "no", "cause": "", "fix": "ask again"}
+                    end.send({"error": told, "shown": []})
+                else:
+                    answer = {"run": RUN, "watch": object()}.get(message["do"], [args[:1], 1.5])
+                    if args and isinstance(args[0], Tabulated):
+                        answer = args[0](2)
+                    end.send({"value": giver.result(answer), "shown": []})
+        except Unreachable:
+            end.close()
+
+    thread = threading.Thread(target=serve, daemon=True)
+    thread.start()
+    grader = Grader(str(path))
+    yield grader, got
+    grader.close()
+    thread.join(5)
+    server.close()
+
+
+def test_what_the_grader_gave_comes_back_as_its_own(line: tuple[Grader, list[Any]]) -> None:
+    grader, got = line
+    copy = grader.call(0, "run", (), {})
+    assert copy == RUN
+    assert copy is not RUN
+    grader.call(0, "check", (copy, Closed(users=3, seconds=60)), {})
+    assert got[-1][1][0] is RUN
+    assert is_ours(got[-1][2][0])
+    assert got[-1][1][1] == Closed(users=3, seconds=60)
+
+
+def test_a_forged_copy_is_not_the_graders(line: tuple[Grader, list[Any]]) -> None:
+    grader, got = line
+    grader.call(0, "check", (Timeline(15, "forged"), {"kept": 1}), {})
+    assert not any(map(is_ours, got[-1][2]))
+
+
+def test_what_stays_with_the_grader_is_a_name(line: tuple[Grader, list[Any]]) -> None:
+    grader, got = line
+    kept = grader.call(0, "watch", (), {})
+    assert isinstance(kept, Remote)
+    grader.call(0, "check", (kept,), {})
+    assert is_ours(got[-1][2][0])
+
+
+def test_a_function_is_called_where_it_was_written(line: tuple[Grader, list[Any]]) -> None:
+    grader, _ = line
+    assert grader.call(0, "check", (lambda n: n * 21,), {}) == 42
+    assert grader.call(0, "check", (lambda n: n / 0,), {}) == "ZeroDivisionError: division by zero"
+
+
+def test_a_refusal_is_raised_as_what_it_is(line: tuple[Grader, list[Any]]) -> None:
+    with pytest.raises(Refused, match="no"):
+        line[0].call(0, "refuse", (), {})
+
+
+def test_every_verb_that_is_permitted_is_one_of_the_lab() -> None:
+    here = {name for name in dir(Lab) if not name.startswith("_")} | {"clock", "kube"}
+    assert here >= LAB | LOCAL
+    assert not permitted(Lab, "apply")  # an object, not the class
+    assert not LAB & {"session", "prometheus", "registry", "build", "push", "login", "copy", "workshop"}
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("apply", "-f", "/etc/passwd"),
+        ("get", "--kubeconfig=/root/x", "pods"),
+        ("get", "--raw=/"),
+        ("config", "view", "--raw"),
+        ("patch", "apiservice/v1beta2.custom.metrics.k8s.io", "-p", "{}"),
+        ("scale", "--replicas=9", "-f", "x"),
+        ("label", "namespace/llm-lab", "a=b"),
+        ("exec", "pod/x"),
+        ("annotate", "pod/x", "labkit.dev/address=169.254.169.254"),
+        ("patch", "pod/x", "--subresource=status", "-p", "{}"),
+        (),
+    ],
+)
+def test_kubectl_reads_no_file_and_reaches_nothing_else(words: tuple[str, ...]) -> None:
+    with pytest.raises(BadInput):
+        refuse_options(words)
+
+
+@pytest.mark.parametrize(
+    "word", ["node/gpu-0", "namespace/kube-system", "apiservice/x", "clusterrole/admin", 5]
+)
+def test_nothing_is_deleted_but_what_the_course_deletes(word: Any) -> None:
+    with pytest.raises(BadInput):
+        refuse_targets([word])
+    refuse_targets(["pod/coffee", "deployment/llm-inference-service", "hpa/llm-hpa-cpu"])
+
+
+def test_kubectl_does_what_the_notebooks_ask() -> None:
+    for words in (
+        ("patch", "node/cpu-0", "--subresource=status", "--type=merge", "-p", '{"status": "a/b"}'),
+        (
+            "set",
+            "image",
+            "deployment/llm-inference-service",
+            "model-server=registry.lab:5000/llm-inference:2.0",
+        ),
+        ("rollout", "undo", "deployment/llm-inference-service"),
+        ("top", "pods"),
+    ):
+        refuse_options(words)
+
+
+@pytest.mark.parametrize("given", ["/etc/passwd", "../../etc/passwd", "manifests/nothing.yaml", "\0", 5])
+def test_no_path_leads_out_of_the_course(edition: Path, given: Any) -> None:
+    with pytest.raises(BadInput):
+        own_path(edition, given)
+    assert own_path(edition, "manifests/base").is_dir()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "kind: ClusterRoleBinding",
+        "kind: APIService",
+        "kind: Pod\nmetadata: {namespace: kube-system}",
+        "kind: Pod\n---\nkind: Node",
+        "kind: [Pod]",
+        "kind: Pod\nmetadata: {annotations: {labkit.dev/address: evil}}",
+        "kind: Pod\n\tspec",
+    ],
+)
+def test_an_exercise_holds_nothing_but_what_the_course_asks_for(tmp_path: Path, text: str) -> None:
+    (tmp_path / "a.yaml").write_text(text)
+    with pytest.raises(BadInput):
+        refuse_foreign(tmp_path / "a.yaml")
+
+
+def test_every_exercise_and_solution_of_the_course_is_permitted() -> None:
+    files = [*ROOT.glob("manifests/*/exercises/*.yaml"), *ROOT.glob("manifests/*/solutions/*.yaml")]
+    assert files
+    for path in files:
+        refuse_foreign(path)
+
+
+@pytest.mark.parametrize(
+    "url", ["http://169.254.169.254/", "http://127.0.0.1:1234@evil/", "file:///etc/passwd", 5]
+)
+def test_the_grader_fetches_nothing_but_the_labs_own_addresses(url: Any) -> None:
+    known = {"http://127.0.0.1:1234"}
+    refuse_address("http://127.0.0.1:1234/metrics", known)
+    with pytest.raises(BadInput):
+        refuse_address(url, known)
+
+
+def test_no_wait_is_longer_than_a_cell_may_take() -> None:
+    assert permits.bounded({"seconds": 1e9}) == {"seconds": permits.LONGEST}
+    assert permits.bounded({"until": 1}) == {"until": 1}
+
+
+def test_what_is_not_enforced_is_said_and_has_to_be_accepted() -> None:
+    with pytest.raises(BadInput, match="loopback") as error:
+        refuse_unless(trusted=False)
+    assert "--trust-submissions" in error.value.fix
+    assert all(line in error.value.what for line in unenforced())
+    assert any("root" in line for line in unenforced()) == (os.getuid() == 0)
+    refuse_unless(trusted=True)
+
+
+def test_a_reports_folder_is_furnished_once_and_is_nobody_elses(tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").write_text("years of work")
+    mine = key(tmp_path / "key" / "k.pem")
+    with pytest.raises(BadInput, match="holds something"):
+        furnish(ROOT, tmp_path, mine, rubric=None, notebooks=["05-hpa-queue"])
+    for _ in range(2):
+        room = furnish(ROOT, tmp_path / "report", mine, rubric=None, notebooks=["05-hpa-queue"])
+        assert (room.edition / "notebooks" / "05-hpa-queue.ipynb").exists()
+    assert 'notebooks = ["05"]' in (tmp_path / "report" / "rubric.toml").read_text()
+    assert environment(tmp_path)["LABKIT_HOME"].startswith(str(tmp_path))
+
+
+def test_an_error_of_the_lab_has_the_same_name_on_both_sides() -> None:
+    assert issubclass(WaitTimeout, LabError)
+    assert json.dumps({"kind": WaitTimeout.__name__})
+
+
+def invoke(*words: str) -> BaseException | None:
+    return CliRunner().invoke(app, words).exception
+
+
+def test_nobodys_code_is_run_before_somebody_said_yes(tmp_path: Path) -> None:
+    folder(tmp_path / "class" / "ada", {"a.ipynb": b"{}"})
+    error = invoke(str(tmp_path / "class"), "--out", str(tmp_path / "report"))
+    assert isinstance(error, BadInput)
+    assert "--trust-submissions" in error.fix
+    assert not (tmp_path / "report").exists()
+
+
+def test_a_notebook_that_the_grader_can_not_serve_is_refused_before_it_begins(tmp_path: Path) -> None:
+    folder(tmp_path / "class" / "ada", {"a.ipynb": b"{}"})
+    words = (str(tmp_path / "class"), "--out", str(tmp_path / "report"), "--trust-submissions")
+    error = invoke(*words, "-b", "01", "-b", "05")
+    assert isinstance(error, BadInput)
+    assert "01-containerize uses lab.build" in error.what
+    assert "05-hpa-queue" in error.fix
+    assert not (tmp_path / "report").exists()
