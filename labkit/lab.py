@@ -28,6 +28,7 @@ from labkit.doctor.look import look
 from labkit.doctor.pipeline import diagnose
 from labkit.errors import BadInput, LabError
 from labkit.evidence import Bill, Series, Timeline, Verdict, could_not_run
+from labkit.evidence.cold_start import ColdStart, StartWatch
 from labkit.evidence.reads import read
 from labkit.evidence.recording import Recording, in_lab_time
 from labkit.evidence.served import requests_by_pod
@@ -363,6 +364,15 @@ class Lab:
     def follow(self, pod: str = "") -> Follower:
         """Begin to write down a pod's STATUS (`pod/NAME`), or all of them; `.stop()` gives it."""
         return Follower(self.kube, pod=pod.removeprefix("pod/"))
+
+    def time_start(self) -> StartWatch:
+        """Time the start of the next new pod; `.first_token()` waits for its end and gives its phases."""
+        return StartWatch(self.kube, self.url)
+
+    def plot_starts(self, starts: Mapping[str, ColdStart], *, title: str) -> None:
+        """Draw cold starts as rows of phases."""
+        rows = States(self.clock, {name: start.phases for name, start in starts.items()})
+        self.plot_states(rows, title=title)
 
     def plot_states(self, seen: States, *, title: str) -> None:
         """Draw what pods went through as bars over lab time."""

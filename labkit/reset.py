@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from labkit import _wait, course, faults, pull_secret
 from labkit.doctor import prerequisites
-from labkit.errors import Refused
+from labkit.errors import ClusterError, Refused
 from labkit.images import blocking
 from labkit.images.build import Request, build
 from labkit.images.builders import build_with
@@ -28,6 +28,7 @@ Report = Callable[[str], None]
 PULL_SECRET = prerequisites.PULL_SECRET
 IMAGE = "llm-inference:1.0"
 GRACE = "--grace-period=1"  # leftovers have no users: nothing to drain
+COURSE = "labkit.dev/course"
 CONTENTS = (
     "hpa,deployments,statefulsets,daemonsets,cronjobs,jobs,replicasets,pods,services,poddisruptionbudgets,"
     "configmaps,secrets,resourcequotas,limitranges,networkpolicies,persistentvolumeclaims"
@@ -51,6 +52,7 @@ def clear(kube: Kube, report: Report) -> None:
     if left:
         report(f"taking away {left} pods of an earlier run")
     kube.kubectl("delete", CONTENTS, "--all", GRACE, "--wait=true", "--timeout=60s")
+    cluster_wide(kube, report)
     # A ReplicaSet may have replaced a pod while it was being deleted itself.
     kube.until("pods total=0", seconds=60)
     # All in one request: kubectl deletes one after the other, and 72 events took it 13 s.
@@ -59,6 +61,14 @@ def clear(kube: Kube, report: Report) -> None:
     kube.kubectl("label", "namespace", kube.namespace, *labels, "--overwrite")
     account = "the namespace's default service account"
     _wait.until(lambda: _exists(kube, "serviceaccount/default"), account, seconds=30)
+
+
+def cluster_wide(kube: Kube, report: Report) -> None:
+    """What the course leaves outside of namespaces; only a label tells it from that of others."""
+    try:
+        kube.kubectl("delete", "priorityclasses", "--selector", COURSE)
+    except ClusterError as error:  # a learner who may not even list them has made none
+        report(f"priority classes are left as they are: {error.what}")
 
 
 def model_image(access: RegistryAccess, report: Report) -> None:

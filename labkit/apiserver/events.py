@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import OrderedDict, deque
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from labkit.apiserver.api import STRATEGIC, Api, ApiError
@@ -33,6 +33,7 @@ class Event:
     type: str  # Normal or Warning
     reason: str
     message: str
+    at: int = field(default_factory=time.time_ns)  # when it happened; it is sent a moment later
 
     @property
     def key(self) -> tuple[str, ...]:
@@ -162,11 +163,12 @@ class Recorder:
 
     def _body(self, event: Event) -> Json:
         namespace = event.about.get("namespace") or "default"
-        now = stamp(time.time())
+        at = stamp(event.at / 1e9)
         return {
             "apiVersion": "v1",
             "kind": "Event",
-            "metadata": {"name": f"{event.about['name']}.{time.time_ns():x}", "namespace": namespace},
+            # client-go names events so, and that is where their moment stands to the nanosecond.
+            "metadata": {"name": f"{event.about['name']}.{event.at:x}", "namespace": namespace},
             "involvedObject": event.about,
             "reason": event.reason,
             "message": event.message[:1024],
@@ -174,7 +176,7 @@ class Recorder:
             "source": {"component": self._component, "host": self._node},
             "reportingComponent": self._component,
             "reportingInstance": self._node,
-            "firstTimestamp": now,
-            "lastTimestamp": now,
+            "firstTimestamp": at,
+            "lastTimestamp": at,
             "count": 1,
         }

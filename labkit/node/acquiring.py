@@ -71,15 +71,15 @@ class Acquisition:
         began = time.monotonic()
         logins = await self._logins()
         try:
-            image = await self._pod.unless_stopped(images.pull(images.reference(self._image), logins))
+            pulled = await self._pod.unless_stopped(images.pull(images.reference(self._image), logins))
         except PullFailure as failure:
             self._warn("Failed", f'Failed to pull image "{self._image}": {failure.message}')
             raise
         took = f"{time.monotonic() - began:.3f}s"
-        size = f"Image size: {image.size_bytes} bytes."
+        size = f"Image size: {pulled.size_bytes} bytes."
         said = f'Successfully pulled image "{self._image}" in {took} ({took} including waiting). {size}'
-        self._tell("Pulled", said)
-        return image
+        self._tell("Pulled", f"{said} {pulled.arrival.words}" if pulled.arrival else said)
+        return pulled.image
 
     async def _wait_after(self, failure: PullFailure) -> None:
         self._warn("Failed", f"Error: {failure.reason}")

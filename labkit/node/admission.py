@@ -61,11 +61,16 @@ def _holder(pod: PodContext, container: Json) -> str:
     return f"{pod.record.uid}/{container['name']}"
 
 
+def release_devices(pod: PodContext) -> None:
+    """Take the GPUs back alone: a kubelet's devices are free as soon as the API server has no such pod."""
+    for container in _containers(pod):
+        pod.machine.inventory.release(_holder(pod, container))
+
+
 def release(pod: PodContext) -> None:
     """Take everything back; fine where nothing is held."""
     record, machine = pod.record, pod.machine
-    for container in _containers(pod):
-        machine.inventory.release(_holder(pod, container))
+    release_devices(pod)
     for taken in record.ports.values():
         machine.ports.release(taken.values())
     if record.pod_ip:

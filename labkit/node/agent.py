@@ -22,12 +22,13 @@ from labkit.node import leftovers
 from labkit.node.addresses import AddressBook
 from labkit.node.config import AgentConfig, NodeSpec
 from labkit.node.edge import Edge
+from labkit.node.link import Link
 from labkit.node.machine import Machine
 from labkit.node.nodeloop import NodeLoop
 from labkit.node.objects import ObjectReader
 from labkit.node.pods import PodTable
 from labkit.node.ports import PodIPs, Ports
-from labkit.node.pulling import NodeImages
+from labkit.node.pulling import NodeImages, Way
 
 _MEMORY_SECONDS = 0.5  # real time between two looks at the memory of containers
 _CONFIG_SECONDS = 1.0  # and at node.json
@@ -60,13 +61,15 @@ class Agent:
     def _machine(self, spec: NodeSpec) -> Machine:
         api = Api(self.lab_dir / "kubeconfigs" / f"node-{spec.name}")
         record = self.lab_dir / "images" / f"{spec.name}.json"
+        link = Link(spec.download_rate, spec.unpack_rate)
+        way = Way(self.config.registries, link, self.config.clock)
         return Machine(
             config=self.config,
             spec=spec,
             api=api,
             recorder=Recorder(api, spec.name, clock=self.config.clock),
             reader=ObjectReader(api),
-            images=NodeImages(record=record, store=self._store, registries=self.config.registries),
+            images=NodeImages(record=record, store=self._store, way=way),
             ips=PodIPs(spec.index),
             ports=self._ports,
             inventory=self.inventory,

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,7 @@ from labkit.images.registry import Mirror
 from labkit.images.rootfs import RunnableImage, unpack
 from labkit.images.store import Store
 from labkit.node.config import Registry
+from labkit.node.link import Arrival, Link, size_of
 from labkit.node.records import save_json
 
 Json = dict[str, Any]
@@ -36,13 +39,36 @@ class PullFailure(Exception):
         self.message = message
 
 
+@dataclass(frozen=True)
+class Pulled:
+    """An image that was fetched; `arrival` is what of it was simulated, None for nothing."""
+
+    image: RunnableImage
+    arrival: Arrival | None
+
+    @property
+    def size_bytes(self) -> int:
+        """As the event tells it."""
+        return self.arrival.size if self.arrival else size_of(self.image)
+
+
+@dataclass(frozen=True)
+class Way:
+    """How this node's pulls go: through which registries, over which link, on which clock."""
+
+    registries: Sequence[Registry]
+    link: Link
+    clock: float
+
+
 class NodeImages:
     """The images of one node."""
 
-    def __init__(self, *, record: Path, store: Store, registries: Sequence[Registry]) -> None:
+    def __init__(self, *, record: Path, store: Store, way: Way) -> None:
         self._record = record
         self._store = store
-        self._mirrors = [Mirror(r.host, r.url, r.ca) for r in registries]
+        self._way = way
+        self._mirrors = [Mirror(r.host, r.url, r.ca) for r in way.registries]
         self._locks: dict[str, asyncio.Lock] = {}
         self._ready: dict[str, RunnableImage] = {}  # digest -> unpacked
         try:
@@ -71,21 +97,32 @@ class NodeImages:
         self._ready[digest] = await asyncio.to_thread(unpack, self._store, found)
         return self._ready[digest]
 
-    async def pull(self, ref: Reference, credentials: Credentials) -> RunnableImage:
+    async def pull(self, ref: Reference, credentials: Credentials) -> Pulled:
         """Fetch it from its registry, one at a time for each name; raises `PullFailure`."""
         async with self._locks.setdefault(str(ref), asyncio.Lock()):
+            began = time.monotonic()
             try:
                 image = await pull(ref, store=self._store, mirrors=self._mirrors, credentials=credentials)
             except LabError as error:
                 raise PullFailure("ErrImagePull", pull_message(ref, error)) from error
+            arrival = await self._arrive(image, began)
             self._digests[str(ref)] = image.digest
             self._ready[image.digest] = image
             save_json(self._record, self._digests)
-            return image
+            return Pulled(image, arrival)
+
+    async def _arrive(self, image: RunnableImage, began: float) -> Arrival | None:
+        """Wait for what an image declares beyond what travelled; nothing where this node has it already."""
+        arrival = self._way.link.arrival(image)
+        if arrival is None or image.digest in self._digests.values():
+            return None
+        left = arrival.seconds / self._way.clock - (time.monotonic() - began)
+        await asyncio.sleep(max(0.0, left))
+        return arrival
 
     def sizes(self) -> dict[str, int]:
         """Name by digest and bytes of what was used since the agent started, for the node's status."""
-        return {str(image.ref.at(digest)): image.size_bytes for digest, image in self._ready.items()}
+        return {str(image.ref.at(digest)): size_of(image) for digest, image in self._ready.items()}
 
 
 def policy(container: Json) -> str:

@@ -15,7 +15,7 @@ from typing import Any
 from labkit.apiserver.api import ApiError
 from labkit.errors import Unreachable
 from labkit.node import records, volumes
-from labkit.node.admission import Rejection, admit, release
+from labkit.node.admission import Rejection, admit, release, release_devices
 from labkit.node.blueprint import address_annotations
 from labkit.node.context import PodContext, Stopped
 from labkit.node.lifecycle import ContainerLoop
@@ -87,8 +87,12 @@ class PodWorker:
         self._changed()
 
     def vanish(self) -> None:
-        """The object is gone, by force: end what runs, and tell nobody."""
+        """The object is gone, by force: end what runs, and tell nobody.
+
+        Who was preempted with a grace period of 0 goes so, and its successor comes in the same moment.
+        """
         self._gone = True
+        release_devices(self.pod)
         self._deleted.set()
         self._end_within(1.0)
 

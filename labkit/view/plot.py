@@ -20,6 +20,7 @@ from labkit.evidence import Series, Timeline
 
 BLACK, ORANGE, SKY, GREEN = "#000000", "#E69F00", "#56B4E9", "#009E73"
 BLUE, RED, PURPLE, GREY = "#0072B2", "#D55E00", "#CC79A7", "#767676"
+YELLOW, OLIVE = "#F0E442", "#999933"
 PODS = [BLUE, ORANGE, GREEN, SKY, PURPLE, GREY]  # black is the average, red what the HPA is told
 STYLES = ["-", "--", "-.", ":"]
 

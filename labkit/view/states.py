@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from labkit.evidence.states import Span, States
-from labkit.view.plot import BLUE, GREEN, GREY, ORANGE, PURPLE, RED, SKY, Picture
+from labkit.view.plot import BLACK, BLUE, GREEN, GREY, OLIVE, ORANGE, PURPLE, RED, SKY, YELLOW, Picture
 
 COLOURS = {
     "Pending": GREY,
@@ -22,7 +22,22 @@ COLOURS = {
     "Error": RED,
     "Terminating": PURPLE,
 }
+PHASES = {
+    "schedule": GREY,
+    "pull": SKY,
+    "download": SKY,
+    "unpack": BLUE,
+    "create": BLACK,
+    "import": PURPLE,
+    "weights": ORANGE,
+    "compile": RED,
+    "warm-up": YELLOW,
+    "ready": GREEN,
+    "first token": OLIVE,
+}
+"""Of a cold start."""
 HATCHES = {RED: "////", ORANGE: "..", GREEN: "", SKY: "\\\\", GREY: "xx", PURPLE: "++", BLUE: "oo"}
+HATCHES |= {YELLOW: "--", BLACK: "", OLIVE: ""}
 CHARACTER = 0.0095  # width of one, as a share of the whole axis
 
 
@@ -48,7 +63,7 @@ def picture(states: States, *, title: str, stamp: str) -> Picture:
 
 
 def _colour(state: str) -> str:
-    return COLOURS.get(state, BLUE)
+    return (COLOURS | PHASES).get(state, BLUE)
 
 
 def _bar(axis: Axes, row: int, span: Span, end: float) -> None:

@@ -85,6 +85,15 @@ OPEN = {
         "06.attainment",
         "06.trace",
     },
+    "07-cold-starts": {
+        "07.longest",
+        "07.prepull",
+        "07.spare",
+        "07.bought",
+        "07.piled-up",
+        "07.patience",
+        "07.mended",
+    },
 }
 
 pytestmark = pytest.mark.notebooks

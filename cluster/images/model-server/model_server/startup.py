@@ -32,9 +32,9 @@ class Startup:
     async def run(self) -> int:
         """Go through all phases; return the number of KV-cache blocks."""
         times = self.profile.startup
-        log.info("Starting to load model %s...", self.settings.model)
         self._check_free_memory()
         await self._phase("import", times.import_s)
+        log.info("Starting to load model %s...", self.settings.model)
         self.device.allocate(self.profile.memory["context_mib"])
         await self._weights()
         eager = self.settings.enforce_eager
