@@ -141,15 +141,12 @@ def scheduler(layout: Layout, ports: Ports, binaries: Binaries) -> Component:
         name="kube-scheduler",
         argv=(
             str(binaries["kube-scheduler"]),
-            f"--kubeconfig={layout.kubeconfig_of('kube-scheduler')}",
+            # Two profiles: the default one, and one that pods choose with `schedulerName: bin-packing`.
+            f"--config={layout.dir / 'scheduler.yaml'}",
             "--bind-address=127.0.0.1",
             f"--secure-port={ports.scheduler}",
             *serving(layout, "kube-scheduler"),
             f"--client-ca-file={layout.pki('ca.crt')}",
-            "--leader-elect=false",
-            "--kube-api-qps=2000",
-            "--kube-api-burst=4000",
-            "--profiling=false",
         ),
         # Earlier, it would be refused its watches (the API server has not written its first rules yet), and
         # back off for seconds.

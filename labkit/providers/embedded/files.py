@@ -50,6 +50,7 @@ def write_all(layout: Layout, spec: Spec, ports: Ports, flags: Flags) -> None:
     pki.ensure(layout.dir / "pki", pki.identities(names))
     kubeconfigs.write(layout, ports, names)
     _registry(layout, ports)
+    _scheduler(layout)
     _monitoring(layout, flags)
     write_atomically(layout.dir / "audit" / "policy.yaml", (CLUSTER / "audit-policy.yaml").read_text())
     _agent(layout, spec, ports)
@@ -78,6 +79,12 @@ def _registry(layout: Layout, ports: Ports) -> None:
         htpasswd=folder / "htpasswd",
     )
     write_atomically(folder / "config.yml", text)
+
+
+def _scheduler(layout: Layout) -> None:
+    text = Template((CLUSTER / "scheduler.yaml").read_text())
+    kubeconfig = str(layout.kubeconfig_of("kube-scheduler"))
+    write_atomically(layout.dir / "scheduler.yaml", text.substitute(KUBECONFIG=kubeconfig))
 
 
 def _monitoring(layout: Layout, flags: Flags) -> None:
