@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from labkit.errors import BadInput
 from labkit.gpus import faults
-from labkit.gpus.inventory import device_uuid
+from labkit.gpus.device import device_uuid
 from labkit.kube.client import Kube, Which
 from labkit.kube.objects import KubeObject
 

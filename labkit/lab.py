@@ -42,13 +42,14 @@ from labkit.load import start as start_load
 from labkit.metrics.client import Metrics
 from labkit.metrics.series import Rows
 from labkit.providers import catalog, clients
-from labkit.providers.base import Provider, RegistryAccess, Spec
+from labkit.providers.base import NewNode, Provider, RegistryAccess, Spec, TakesNodes, joining
 from labkit.view import (
     cell_errors,
     cluster,
     curve,
     decisions,
     diagnosis,
+    gpus,
     image,
     live,
     notebook,
@@ -116,7 +117,14 @@ class Lab:
         place = notebook.Place()
         access = self.session.provider.registry()
         reset.run(self.kube, access, lambda line: place.show(Note(f"reset: {line} …")))
+        if isinstance(self.session.provider, TakesNodes):
+            self.session.provider.plug_out()
         place.show(Note(f"reset: namespace {NAMESPACE} is fresh ({time.monotonic() - began:.1f} s)"))
+
+    def plug_in(self, name: str, **what: Any) -> None:
+        """A simulated machine joins: `gpus=1, gpu_product="NVIDIA-L4"`. `reset` takes it away again."""
+        joining(self.session.provider).plug_in(NewNode(name, **what))
+        self.until(f"node/{name} ready")
 
     def apply(self, *paths: str | Path) -> None:
         """`kubectl apply`: all of it, or nothing where the API server refuses anything."""
@@ -373,6 +381,10 @@ class Lab:
         """Draw cold starts as rows of phases."""
         rows = States(self.clock, {name: start.phases for name, start in starts.items()})
         self.plot_states(rows, title=title)
+
+    def plot_gpus(self, *, title: str) -> None:
+        """Draw each node's GPUs as DCGM sees them now: free, held, and how much of their memory is used."""
+        notebook.show(gpus.picture(gpus.read(self.prometheus()), title=title, stamp=self.session.stamp))
 
     def plot_states(self, seen: States, *, title: str) -> None:
         """Draw what pods went through as bars over lab time."""

@@ -10,6 +10,8 @@ from collections.abc import Callable
 from labkit import _wait, course, faults, pull_secret
 from labkit.doctor import prerequisites
 from labkit.errors import ClusterError, Refused
+from labkit.gpus.handout import RESOURCE
+from labkit.gpus.sharing import MIG_CONFIG, MIG_STRATEGY, PLUGIN_CONFIG
 from labkit.images import blocking
 from labkit.images.build import Request, build
 from labkit.images.builders import build_with
@@ -21,14 +23,15 @@ from labkit.images.reference import parse
 from labkit.images.registry import Mirror
 from labkit.images.store import Store
 from labkit.kube import api, namespaces
-from labkit.kube.client import Kube
+from labkit.kube.client import Kube, Which
+from labkit.kube.objects import KubeObject
 from labkit.providers.base import RegistryAccess
 
 Report = Callable[[str], None]
 PULL_SECRET = prerequisites.PULL_SECRET
 IMAGE = "llm-inference:1.0"
 GRACE = "--grace-period=1"  # leftovers have no users: nothing to drain
-COURSE = "labkit.dev/course"
+COURSE, SIMULATED = "labkit.dev/course", "labkit.dev/simulated=true"
 CONTENTS = (
     "hpa,deployments,statefulsets,daemonsets,cronjobs,jobs,replicasets,pods,services,poddisruptionbudgets,"
     "configmaps,secrets,resourcequotas,limitranges,networkpolicies,persistentvolumeclaims"
@@ -67,8 +70,25 @@ def cluster_wide(kube: Kube, report: Report) -> None:
     """What the course leaves outside of namespaces; only a label tells it from that of others."""
     try:
         kube.kubectl("delete", "priorityclasses", "--selector", COURSE)
-    except ClusterError as error:  # a learner who may not even list them has made none
-        report(f"priority classes are left as they are: {error.what}")
+        for node in kube.objects("nodes", which=Which(SIMULATED)):
+            _as_it_was(kube, node, report)
+    except ClusterError as error:  # a learner who may not even list them has changed none
+        report(f"nodes and priority classes are left as they are: {error.what}")
+
+
+def _as_it_was(kube: Kube, node: KubeObject, report: Report) -> None:
+    """Open to pods, its GPUs whole."""
+    if node.at("spec.unschedulable"):
+        kube.kubectl("uncordon", node.name)
+    if divided := [key for key in (PLUGIN_CONFIG, MIG_CONFIG) if key in node.labels]:
+        report(f"making the GPUs of {node.name} whole again")
+        kube.kubectl("label", "node", node.name, *(f"{key}-" for key in divided))
+        _wait.until(lambda: _whole(kube, node.name), f"whole GPUs on {node.name}", seconds=30)
+
+
+def _whole(kube: Kube, name: str) -> bool:
+    labels = kube.object(f"node/{name}").labels
+    return labels.get(f"{RESOURCE}.replicas") == "1" and MIG_STRATEGY not in labels
 
 
 def model_image(access: RegistryAccess, report: Report) -> None:

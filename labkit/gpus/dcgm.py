@@ -10,9 +10,10 @@ import re
 import time
 from collections.abc import Mapping
 
+from labkit.gpus.device import Device
 from labkit.gpus.exposition import Family
 from labkit.gpus.holder import Holder
-from labkit.gpus.inventory import Device, Inventory
+from labkit.gpus.inventory import Inventory
 from labkit.gpus.roofline import Figures
 from labkit.gpus.usage import Load, total
 
@@ -82,7 +83,8 @@ def published() -> dict[str, float]:
 
 
 def _labels(device: Device) -> dict[str, str]:
-    return {
+    part = {"GPU_I_PROFILE": device.profile, "GPU_I_ID": str(device.index)} if device.profile else {}
+    return part | {
         "gpu": str(device.index),
         "UUID": device.uuid,
         "device": f"nvidia{device.index}",

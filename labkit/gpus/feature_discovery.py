@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from labkit.gpus.sharing import MIG_STRATEGY, WHOLE, Sharing
+
 
 @dataclass(frozen=True)
 class Architecture:
@@ -45,18 +47,22 @@ def architecture(product: str) -> Architecture | None:
     return _ARCHITECTURES[max(known, key=len)] if known else None
 
 
-def labels(*, product: str, memory_mib: int, count: int) -> dict[str, str]:
-    """The labels of a node with `count` whole GPUs of one product; none for a node without."""
+def labels(*, product: str, memory_mib: int, count: int, sharing: Sharing = WHOLE) -> dict[str, str]:
+    """The labels of a node with `count` GPUs of one product, as they are divided; none for a node without."""
     if count == 0:
         return {}
     found = {
         "nvidia.com/gpu.present": "true",
-        "nvidia.com/gpu.product": product,
+        "nvidia.com/gpu.product": product if sharing.replicas == 1 else f"{product}-SHARED",
         "nvidia.com/gpu.memory": str(memory_mib),
         "nvidia.com/gpu.count": str(count),
-        "nvidia.com/gpu.replicas": "1",
-        "nvidia.com/gpu.sharing-strategy": "none",
+        "nvidia.com/gpu.replicas": str(sharing.replicas),
+        "nvidia.com/gpu.sharing-strategy": "none" if sharing.replicas == 1 else "time-slicing",
     }
+    if cut := sharing.mig:
+        found[MIG_STRATEGY] = "mixed"
+        about = {"count": cut.count * count, "product": cut.product, "memory": cut.memory_mib, "replicas": 1}
+        found |= {f"{sharing.resource}.{name}": str(value) for name, value in about.items()}
     if known := architecture(product):
         found |= {
             "nvidia.com/gpu.family": known.family,

@@ -5,13 +5,23 @@ The model server finds its devices by these; NVIDIA's runtime uses the same vari
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 RESOURCE = "nvidia.com/gpu"
+MIG = "nvidia.com/mig-"
+"""How the resources of MIG slices begin: `nvidia.com/mig-1g.5gb`."""
 GPU_DIR = "/run/labkit/gpus"
 """Where a container sees the folders of its devices, and only of those."""
+
+
+def asked(resources: Mapping[str, Any]) -> tuple[str, int]:
+    """Which GPU resource a container's `resources` ask for, whole or MIG, and how many of it."""
+    limits = resources.get("limits") or {}
+    found = [(name, int(count)) for name, count in limits.items() if name == RESOURCE or name.startswith(MIG)]
+    return next(((name, count) for name, count in found if count), (RESOURCE, 0))
 
 
 @dataclass(frozen=True)

@@ -19,9 +19,10 @@ from labkit.apiserver.api import Api, ApiError, Change, Listed
 from labkit.apiserver.events import Recorder, node_reference, pod_reference
 from labkit.errors import ClusterError
 from labkit.gpus import faults
+from labkit.gpus.device import Device
 from labkit.gpus.handout import RESOURCE
 from labkit.gpus.holder import Holder
-from labkit.gpus.inventory import Device, Inventory
+from labkit.gpus.inventory import Inventory
 
 Json = dict[str, Any]
 

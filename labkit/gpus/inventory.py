@@ -2,55 +2,30 @@
 
 A device is a folder `<lab>/gpus/<uuid>/` with a `device.json`; its identity follows from lab, node and index,
 so that it outlives every process. The inventory knows devices and holders and nothing of Kubernetes: the node
-agent and the device plugin both use it. Refuses to give one device to two holders.
+agent and the device plugin both use it. Refuses to give one device to two holders, unless its node shares
+devices in time (`sharing.py`).
 """
 
 from __future__ import annotations
 
 import json
 import shutil
-import uuid
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 from labkit._proc import write_atomically
 from labkit.errors import LabError
+from labkit.gpus.device import Device, slices_of
+from labkit.gpus.handout import RESOURCE
+from labkit.gpus.sharing import WHOLE, Sharing
 from labkit.gpus.usage import Usage
 
-_NAMESPACE = uuid.UUID("0b5f0c61-6d0e-5f0f-9c43-7f2ad2f3f5d4")  # any fixed one will do
 _UNHEALTHY = "unhealthy"  # a file in the device's folder; its text is the reason
 
 
 class NoFreeGpu(LabError):
     """Fewer healthy, unheld devices than were asked for."""
-
-
-@dataclass(frozen=True)
-class Device:
-    """One simulated GPU; `memory_mib` is what `nvidia-smi` would call its total memory."""
-
-    uuid: str
-    product: str
-    memory_mib: int
-    index: int
-    node: str
-
-
-def device_uuid(*, lab: str, node: str, index: int) -> str:
-    """The same UUID for the same place, for ever.
-
-    >>> device_uuid(lab="lab", node="gpu-node-1", index=0)
-    'GPU-d7c17293-14d2-5055-bba8-df07668a98e5'
-    """
-    return f"GPU-{uuid.uuid5(_NAMESPACE, f'{lab}/{node}/{index}')}"
-
-
-def devices_of(*, lab: str, node: str, count: int, product: str, memory_mib: int) -> tuple[Device, ...]:
-    """All devices of one node, by index."""
-    return tuple(
-        Device(device_uuid(lab=lab, node=node, index=i), product, memory_mib, i, node) for i in range(count)
-    )
 
 
 class Inventory:
@@ -63,7 +38,9 @@ class Inventory:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._devices: dict[str, Device] = {}
-        self._holders: dict[str, str] = {}  # uuid -> holder
+        self._cut: dict[str, Device] = {}  # GPUs that lie in slices: not to be given out themselves
+        self._sharing: dict[str, Sharing] = {}  # node -> how its devices are divided
+        self._holders: dict[str, list[str]] = {}  # uuid -> holders; several only where its node shares
 
     def add(self, devices: Iterable[Device]) -> None:
         """Make the devices known and write their folders; what is there already stays."""
@@ -71,16 +48,57 @@ class Inventory:
             self._devices[device.uuid] = device
             (self.path(device.uuid) / "usage").mkdir(parents=True, exist_ok=True)
             record = self.path(device.uuid) / "device.json"
-            text = json.dumps(asdict(device))
+            text = json.dumps({name: value for name, value in asdict(device).items() if value != ""})
             if not record.exists() or record.read_text() != text:
                 write_atomically(record, text, mode=0o644)
 
     def remove(self, node: str) -> None:
         """Forget a node's devices and delete their folders."""
-        for device in self.devices(node):
-            del self._devices[device.uuid]
-            self._holders.pop(device.uuid, None)
+        for device in [*self.devices(node), *(d for d in self._cut.values() if d.node == node)]:
+            self._forget(device.uuid)
             shutil.rmtree(self.path(device.uuid), ignore_errors=True)
+        self._sharing.pop(node, None)
+        self._record(node).unlink(missing_ok=True)
+
+    def _forget(self, device: str) -> None:
+        self._devices.pop(device, None)
+        self._cut.pop(device, None)
+        self._holders.pop(device, None)
+
+    def _record(self, node: str) -> Path:
+        return self.folder / f"{node}.sharing.json"
+
+    def sharing(self, node: str) -> Sharing:
+        """How a node's devices are divided now."""
+        return self._sharing.get(node, WHOLE)
+
+    def divide(self, node: str, sharing: Sharing) -> bool:
+        """Share a node's devices or cut them; False, and nothing done, while somebody holds one of them."""
+        if sharing == self.sharing(node):
+            return True
+        if any(self._holders.get(device.uuid) for device in self.devices(node)):
+            return False
+        self._make_whole(node)
+        self._sharing[node] = sharing
+        sharing.save(self._record(node))
+        if sharing.mig:
+            whole = self.devices(node)
+            self._cut |= {device.uuid: self._devices.pop(device.uuid) for device in whole}
+            self.add(cut for device in whole for cut in slices_of(device, sharing.mig))
+        return True
+
+    def recall(self, node: str) -> None:
+        """Divide a node's devices as they were before a restart."""
+        self.divide(node, Sharing.load(self._record(node)))
+
+    def _make_whole(self, node: str) -> None:
+        for device in self.devices(node):
+            if device.parent:
+                self._forget(device.uuid)
+                shutil.rmtree(self.path(device.uuid), ignore_errors=True)
+        whole = [device for device in self._cut.values() if device.node == node]
+        for device in whole:
+            self._devices[device.uuid] = self._cut.pop(device.uuid)
 
     def path(self, device: str) -> Path:
         """The folder of a device."""
@@ -95,11 +113,21 @@ class Inventory:
         """The device of that UUID."""
         return self._devices[uuid]
 
-    def free(self, node: str) -> list[Device]:
-        """Healthy devices that nobody holds, lowest index first."""
-        return [d for d in self.devices(node) if d.uuid not in self._holders and not self.illness(d.uuid)]
+    def free(self, node: str, *, resource: str = "") -> list[Device]:
+        """Healthy devices that take one more holder: those with the fewest first, then by index.
 
-    def allocate(self, holder: str, *, node: str, count: int) -> tuple[str, ...]:
+        None where they are announced as another `resource` than the one that is asked for.
+        """
+        if resource not in {"", self.sharing(node).resource}:
+            return []
+        most = self.sharing(node).replicas
+        open_ = [d for d in self.devices(node) if self._count(d) < most and not self.illness(d.uuid)]
+        return sorted(open_, key=self._count)
+
+    def _count(self, device: Device) -> int:
+        return len(self._holders.get(device.uuid, ()))
+
+    def allocate(self, holder: str, *, node: str, count: int, resource: str = RESOURCE) -> tuple[str, ...]:
         """Give `count` devices to `holder`; the same ones again where it holds that many already.
 
         Raises `NoFreeGpu` and gives nothing where there are too few.
@@ -107,7 +135,7 @@ class Inventory:
         held = self.held(holder)
         if len(held) == count:
             return held
-        free = self.free(node)
+        free = self.free(node, resource=resource)
         if held or len(free) < count:
             raise NoFreeGpu(
                 f"{holder} asks for {count} GPUs of {node}: {len(free)} are free, it holds {len(held)}.",
@@ -115,14 +143,19 @@ class Inventory:
                 fix=f"`kubectl describe node {node}` shows what is allocated",
             )
         chosen = tuple(d.uuid for d in free[:count])
-        self._holders |= dict.fromkeys(chosen, holder)
+        for device in chosen:
+            self._holders.setdefault(device, []).append(holder)
         return chosen
 
     def release(self, holder: str) -> None:
-        """Take all devices back and wipe what the holder wrote; fine where it holds none."""
+        """Take all devices back and wipe what was written there; fine where it holds none.
+
+        A device that others hold too is left as it is: what a dead process wrote counts for nothing.
+        """
         for device in self.held(holder):
-            del self._holders[device]
-            self.wipe(device)
+            self._holders[device].remove(holder)
+            if not self._holders[device]:
+                self.wipe(device)
 
     def wipe(self, device: str) -> None:
         """Delete what holders wrote about a device."""
@@ -135,18 +168,23 @@ class Inventory:
     def restore(self, held: Mapping[str, Iterable[str]]) -> None:
         """Take over what holders had before a restart (holder -> UUIDs); unknown devices are left out."""
         for holder, devices in held.items():
-            self._holders |= {d: holder for d in devices if d in self._devices}
+            for device in devices:
+                if device in self._devices:
+                    self._holders.setdefault(device, []).append(holder)
 
     def held(self, holder: str) -> tuple[str, ...]:
         """The devices of one holder, by index."""
-        return tuple(d.uuid for d in self.devices() if self._holders.get(d.uuid) == holder)
+        return tuple(d.uuid for d in self.devices() if holder in self._holders.get(d.uuid, ()))
 
     def holder(self, device: str) -> str | None:
-        """Who holds a device."""
-        return self._holders.get(device)
+        """Who holds a device; the first of them where it is shared."""
+        return next(iter(self._holders.get(device, ())), None)
 
     def illness(self, device: str) -> str | None:
-        """Why a device is unhealthy; None for a healthy one."""
+        """Why a device is unhealthy; None for a healthy one. A slice is as ill as its GPU."""
+        known = self._devices.get(device)
+        if known and known.parent and (ill := self.illness(known.parent)):
+            return ill
         try:
             return (self.path(device) / _UNHEALTHY).read_text().strip() or "unknown"
         except FileNotFoundError:
@@ -168,8 +206,8 @@ class Inventory:
         (self.path(device) / _UNHEALTHY).unlink(missing_ok=True)
 
     def healthy(self, node: str) -> int:
-        """How many devices a node can allocate; its capacity is `len(devices(node))`."""
-        return sum(1 for d in self.devices(node) if not self.illness(d.uuid))
+        """How much of its resource a node can allocate: one for each holder that a healthy device takes."""
+        return sum(self.sharing(node).replicas for d in self.devices(node) if not self.illness(d.uuid))
 
     def usage(self, device: str, *, now: float | None = None) -> list[Usage]:
         """What the living holders say they use; files that are not written any more are left out."""

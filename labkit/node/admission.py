@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from labkit.gpus.handout import RESOURCE
+from labkit.gpus import handout
 from labkit.gpus.inventory import NoFreeGpu
 from labkit.node.context import PodContext
 
@@ -38,23 +38,20 @@ def _containers(pod: PodContext) -> list[Json]:
 def _give_devices(pod: PodContext) -> None:
     inventory = pod.machine.inventory
     for container in _containers(pod):
-        wanted = int(_limits(container).get(RESOURCE, 0))
+        resource, wanted = handout.asked(container.get("resources") or {})
         if not wanted:
             continue
+        node = pod.machine.name
         try:
-            given = inventory.allocate(_holder(pod, container), node=pod.machine.name, count=wanted)
+            given = inventory.allocate(_holder(pod, container), node=node, count=wanted, resource=resource)
         except NoFreeGpu as error:
-            free = len(inventory.free(pod.machine.name))
+            free = len(inventory.free(node, resource=resource))
             release(pod)
             raise Rejection(
-                f"Allocate failed due to requested number of devices unavailable for {RESOURCE}. "
+                f"Allocate failed due to requested number of devices unavailable for {resource}. "
                 f"Requested: {wanted}, Available: {free}, which is unexpected"
             ) from error
         pod.record.gpus[container["name"]] = list(given)
-
-
-def _limits(container: Json) -> Json:
-    return (container.get("resources") or {}).get("limits") or {}
 
 
 def _holder(pod: PodContext, container: Json) -> str:

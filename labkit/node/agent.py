@@ -16,7 +16,7 @@ from labkit.apiserver.api import Api
 from labkit.apiserver.events import Recorder
 from labkit.gpus.health import Health, Ward
 from labkit.gpus.holder import Holder
-from labkit.gpus.inventory import Inventory, devices_of
+from labkit.gpus.inventory import Inventory
 from labkit.images.store import Store
 from labkit.node import leftovers
 from labkit.node.addresses import AddressBook
@@ -47,15 +47,8 @@ class Agent:
         self._store = Store(Path(config.cache_dir))
         self._stop = asyncio.Event()
         for spec in config.nodes:
-            self.inventory.add(
-                devices_of(
-                    lab=self.lab_dir.name,
-                    node=spec.name,
-                    count=spec.gpus,
-                    product=spec.gpu_product,
-                    memory_mib=spec.gpu_memory_mib,
-                )
-            )
+            self.inventory.add(spec.devices(self.lab_dir.name))
+            self.inventory.recall(spec.name)
         self.loops = [NodeLoop(self._machine(spec)) for spec in config.nodes]
 
     def _machine(self, spec: NodeSpec) -> Machine:

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from labkit._proc import write_atomically
+from labkit.gpus.device import Device, devices_of
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,16 @@ class NodeSpec:
     # and DLC", AWS Machine Learning Blog); how that divides into the two is an assumption.
     download_rate: float = 200e6
     unpack_rate: float = 100e6
+
+    def devices(self, lab: str) -> tuple[Device, ...]:
+        """Its GPUs, whole."""
+        return devices_of(
+            lab=lab,
+            node=self.name,
+            count=self.gpus,
+            product=self.gpu_product,
+            memory_mib=self.gpu_memory_mib,
+        )
 
 
 @dataclass(frozen=True)

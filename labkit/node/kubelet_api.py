@@ -151,7 +151,7 @@ class KubeletServer:
 
     async def _dcgm(self, _: web.Request) -> web.StreamResponse:
         name = self._view.spec.name
-        return _page(self._view.gpus.families(name, self._view.pods.gpu_holders(name)))
+        return _page(self._view.gpus.families(name, self._view.pods.sole_gpu_holders(name)))
 
 
 def _page(families: Iterable[Family]) -> web.Response:

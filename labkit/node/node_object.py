@@ -15,7 +15,7 @@ from typing import Any
 
 from labkit.apiserver.times import stamp
 from labkit.gpus import feature_discovery
-from labkit.gpus.handout import RESOURCE
+from labkit.gpus.sharing import WHOLE, Sharing
 from labkit.node.config import NodeSpec
 from labkit.node.quantities import amount
 
@@ -47,11 +47,15 @@ class Machine:
     healthy_gpus: int
     ready_since: float  # seconds since the epoch
     images: Mapping[str, int] = field(default_factory=dict)  # name by digest -> bytes
+    sharing: Sharing = WHOLE
+    announced: frozenset[str] = frozenset()  # resources of this and of earlier divisions
 
 
-def labels(spec: NodeSpec) -> dict[str, str]:
+def labels(spec: NodeSpec, sharing: Sharing = WHOLE) -> dict[str, str]:
     """The kubelet's own labels, GPU feature discovery's, the lab's, and the specification's on top."""
-    gpus = feature_discovery.labels(product=spec.gpu_product, memory_mib=spec.gpu_memory_mib, count=spec.gpus)
+    gpus = feature_discovery.labels(
+        product=spec.gpu_product, memory_mib=spec.gpu_memory_mib, count=spec.gpus, sharing=sharing
+    )
     return {
         "kubernetes.io/hostname": spec.name,
         "kubernetes.io/os": "linux",
@@ -67,7 +71,7 @@ def node(spec: NodeSpec, machine: Machine, *, now: float) -> Json:
     return {
         "apiVersion": "v1",
         "kind": "Node",
-        "metadata": {"name": spec.name, "labels": labels(spec)},
+        "metadata": {"name": spec.name, "labels": labels(spec, machine.sharing)},
         "spec": {
             "podCIDR": f"10.244.{spec.index}.0/24",
             "podCIDRs": [f"10.244.{spec.index}.0/24"],
@@ -81,8 +85,8 @@ def status(spec: NodeSpec, machine: Machine, *, now: float) -> Json:
     """The status as of `now`."""
     return {
         "addresses": [{"type": "InternalIP", "address": "127.0.0.1"}],
-        "capacity": _capacity(spec),
-        "allocatable": _allocatable(spec, machine.healthy_gpus),
+        "capacity": _capacity(spec, machine),
+        "allocatable": _allocatable(spec, machine),
         "conditions": [
             {
                 "type": kind,
@@ -102,22 +106,29 @@ def status(spec: NodeSpec, machine: Machine, *, now: float) -> Json:
     }
 
 
-def _capacity(spec: NodeSpec) -> dict[str, str]:
+def _capacity(spec: NodeSpec, machine: Machine) -> dict[str, str]:
     found = {
         "cpu": str(spec.cpu),
         "memory": f"{int(amount(spec.memory)) // 1024}Ki",
         "ephemeral-storage": f"{_DISK // 1024}Ki",
         "pods": _PODS,
     }
-    return found | ({RESOURCE: str(spec.gpus)} if spec.gpus else {})
+    return found | _gpus(spec, machine, spec.gpus * machine.sharing.per_gpu)
 
 
-def _allocatable(spec: NodeSpec, healthy_gpus: int) -> dict[str, str]:
-    found = _capacity(spec) | {
+def _gpus(spec: NodeSpec, machine: Machine, count: int) -> dict[str, str]:
+    """What the device plugin announces; of a resource that it has announced before, none is left."""
+    if not spec.gpus:
+        return {}
+    return dict.fromkeys(machine.announced, "0") | {machine.sharing.resource: str(count)}
+
+
+def _allocatable(spec: NodeSpec, machine: Machine) -> dict[str, str]:
+    found = _capacity(spec, machine) | {
         "memory": f"{(int(amount(spec.memory)) - _EVICTION_MEMORY) // 1024}Ki",
         "ephemeral-storage": str(int(_DISK * _EVICTION_DISK)),
     }
-    return found | ({RESOURCE: str(healthy_gpus)} if spec.gpus else {})
+    return found | _gpus(spec, machine, machine.healthy_gpus)
 
 
 def _images(sizes: Mapping[str, int]) -> list[Json]:

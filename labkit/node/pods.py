@@ -85,14 +85,23 @@ class PodTable:
         return [p for p in self._pods.values() if p.node == node]
 
     def gpu_holders(self, node: str) -> dict[str, Holder]:
-        """Who holds each GPU of one node (UUID -> container)."""
-        return {
-            gpu: Holder(pod.namespace, pod.name, container.name)
-            for pod in self.list(node)
-            if pod.status.get("phase") not in {"Succeeded", "Failed"}  # it has let go
-            for container in pod.containers.values()
-            for gpu in container.gpus
-        }
+        """Who holds each GPU of one node (UUID -> container); of a shared one the first."""
+        return {gpu: tenants[0] for gpu, tenants in self._tenants(node).items()}
+
+    def sole_gpu_holders(self, node: str) -> dict[str, Holder]:
+        """The same without shared GPUs: DCGM's exporter, too, does not tell tenants apart."""
+        return {gpu: tenants[0] for gpu, tenants in self._tenants(node).items() if len(tenants) == 1}
+
+    def _tenants(self, node: str) -> dict[str, tuple[Holder, ...]]:
+        found: dict[str, tuple[Holder, ...]] = {}
+        for pod in self.list(node):
+            if pod.status.get("phase") in {"Succeeded", "Failed"}:
+                continue  # it has let go
+            for container in pod.containers.values():
+                for gpu in container.gpus:
+                    holder = Holder(pod.namespace, pod.name, container.name)
+                    found[gpu] = (*found.get(gpu, ()), holder)
+        return found
 
     def __iter__(self) -> Iterator[RunningPod]:
         return iter(list(self._pods.values()))

@@ -13,11 +13,14 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from labkit.apiserver.api import MERGE, Api, ApiError, Change, Listed
 from labkit.errors import ClusterError
+from labkit.gpus.handout import MIG
 from labkit.gpus.inventory import Inventory
+from labkit.gpus.sharing import MIG_STATE, MIG_STRATEGY, asked, mig_state
 from labkit.node import node_object
 from labkit.node.config import NodeSpec
 from labkit.node.node_object import Machine
@@ -30,6 +33,7 @@ HEARTBEAT_SECONDS = 10.0  # real time, as the kubelet's; the controller manager'
 STATUS_SECONDS = 60.0
 _LOOK_SECONDS = 1.0  # how often we look whether our own state changed
 _LEASE_SECONDS = 40
+_DIVIDED = (MIG, MIG_STRATEGY, MIG_STATE)  # labels that only divided GPUs bring
 
 log = logging.getLogger(__name__)
 
@@ -52,6 +56,7 @@ class Registration:
         self._spec = local.spec
         self._machine = Machine(kubelet_port, local.spec.gpus, time.time())
         self._uid = ""
+        self._labels: dict[str, str] = {}  # as the Node has them: they may ask for its GPUs to be divided
 
     async def run(self) -> None:
         """Register, then stay registered and alive until cancelled."""
@@ -74,11 +79,21 @@ class Registration:
 
     async def _take_over(self) -> None:
         """The node is known from an earlier run: bring its labels and status up to date."""
-        path = f"{NODES}/{self._spec.name}"
-        labels = {"metadata": {"labels": node_object.labels(self._spec)}}
-        known = await self._api.patch(path, labels)
+        known = await self._write_labels(node_object.labels(self._spec, self._machine.sharing))
         self._uid = known["metadata"]["uid"]
         await self._write_status()
+
+    async def _write_labels(self, labels: Json) -> Json:
+        return await self._api.patch(f"{NODES}/{self._spec.name}", {"metadata": {"labels": labels}})
+
+    def _wrong_labels(self) -> Json:
+        """Ours that the Node has not, as the GPUs are divided now; those of another division go (None)."""
+        seen, now = self._labels, self._machine.sharing
+        wanted: Json = dict(node_object.labels(self._spec, now))
+        if state := mig_state(seen, now, product=self._spec.gpu_product):
+            wanted[MIG_STATE] = state
+        gone = (name for name in seen if name.startswith(_DIVIDED) and name not in wanted)
+        return {n: value for n, value in wanted.items() if seen.get(n) != value} | dict.fromkeys(gone)
 
     async def _write_status(self) -> None:
         status = node_object.status(self._spec, self._machine, now=time.time())
@@ -86,9 +101,17 @@ class Registration:
 
     def _look(self) -> bool:
         """Take in what changed about the machine; whether anything did."""
-        before = self._machine
-        healthy = self._local.inventory.healthy(self._spec.name)
-        self._machine = replace(before, healthy_gpus=healthy, images=dict(self._local.images()))
+        before, name, inventory = self._machine, self._spec.name, self._local.inventory
+        if self._labels:  # GPUs that are in use stay as they are until nobody holds one
+            inventory.divide(name, asked(self._labels, product=self._spec.gpu_product))
+        sharing = inventory.sharing(name)
+        self._machine = replace(
+            before,
+            healthy_gpus=inventory.healthy(name),
+            images=dict(self._local.images()),
+            sharing=sharing,
+            announced=before.announced | {sharing.resource},
+        )
         return self._machine != before
 
     async def _report(self) -> None:
@@ -99,6 +122,8 @@ class Registration:
             if self._look() or time.monotonic() - written >= STATUS_SECONDS:
                 await self._insist(self._write_status)
                 written = time.monotonic()
+            if self._labels and (labels := self._wrong_labels()):
+                await self._insist(partial(self._write_labels, labels))
 
     async def _renew(self) -> None:
         name = self._spec.name
@@ -115,8 +140,9 @@ class Registration:
             await self._api.create(LEASES, kind | {"metadata": meta, "spec": spec})
 
     async def _guard(self) -> None:
-        """Register again when somebody deletes the Node."""
+        """Register again when somebody deletes the Node; note what its labels ask for."""
         async for event in self._api.watch(NODES, fieldSelector=f"metadata.name={self._spec.name}"):
+            self._labels = _labels_of(event)
             if _lost(event):
                 await self._insist(self._register)
                 await self._insist(self._renew)
@@ -126,7 +152,7 @@ class Registration:
             await self._insist(act)
             await asyncio.sleep(seconds)
 
-    async def _insist(self, act: Callable[[], Awaitable[None]]) -> None:
+    async def _insist(self, act: Callable[[], Awaitable[object]]) -> None:
         """Until it works: the API server may be starting, or away, or without its first rules yet."""
         pause = 0.1
         while True:
@@ -138,6 +164,12 @@ class Registration:
                 pause = min(pause * 2, 2.0)
             else:
                 return
+
+
+def _labels_of(event: Listed | Change) -> dict[str, str]:
+    """The Node's labels as an event shows them; none where it is gone."""
+    seen = event.items[-1:] if isinstance(event, Listed) else (event.object,)
+    return next((dict(node["metadata"].get("labels") or {}) for node in seen if not _lost(event)), {})
 
 
 def _lost(event: Listed | Change) -> bool:

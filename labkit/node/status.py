@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from labkit.apiserver.times import stamp
-from labkit.gpus.handout import RESOURCE
+from labkit.gpus import handout
 
 Json = dict[str, Any]
 
@@ -231,7 +231,7 @@ def container_status(container: ContainerState) -> Json:
     if container.container_id:
         status["containerID"] = container.container_id
     if container.gpus:
-        status["allocatedResourcesStatus"] = [_health(container.gpus)]
+        status["allocatedResourcesStatus"] = [_health(container)]
     if container.resources and isinstance(container.state, Running):
         status["resources"] = container.resources
         if container.resources.get("requests"):
@@ -239,10 +239,12 @@ def container_status(container: ContainerState) -> Json:
     return status
 
 
-def _health(gpus: dict[str, bool]) -> Json:
+def _health(container: ContainerState) -> Json:
     """How the container's devices are: on since 1.36, https://kep.k8s.io/4680."""
     health = {True: "Healthy", False: "Unhealthy"}
-    return {"name": RESOURCE, "resources": [{"resourceID": u, "health": health[w]} for u, w in gpus.items()]}
+    name, _ = handout.asked(container.resources)
+    devices = [{"resourceID": uuid, "health": health[well]} for uuid, well in container.gpus.items()]
+    return {"name": name, "resources": devices}
 
 
 def state_json(state: State) -> Json:

@@ -5,11 +5,12 @@ Refuses to know what a pod, a notebook or a check is: a provider makes a cluster
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
+from labkit.errors import BadInput
 from labkit.kube.objects import KubeObject
 
 Report = Callable[[str], None]
@@ -76,6 +77,40 @@ class Part:
     does: str
     pid: int | None = None
     port: int | None = None
+
+
+@dataclass(frozen=True)
+class NewNode:
+    """A machine that joins a running cluster."""
+
+    name: str
+    gpus: int = 0
+    gpu_product: str = "NVIDIA-L4"
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+@runtime_checkable
+class TakesNodes(Protocol):
+    """A provider whose machines are simulated, so that one can be plugged in while the cluster runs."""
+
+    def plug_in(self, node: NewNode) -> None:
+        """Add a machine; its Node registers by itself."""
+        ...
+
+    def plug_out(self) -> list[str]:
+        """Take away every machine that was plugged in, with what runs on it; their names."""
+        ...
+
+
+def joining(provider: object) -> TakesNodes:
+    """The provider as one whose machines are simulated; `BadInput` where they are real."""
+    if isinstance(provider, TakesNodes):
+        return provider
+    raise BadInput(
+        "No machine can be plugged into this cluster from here.",
+        cause="Its nodes are real, or containers of their own.",
+        fix="Do this step on the embedded cluster: labkit up, PROVIDER = 'embedded'.",
+    )
 
 
 class Provider(Protocol):

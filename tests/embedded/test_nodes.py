@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,11 +11,10 @@ import pytest
 from labkit import _wait
 from labkit.errors import ClusterError
 from labkit.gpu_faults import GpuFaults
-from labkit.gpus.inventory import device_uuid
+from labkit.gpus.device import device_uuid
 from labkit.kube import Kube
 from labkit.metrics.client import Metrics
-from labkit.node.config import AgentConfig, NodeSpec
-from labkit.providers.embedded import kubeconfigs, pki
+from labkit.providers.base import NewNode
 from labkit.providers.embedded.provider import Embedded
 
 pytestmark = pytest.mark.embedded
@@ -106,29 +104,20 @@ def test_a_node_may_speak_only_for_itself(cluster: Embedded) -> None:
 
 
 @pytest.fixture
-def ninth(cluster: Embedded) -> Iterator[NodeSpec]:
+def ninth(cluster: Embedded) -> Iterator[str]:
     """A node that joined the running lab, and leaves it again."""
-    layout = cluster.layout
-    config = AgentConfig.load(layout.dir / "node.json")
-    spec = NodeSpec("gpu-node-9", 9, gpus=8, labels={"tier": "burst"})
-    pki.ensure(layout.dir / "pki", pki.node_identities(spec.name))
-    kubeconfigs.write(layout, layout.load()[1], [spec.name])
-    replace(config, nodes=(*config.nodes, spec)).save(layout.dir / "node.json")
-    yield spec
-    config.save(layout.dir / "node.json")
-    Kube(cluster.kubeconfig()).kubectl("delete", "node", spec.name, "--ignore-not-found")
+    cluster.plug_in(NewNode("gpu-node-9", gpus=8, labels={"tier": "burst"}))
+    yield "gpu-node-9"
+    cluster.plug_out()
 
 
-def test_a_node_joins_and_leaves_while_the_cluster_runs(
-    kube: Kube, cluster: Embedded, ninth: NodeSpec
-) -> None:
-    _wait.until(lambda: ninth.name in {n.name for n in kube.objects("nodes")}, "the node to join", seconds=30)
-    kube.until(f"node/{ninth.name} ready", seconds=30)
-    node = kube.object(f"node/{ninth.name}")
+def test_a_node_joins_and_leaves_while_the_cluster_runs(kube: Kube, cluster: Embedded, ninth: str) -> None:
+    _wait.until(lambda: ninth in {n.name for n in kube.objects("nodes")}, "the node to join", seconds=30)
+    kube.until(f"node/{ninth} ready", seconds=30)
+    node = kube.object(f"node/{ninth}")
     assert (node.at("status.capacity")[GPU], node.labels["tier"]) == ("8", "burst")
     port = node.at("status.daemonEndpoints.kubeletEndpoint.Port")
-    config = AgentConfig.load(cluster.layout.dir / "node.json")
-    replace(config, nodes=config.nodes[:-1]).save(cluster.layout.dir / "node.json")
+    assert cluster.plug_out() == [ninth]
 
     def silent() -> bool:
         with socket.socket() as probe:
@@ -136,3 +125,4 @@ def test_a_node_joins_and_leaves_while_the_cluster_runs(
 
     _wait.until(silent, "its kubelet to fall silent", seconds=30)
     kube.until("node/gpu-node-1 ready", seconds=30)
+    assert ninth not in {n.name for n in kube.objects("nodes")}

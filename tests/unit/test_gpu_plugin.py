@@ -23,7 +23,8 @@ import pytest
 import yaml
 
 from labkit import _proc
-from labkit.gpus.inventory import Inventory, devices_of
+from labkit.gpus.device import devices_of
+from labkit.gpus.inventory import Inventory
 from labkit.gpus.plugin.kubelet import device_plugin_pb2 as api
 from labkit.providers.embedded import pki
 from tests.unit.kubelet_world import WITHIN, kubelet

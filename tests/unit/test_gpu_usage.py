@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from model_server import device
 
-from labkit.gpus.inventory import Inventory, devices_of
+from labkit.gpus.device import devices_of
+from labkit.gpus.inventory import Inventory
 from labkit.gpus.usage import host_cpu_seconds, usage_files
 
 RUN, POD = "7313f2180c83481b", "b9c0ffee-0000-4000-8000-000000000000"

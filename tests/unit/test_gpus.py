@@ -10,8 +10,10 @@ from typing import Any
 import pytest
 
 from labkit.gpus import faults
+from labkit.gpus.device import Device, devices_of
 from labkit.gpus.feature_discovery import architecture, labels
-from labkit.gpus.inventory import Device, Inventory, NoFreeGpu, devices_of
+from labkit.gpus.inventory import Inventory, NoFreeGpu
+from labkit.gpus.sharing import WHOLE, Sharing, asked, mig_slice, mig_state
 from labkit.gpus.usage import Usage, total
 
 
@@ -178,3 +180,110 @@ def test_only_mig_capable_gpus_say_so() -> None:
 
 def test_a_node_without_gpus_has_no_gpu_labels() -> None:
     assert labels(product="NVIDIA-L4", memory_mib=23034, count=0) == {}
+
+
+TIME_SLICED = Sharing(replicas=2)
+A100 = "NVIDIA-A100-SXM4-40GB"
+
+
+@pytest.fixture
+def a100(tmp_path: Path) -> Inventory:
+    """One GPU in seven slices."""
+    made = Inventory(tmp_path / "gpus")
+    made.add(devices_of(lab="lab", node="a100", count=1, product=A100, memory_mib=40960))
+    assert made.divide("a100", asked({"nvidia.com/mig.config": "all-1g.5gb"}, product=A100))
+    return made
+
+
+def test_labels_ask_for_sharing_and_nonsense_asks_for_nothing() -> None:
+    sliced = asked({"nvidia.com/device-plugin.config": "time-slicing-2"}, product="NVIDIA-L4")
+    assert (sliced, sliced.per_gpu, sliced.resource) == (TIME_SLICED, 2, "nvidia.com/gpu")
+    for nonsense in ("time-slicing-1", "time-slicing-999", "time-slicing-x", "mps"):
+        assert asked({"nvidia.com/device-plugin.config": nonsense}, product="NVIDIA-L4") == WHOLE
+    assert asked({"nvidia.com/mig.config": "all-1g.5gb"}, product="NVIDIA-L4") == WHOLE
+    assert asked({}, product=A100) == WHOLE
+
+
+def test_the_mig_manager_says_what_became_of_it() -> None:
+    wanted = {"nvidia.com/mig.config": "all-1g.5gb"}
+    cut = Sharing(mig=mig_slice(A100, "1g.5gb"))
+    assert mig_state(wanted, cut, product=A100) == "success"
+    assert mig_state(wanted, WHOLE, product=A100) == "pending"
+    assert mig_state(wanted, WHOLE, product="NVIDIA-L4") == "failed"
+    assert not mig_state({}, WHOLE, product=A100)
+
+
+def test_a_device_shared_in_time_takes_several_holders_the_emptiest_first(inventory: Inventory) -> None:
+    assert inventory.divide("gpu-node-1", TIME_SLICED)
+    assert inventory.healthy("gpu-node-1") == 8
+    given = [inventory.allocate(f"pod-{i}/s", node="gpu-node-1", count=1)[0] for i in range(8)]
+    assert len(set(given[:4])) == 4
+    assert sorted(given[:4]) == sorted(given[4:])
+    with pytest.raises(NoFreeGpu):
+        inventory.allocate("pod-8/s", node="gpu-node-1", count=1)
+
+
+def test_what_one_tenant_leaves_is_not_wiped_under_the_other(inventory: Inventory) -> None:
+    inventory.divide("gpu-node-1", TIME_SLICED)
+    for i in range(5):
+        inventory.allocate(f"pod-{i}/s", node="gpu-node-1", count=1)
+    (shared,) = inventory.held("pod-4/s")
+    file = report(inventory, shared, memory_used_mib=100)
+    inventory.release("pod-4/s")
+    assert file.exists()
+    inventory.release(inventory.holder(shared) or "")
+    assert not file.exists()
+
+
+def test_gpus_in_use_are_not_divided(inventory: Inventory) -> None:
+    inventory.allocate("pod-a/s", node="gpu-node-1", count=1)
+    assert not inventory.divide("gpu-node-1", TIME_SLICED)
+    assert inventory.sharing("gpu-node-1") == WHOLE
+    inventory.release("pod-a/s")
+    assert inventory.divide("gpu-node-1", TIME_SLICED)
+
+
+def test_a_slice_is_a_device_with_memory_of_its_own(a100: Inventory) -> None:
+    slices = a100.devices("a100")
+    assert len({d.uuid for d in slices}) == a100.healthy("a100") == 7
+    assert {(d.memory_mib, d.profile, d.product) for d in slices} == {(4864, "1g.5gb", f"{A100}-MIG-1g.5gb")}
+    given = a100.allocate("pod-a/s", node="a100", count=1, resource="nvidia.com/mig-1g.5gb")
+    assert given[0].startswith("MIG-")
+    with pytest.raises(NoFreeGpu, match="0 are free"):
+        a100.allocate("pod-b/s", node="a100", count=1)  # there are no whole GPUs any more
+
+
+def test_a_slice_is_as_ill_as_its_gpu(a100: Inventory) -> None:
+    a100.fail(a100.devices("a100")[0].parent, "Xid 79")
+    assert a100.healthy("a100") == 0
+
+
+def test_a_division_survives_a_restart_with_its_holders(a100: Inventory) -> None:
+    held = a100.allocate("pod-a/s", node="a100", count=1, resource="nvidia.com/mig-1g.5gb")
+    again = Inventory(a100.folder)
+    again.add(devices_of(lab="lab", node="a100", count=1, product=A100, memory_mib=40960))
+    again.recall("a100")
+    again.restore({"pod-a/s": held})
+    assert again.held("pod-a/s") == held
+    assert again.sharing("a100") == a100.sharing("a100")
+
+
+def test_whole_again_and_gone(a100: Inventory) -> None:
+    cut = a100.devices("a100")[0]
+    assert a100.divide("a100", WHOLE)
+    assert [d.product for d in a100.devices("a100")] == [A100]
+    assert not a100.path(cut.uuid).exists()
+    a100.divide("a100", Sharing(mig=mig_slice(A100, "1g.5gb")))
+    a100.remove("a100")
+    assert list(a100.folder.iterdir()) == []
+
+
+def test_labels_tell_how_gpus_are_divided() -> None:
+    shared = labels(product="NVIDIA-L4", memory_mib=23034, count=4, sharing=TIME_SLICED)
+    assert shared["nvidia.com/gpu.product"] == "NVIDIA-L4-SHARED"
+    assert (shared["nvidia.com/gpu.replicas"], shared["nvidia.com/gpu.sharing-strategy"]) == (
+        "2",
+        "time-slicing",
+    )
+    cut = labels(product=A100, memory_mib=40960, count=1, sharing=Sharing(mig=mig_slice(A100, "1g.5gb")))
+    assert (cut["nvidia.com/mig.strategy"], cut["nvidia.com/mig-1g.5gb.count"]) == ("mixed", "7")

@@ -19,7 +19,8 @@ import pytest
 
 from labkit import _proc
 from labkit.gpus.dcgm import GpuMetrics
-from labkit.gpus.inventory import Inventory, devices_of
+from labkit.gpus.device import devices_of
+from labkit.gpus.inventory import Inventory
 from labkit.node import processes
 from labkit.node.config import NodeSpec
 from labkit.node.kubelet_api import KubeletServer, NodeView

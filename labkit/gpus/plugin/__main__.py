@@ -17,8 +17,9 @@ from labkit.apiserver import identity
 from labkit.apiserver.api import Api
 from labkit.errors import LabError
 from labkit.gpus import feature_discovery
+from labkit.gpus.device import devices_of
 from labkit.gpus.health import Health, Ward
-from labkit.gpus.inventory import Inventory, devices_of
+from labkit.gpus.inventory import Inventory
 from labkit.gpus.plugin import labels, settings
 from labkit.gpus.plugin.devices import DevicePlugin
 from labkit.gpus.plugin.pages import Pages

@@ -50,6 +50,12 @@ class Api:
             for obj in yaml.safe_load_all(text):
                 self._apply(obj)
 
+    def delete(self, path: str) -> None:
+        """Delete one object; fine where there is none."""
+        answer = self._http.delete(path)
+        if answer.status_code != httpx.codes.NOT_FOUND:
+            answer.raise_for_status()
+
     def annotate(self, path: str, key: str, value: str) -> None:
         """Put an annotation on one object, so that its controllers look at it again now."""
         body = {"metadata": {"annotations": {key: value}}}

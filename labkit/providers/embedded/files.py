@@ -42,9 +42,16 @@ def nodes(spec: Spec) -> tuple[NodeSpec, ...]:
     return (*gpu, *cpu)
 
 
+def guests(layout: Layout, spec: Spec) -> tuple[NodeSpec, ...]:
+    """The machines that were plugged in since: they outlive a crash of the lab, too."""
+    path, own = layout.dir / "node.json", {node.name for node in nodes(spec)}
+    return tuple(n for n in AgentConfig.load(path).nodes if n.name not in own) if path.exists() else ()
+
+
 def write_all(layout: Layout, spec: Spec, ports: Ports, flags: Flags) -> None:
     """Certificates, kubeconfigs and configurations; what exists and still fits is kept."""
-    names = [n.name for n in nodes(spec)]
+    machines = (*nodes(spec), *guests(layout, spec))
+    names = [n.name for n in machines]
     for folder in ("run", "logs", "pki", "kubeconfigs", "audit"):
         (layout.dir / folder).mkdir(exist_ok=True, mode=0o700)
     pki.ensure(layout.dir / "pki", pki.identities(names))
@@ -53,7 +60,7 @@ def write_all(layout: Layout, spec: Spec, ports: Ports, flags: Flags) -> None:
     _scheduler(layout)
     _monitoring(layout, flags)
     write_atomically(layout.dir / "audit" / "policy.yaml", (CLUSTER / "audit-policy.yaml").read_text())
-    _agent(layout, spec, ports)
+    _agent(layout, spec, ports, machines)
     layout.save(spec, ports)
 
 
@@ -106,12 +113,12 @@ def _monitoring(layout: Layout, flags: Flags) -> None:
         write_atomically(layout.dir / "prometheus" / target, text)
 
 
-def _agent(layout: Layout, spec: Spec, ports: Ports) -> None:
+def _agent(layout: Layout, spec: Spec, ports: Ports, machines: tuple[NodeSpec, ...]) -> None:
     registry = Registry(REGISTRY_HOST, f"https://127.0.0.1:{ports.registry}", str(layout.pki("ca.crt")))
     AgentConfig(
         lab_dir=str(layout.dir),
         clock=spec.clock,
-        nodes=nodes(spec),
+        nodes=machines,
         registries=(registry,),
         cache_dir=str(cache_root()),
         isolation=spec.isolation,

@@ -19,8 +19,8 @@ from labkit.kube.objects import KubeObject
 from labkit.node import crash
 from labkit.node.ports import ADDRESS
 from labkit.providers.alone import alone, same
-from labkit.providers.base import Endpoint, Part, RegistryAccess, Report, Spec, silent
-from labkit.providers.embedded import control_plane, files, isolation, platform, ports
+from labkit.providers.base import Endpoint, NewNode, Part, RegistryAccess, Report, Spec, silent
+from labkit.providers.embedded import control_plane, files, guests, isolation, platform, ports
 from labkit.providers.embedded.component import Component
 from labkit.providers.embedded.layout import Layout, Ports, default_name, prepare
 from labkit.providers.embedded.startup import Startup
@@ -147,6 +147,14 @@ class Embedded:
         does = "starts again what dies (`labkit up` starts the supervisor again)"
         pid = supervisor.pid if supervisor and lives else None
         return [*found, Part("supervisor", "ready" if lives else "dead", does, pid)]
+
+    def plug_in(self, node: NewNode) -> None:
+        """Add a simulated machine to the running lab."""
+        guests.plug_in(self.layout, node)
+
+    def plug_out(self) -> list[str]:
+        """Take away every machine that was plugged in."""
+        return guests.plug_out(self.layout)
 
     def running(self) -> bool:
         """Whether the supervisor and every component run and answer."""
