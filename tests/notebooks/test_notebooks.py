@@ -94,6 +94,18 @@ OPEN = {
         "07.patience",
         "07.mended",
     },
+    "08-waste": {
+        "08.waste",
+        "08.price",
+        "08.free",
+        "08.pending",
+        "08.placed",
+        "08.packed",
+        "08.trade",
+        "08.shared",
+        "08.mig",
+        "08.wall",
+    },
 }
 
 pytestmark = pytest.mark.notebooks

@@ -266,7 +266,7 @@ def test_what_is_no_manifest_is_refused_with_its_place(tmp_path: Path, text: str
         load(file)
 
 
-@pytest.mark.parametrize("name", ["07-cold-starts/prepull", "07-cold-starts/spare"])
+@pytest.mark.parametrize("name", ["07-cold-starts/prepull", "07-cold-starts/spare", "08-waste/mig"])
 def test_what_everybody_goes_on_with_is_what_the_exercise_asked_for(name: str) -> None:
     topic, _, file = name.partition("/")
     ours, solved = (load(MANIFESTS / topic / place) for place in (f"{file}.yaml", f"solutions/{file}.yaml"))
