@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 from labkit.checks.check import Check, Finding, dig, number
-from labkit.evidence.states import States
+from labkit.evidence.states import Span, States
 
 GPU, SLICE = "nvidia.com/gpu", "nvidia.com/mig-1g.5gb"
 SERVER = "spec.template.spec.containers.0"
@@ -120,7 +121,7 @@ def one_out_of_memory(states: States) -> Finding:
     """Five greedy tenants on four shared GPUs: one can't start, the others run on."""
     if not states.pods:
         return Finding(passed=False, observed="nothing was recorded", inconclusive=True)
-    crashed = [name for name, spans in states.pods.items() if any(_crash(span.state) for span in spans)]
+    crashed = [name for name, spans in states.pods.items() if _crashed(spans)]
     running = [name for name, spans in states.pods.items() if spans[-1].state == "Running"]
     observed = f"{len(states.pods)} tenants, {len(crashed)} crashed, {len(running)} run"
     return Finding(passed=bool(crashed) and len(running) >= TENANTS - 1, observed=observed)
@@ -170,7 +171,7 @@ def mig(deployment: Json | None, pods: Pods) -> Finding:
 
 def walled(states: States) -> Finding:
     """The one that does not fit fails alone."""
-    crashed = [name for name, spans in states.pods.items() if any(_crash(span.state) for span in spans)]
+    crashed = [name for name, spans in states.pods.items() if _crashed(spans)]
     others = [name for name in states.pods if name.startswith("sliced")]
     hurt = [name for name in others if any(span.state != "Running" for span in states.pods[name])]
     observed = (
@@ -209,8 +210,10 @@ def _ready(pod: Json) -> bool:
     return any(c.get("type") == "Ready" and c.get("status") == "True" for c in conditions)
 
 
-def _crash(state: str) -> bool:
-    return state in {"Error", "CrashLoopBackOff", "OOMKilled", "StartError"}
+def _crashed(spans: Sequence[Span]) -> bool:
+    """A look saw it lie there, or saw it restarted: that ends a span, too."""
+    down = {"Error", "CrashLoopBackOff", "OOMKilled", "StartError"}
+    return any(span.state in down for span in spans) or any(a.state == b.state for a, b in pairwise(spans))
 
 
 def _says(answer: Any, right: Sequence[str]) -> bool:

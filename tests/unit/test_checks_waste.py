@@ -83,6 +83,7 @@ PASSING: list[Case] = [
     ("08.wall", {"time_slicing": "Nothing at all", "mig": "the GPU itself"}),
     ("08.mig", {"deployment": SLICED, "pods": SLICES}),
     ("08.walled", {"states": states(**QUIET, too_large=CRASHED)}),
+    ("08.walled", {"states": states(**QUIET, too_large=["Pending", "Running", "Running"])}),  # restarted
 ]
 
 MUTANTS: list[Case] = [
@@ -114,6 +115,7 @@ MUTANTS: list[Case] = [
     ("08.mig", {"deployment": deployment(), "pods": SLICES}),
     ("08.mig", {"deployment": SLICED, "pods": SLICES[1:]}),
     ("08.walled", {"states": states(**QUIET, too_large=STARTED)}),
+    ("08.walled", {"states": states(**(QUIET | {"sliced_0": ["Running", "Running"]}), too_large=CRASHED)}),
     ("08.walled", {"states": states(**(QUIET | {"sliced_0": ["Running", "Error"]}), too_large=CRASHED)}),
 ]
 
