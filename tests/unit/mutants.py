@@ -51,11 +51,28 @@ class CheckTests:
         assert verdict.observed
         assert verdict.hint
 
+    @pytest.mark.parametrize("answer", [..., None, "", "five", -1, [], {}, object()])
+    def test_no_answer_raises_or_passes(self, check: str, answer: Any) -> None:
+        asked = checks.get(check).answers
+        if asked:  # the rest is recorded by labkit, or read from the cluster
+            verdict = checks.get(check).run({**self.first(check), **dict.fromkeys(asked, answer)})
+            assert not verdict.passed, verdict
+
+    def test_what_is_not_there_neither_raises_nor_passes(self, check: str) -> None:
+        read = checks.get(check).reads
+        if read:
+            verdict = checks.get(check).run({**self.first(check), **dict.fromkeys(read)})
+            assert not verdict.passed, verdict
+
     def test_check_has_a_mutant_that_names_no_other(self, check: str) -> None:
         own = [evidence for name, evidence in self.mutants if name == check]
         assert own, f"{check} can't fail: give it a mutant"
         named = [self.named(check, evidence) for evidence in own]
         assert [] in named, f"each mutant of {check} is named by another check, too: {named}"
+
+    def first(self, check: str) -> Mapping[str, Any]:
+        """Evidence with which the check passes."""
+        return next(evidence for name, evidence in self.passing if name == check)
 
     def named(self, check: str, mutant: Mapping[str, Any]) -> list[str]:
         """The other checks of the notebook that call this mutant of `check` wrong."""
