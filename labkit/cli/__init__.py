@@ -26,13 +26,8 @@ app = typer.Typer(
 )
 app.registered_commands += cluster.app.registered_commands + status.app.registered_commands
 
-ALONE = (
-    "collect",
-    "grade",
-    "regrade",
-    "release",
-    "doctor",
-)  # commands whose module is imported for them only
+ALONE = ("collect", "grade", "regrade", "release", "doctor")
+"""Commands whose module is imported for them only."""
 GROUPS = ("toolchain", "image", "load", "gpu", "notebooks", "checks", "study")
 
 

@@ -38,6 +38,8 @@ from labkit.view.verdict import Shown
 EXERCISES = "exercises"
 MADE_HERE = ('"Timeline"', '"LoadResult"', '"States"')
 """Records that no cell of the course makes by itself."""
+COUNTS = frozenset({"requests_by_pod"})
+"""Verbs that give a dict of what the grader itself counted."""
 
 
 @dataclass
@@ -103,7 +105,8 @@ class Broker:
         try:
             with shown_to(lambda thing: pictures.append(thing._repr_mimebundle_())):
                 value = self._do(message)
-            return {"value": self._giver.result(value), "shown": pictures}
+            counted = message["do"] in COUNTS
+            return {"value": self._giver.result(value, counted=counted), "shown": pictures}
         except LabError as error:
             told = {"kind": type(error).__name__, "what": error.what, "cause": error.cause, "fix": error.fix}
             return {"error": told, "shown": pictures}
@@ -122,6 +125,9 @@ class Broker:
             )
         if isinstance(target, Lab) and name == "check":
             return self._judge(str(message["args"][0]), message["words"])
+        if isinstance(target, Recording) and _made_there([message["args"], message["words"]]):
+            self._flag("gave a recording a load of its own making")
+            raise BadInput("A recording takes the grader's own load only.", fix="Give it what lab.load gave.")
         args = [self._giver.decode(one) for one in message["args"]]
         words = permits.bounded({key: self._giver.decode(one) for key, one in message["words"].items()})
         found = getattr(target, name)
@@ -206,7 +212,7 @@ class Broker:
         if data is None:
             return Given(source, ..., own=source is Source.ANSWER)
         if source is Source.RECORDED:
-            if any(kind in json.dumps(data) for kind in MADE_HERE):
+            if _made_there(data):
                 self._flag(f"handed {check} a recording of its own making")
             return Given(source, Codec().decode(data), own=False)
         return Given(source, self._claim(data))
@@ -229,3 +235,9 @@ class Broker:
         remark = Remark("flagged", what, self.cell)
         if remark not in self.seen.remarks and len(self.seen.remarks) < 20:
             self.seen.remarks.append(remark)
+
+
+def _made_there(data: Any) -> bool:
+    """Whether a record that only the grader makes came from the student's process, and not as a number."""
+    text = json.dumps(data)
+    return any(kind in text for kind in MADE_HERE)

@@ -34,6 +34,7 @@ from labkit.node import bounds
 KERNEL = "student"
 MESSAGE = 8 * 2**20  # bytes: who sends more at once is cut off
 UNREAD = frozenset({"stream", "display_data", "execute_result", "update_display_data", "clear_output"})
+MOST_FILES, MOST_BYTES = 1000, 64 * 2**20  # in the folder of sockets
 TOLD = 3  # cells that raised, of which the report tells
 
 
@@ -105,7 +106,7 @@ class Sitting:
             on_cell_error=self._raised,
             store_widget_state=False,
         )
-        with _guarded(manager), _ended(manager, client):
+        with _guarded(manager, jail.sockets), _ended(manager, client):
             client.execute()
 
     def _starts(self, cell: Any, **_: Any) -> None:
@@ -156,8 +157,8 @@ def _ended(manager: Any, client: Any) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _guarded(manager: Any) -> Iterator[None]:
-    """Look twice a second whether the jail has too many processes, and end it then."""
+def _guarded(manager: Any, sockets: Path) -> Iterator[None]:
+    """Look twice a second whether the jail has too many processes or files, and end it then."""
     over = threading.Event()
     started = []
 
@@ -166,7 +167,7 @@ def _guarded(manager: Any) -> Iterator[None]:
             process = getattr(manager.provisioner, "process", None)
             if process is not None and process not in started:
                 started.append(process)
-            if process is not None and bounds.too_many(process.pid):
+            if process is not None and (bounds.too_many(process.pid) or too_much(sockets)):
                 process.kill()
 
     thread = threading.Thread(target=look, name="labkit-guard", daemon=True)
@@ -179,3 +180,14 @@ def _guarded(manager: Any) -> Iterator[None]:
         for process in started:
             process.kill()
             process.wait()
+
+
+def too_much(folder: Path) -> bool:
+    """Whether the one folder that a jail shares with this disk holds more than sockets need."""
+    size = 0
+    for number, path in enumerate(folder.rglob("*")):
+        with contextlib.suppress(OSError):  # it went away meanwhile
+            size += path.lstat().st_blocks * 512
+        if number > MOST_FILES or size > MOST_BYTES:
+            return True
+    return False

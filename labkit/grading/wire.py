@@ -79,9 +79,9 @@ class Giver(Codec):
         self.objects[len(self.objects)] = value
         return len(self.objects) - 1
 
-    def result(self, value: Any) -> Any:
-        """What a verb gave, with its number where it is more than a number or a text."""
-        if isinstance(value, dict):
+    def result(self, value: Any, *, counted: bool = False) -> Any:
+        """What a verb gave; a dict has a number of its own only where we `counted` what is in it."""
+        if counted and isinstance(value, dict):
             return {KIND: "ref", "n": self.give(value), "value": super()._tag(value)}
         return self.encode(value)
 

@@ -179,6 +179,12 @@ def test_what_stays_with_the_grader_is_a_name(line: tuple[Grader, list[Any]]) ->
     assert is_ours(got[-1][2][0])
 
 
+def test_a_dict_is_the_graders_only_where_it_counted_itself() -> None:
+    giver = Giver(lambda *_: None)
+    assert is_ours(giver.result({"pod-a": 3}, counted=True))
+    assert not is_ours(giver.result({"pod-a": 3}))
+
+
 def test_a_function_is_called_where_it_was_written(line: tuple[Grader, list[Any]]) -> None:
     grader, _ = line
     assert grader.call(0, "check", (lambda n: n * 21,), {}) == 42

@@ -126,6 +126,13 @@ def test_wrong_answers_do_not(sit: Any) -> None:
 
 
 QUIT = "import os\nos._exit(0)"
+FILL = """
+from itertools import count
+from pathlib import Path
+from ipykernel.connect import get_connection_file
+for number in count():
+    (Path(get_connection_file()).parent / str(number)).write_bytes(bytes(10**7))
+"""
 FORK = "import os\nwhile True:\n    os.fork()"
 FLOOD = "while True:\n    print('x' * 10**6)"
 TOO_LONG = "renamed_by, labelled_by = 'x' * 10**7, 1"
@@ -136,7 +143,7 @@ type(lab).check = lambda *_, **__: display({"application/vnd.labkit.check+json":
 """
 
 
-@pytest.mark.parametrize("source", [QUIT, FORK, FLOOD])
+@pytest.mark.parametrize("source", [QUIT, FORK, FLOOD, FILL])
 def test_what_ends_or_never_ends_earns_what_it_had(sit: Any, source: str) -> None:
     sheet, bundle = sit({"answer-05-desired-by-hand": source}, cell=15)
     assert states(sheet)[0] == "passed"
