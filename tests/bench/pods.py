@@ -17,6 +17,7 @@ from labkit.kube.api import Request
 from labkit.kube.client import Kube, Which
 from labkit.providers.base import Provider, Spec
 from labkit.providers.embedded.provider import Embedded
+from tests.bench import resets
 from tests.bench.figures import Figure, median, percentile
 
 NAMESPACE = "llm-lab"
@@ -48,7 +49,8 @@ def run(folder: Path) -> list[Figure]:
     try:
         kube = Kube(lab.kubeconfig(), namespace=NAMESPACE, clock=15)
         reset.run(kube, lab.registry(), lambda _line: None)
-        return [*starts(kube), *reaction(lab, kube, folder, targets=(1.2, 2.2))]
+        figures = [*starts(kube), *reaction(lab, kube, folder, targets=(1.2, 2.2))]
+        return [*figures, *resets.run(kube, lab.registry())]
     finally:
         lab.down()
 

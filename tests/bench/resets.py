@@ -1,0 +1,30 @@
+"""How long `lab.reset()` takes where a notebook was left in the middle: ten servers, an HPA."""
+
+from __future__ import annotations
+
+import time
+
+from labkit import reset
+from labkit.kube.client import Kube
+from labkit.providers.base import RegistryAccess
+from tests.bench.figures import Figure
+
+SERVERS = 10
+ROUNDS = 5
+SERVER, HPA = "manifests/overlays/embedded/server", "manifests/base/hpa.yaml"
+
+
+def run(kube: Kube, access: RegistryAccess) -> list[Figure]:
+    """The slowest of a few resets; each finds ten servers that answer."""
+    took = [_once(kube, access) for _ in range(ROUNDS)]
+    return [Figure(f"lab.reset() with {SERVERS} servers and an HPA", max(took), "s", 10.0, ROUNDS)]
+
+
+def _once(kube: Kube, access: RegistryAccess) -> float:
+    kube.apply(SERVER)
+    kube.scale("deployment/llm-inference-service", replicas=SERVERS)
+    kube.until(f"pods app=llm-model ready={SERVERS}", seconds=120)
+    kube.apply(HPA)  # only now: it holds the number that it finds, for a while
+    began = time.monotonic()
+    reset.run(kube, access, lambda _line: None)
+    return time.monotonic() - began
