@@ -163,9 +163,11 @@ class Broker:
 
     def _manifest(self, given: Any) -> Path:
         path = permits.own_path(self._seat, given)
+        files = list(path.rglob("*.yaml")) if path.is_dir() else [path]
         if EXERCISES in path.parts:
-            for one in path.rglob("*.yaml") if path.is_dir() else (path,):
+            for one in files:
                 permits.refuse_foreign(one)
+        self.seen.spread |= any(map(permits.spreads, files))
         return path
 
     def _kept(self, name: str, value: Any) -> Any:

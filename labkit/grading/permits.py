@@ -8,6 +8,7 @@ student's own manifest holds nothing but objects of the course's kinds in the la
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -40,16 +41,27 @@ VERBS: Mapping[type, frozenset[str]] = {
     Follower: frozenset({"stop"}),
     Kube: frozenset({"kubectl", "object", "objects", "rollout"}),
 }
-KINDS = frozenset(
-    {"ConfigMap", "Deployment", "HorizontalPodAutoscaler", "Pod", "PodDisruptionBudget", "Service"}
+NAMESPACED = frozenset(
+    {
+        "ConfigMap",
+        "DaemonSet",
+        "Deployment",
+        "HorizontalPodAutoscaler",
+        "Pod",
+        "PodDisruptionBudget",
+        "Service",
+    }
 )
+KINDS = NAMESPACED | {"PriorityClass"}
+"""What exercises of the course make."""
+LOCAL_FILES = frozenset({"Component", "Kustomization"})
 KUBECTL = frozenset({"annotate", "describe", "get", "label", "patch", "rollout", "scale", "set", "top"})
 OPTIONS = ("-p", "-l", "-o", "--type=", "--subresource=", "--replicas=", "--sort-by=", "--overwrite", "--all")
 TARGETS = frozenset(
     {"deployment", "deploy", "pod", "pods", "hpa", "node", "nodes", "service", "svc", "events"}
 )
 LOAD = frozenset({"workload", "drain", "keepalive", "timeout", "seed"})
-MARK = "labkit.dev/"
+MARKS = ("labkit.dev/address", "labkit.dev/ports")  # where the node agent says that a pod answers
 LONGEST = 300.0  # real seconds of one wait
 
 
@@ -129,6 +141,12 @@ def refuse_options(words: Sequence[Any]) -> None:
         value = text in {"-p", "-l"}
 
 
+def spreads(path: Path) -> bool:
+    """Whether a manifest makes what a reset of the namespace does not take away."""
+    kinds = set(re.findall(r"^kind: *(\w+)", path.read_text(), re.MULTILINE))
+    return bool(kinds - NAMESPACED - LOCAL_FILES)
+
+
 def on_node(word: Any) -> bool:
     """Whether a word names a node: what is done to one stays there for the next student."""
     return str(word).partition("/")[0] in {"node", "nodes", "no"}
@@ -144,8 +162,8 @@ def refuse_targets(words: Sequence[Any]) -> None:
 
 
 def _refuse_marks(text: str) -> None:
-    if MARK in text:
-        raise BadInput(f"{MARK} is what the lab itself writes.", fix="Leave it out.")
+    if any(mark in text for mark in MARKS):
+        raise BadInput(f"{' and '.join(MARKS)} are the node agent's to write.", fix="Leave them out.")
 
 
 def refuse_address(url: Any, known: Collection[str]) -> None:

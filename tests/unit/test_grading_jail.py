@@ -280,6 +280,12 @@ def test_every_exercise_and_solution_of_the_course_is_permitted() -> None:
         refuse_foreign(path)
 
 
+def test_what_outlives_a_reset_of_the_namespace_is_known(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text("kind: Pod\n---\nkind: PriorityClass\n")
+    assert permits.spreads(tmp_path / "a.yaml")
+    assert not permits.spreads(ROOT / "manifests/05-hpa-queue/solutions/hpa.yaml")
+
+
 @pytest.mark.parametrize(
     "url", ["http://169.254.169.254/", "http://127.0.0.1:1234@evil/", "file:///etc/passwd", 5]
 )
