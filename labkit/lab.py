@@ -18,7 +18,7 @@ from typing import Any
 
 import httpx
 
-from labkit import _wait, checks, course, faults, pull_secret, reset
+from labkit import _wait, checks, course, faults, kwok, pull_secret, reset
 from labkit.autoscaling import ledger
 from labkit.autoscaling.setting import Choice
 from labkit.autoscaling.simulator import Outcome
@@ -29,6 +29,7 @@ from labkit.doctor.pipeline import diagnose
 from labkit.errors import BadInput, LabError
 from labkit.evidence import Bill, Series, Timeline, Verdict, could_not_run
 from labkit.evidence.cold_start import ColdStart, StartWatch
+from labkit.evidence.pace import Pacing
 from labkit.evidence.reads import read
 from labkit.evidence.recording import Recording, in_lab_time
 from labkit.evidence.served import requests_by_pod
@@ -115,8 +116,7 @@ class Lab:
         """Start from an empty namespace, whatever ran before; waits until it is there."""
         began = time.monotonic()
         place = notebook.Place()
-        access = self.session.provider.registry()
-        reset.run(self.kube, access, lambda line: place.show(Note(f"reset: {line} …")))
+        reset.run(self.kube, self.session.provider, lambda line: place.show(Note(f"reset: {line} …")))
         if isinstance(self.session.provider, TakesNodes):
             self.session.provider.plug_out()
         place.show(Note(f"reset: namespace {NAMESPACE} is fresh ({time.monotonic() - began:.1f} s)"))
@@ -186,6 +186,11 @@ class Lab:
 
         live.until_healthy(addresses, seconds=seconds, clock=self.clock)
 
+    def answering(self, selector: str = "app=llm-model") -> list[str]:
+        """The names of the pods whose server says 200 under /health now, whatever Kubernetes believes."""
+        pods = self.kube.objects("pods", which=Which(selector))
+        return [pod.name for pod in pods if live.healthy(self.session.provider.pod_address(pod))]
+
     def kill(self, pod: str) -> None:
         """`kill -9`, from outside, for the first process of `pod/NAME`."""
         pid = self.session.provider.kill(self.kube.object(pod))
@@ -203,6 +208,25 @@ class Lab:
     def heal_gpu(self, node: str, gpu: int | str) -> None:
         """Make a failed GPU healthy again."""
         notebook.show(Note(self.gpus.heal(node, gpu)))
+
+    def stop_node(self, name: str) -> None:
+        """Cut a node's power: its containers end, and nobody tells the control plane."""
+        catalog.machines(self.session.provider).stop_node(name)
+        notebook.show(Note(f"{name} has no power any more"))
+
+    def start_node(self, name: str) -> None:
+        """Give a node its power back, and wait until it is Ready."""
+        catalog.machines(self.session.provider).start_node(name)
+        notebook.show(Note(f"{name} is Ready"))
+
+    def kwok(self, *, nodes: int) -> None:
+        """Let KWOK play the kubelets of so many GPU nodes that nobody has; 0 takes all of it away again."""
+        place = notebook.Place()
+        kwok.scale(self.kube, self.session.provider, nodes=nodes, report=lambda line: place.show(Note(line)))
+
+    def pace(self, selector: str) -> Pacing:
+        """Begin to write down when pods with a label are created, bound and running; `.stop()` gives it."""
+        return Pacing(self.kube, selector=selector).start()
 
     def object(self, name: str) -> KubeObject:
         """One object as JSON: `lab.object("hpa/llm-hpa").at("status.desiredReplicas")`."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from labkit import _wait, course, faults, pull_secret
+from labkit import _wait, course, faults, kwok, pull_secret
 from labkit.doctor import prerequisites
 from labkit.errors import ClusterError, Refused
 from labkit.gpus.handout import RESOURCE
@@ -22,10 +22,10 @@ from labkit.images.push import push
 from labkit.images.reference import parse
 from labkit.images.registry import Mirror
 from labkit.images.store import Store
-from labkit.kube import api, namespaces
+from labkit.kube import api, namespaces, nodes
 from labkit.kube.client import Kube, Which
 from labkit.kube.objects import KubeObject
-from labkit.providers.base import RegistryAccess
+from labkit.providers.base import Machines, Provider, RegistryAccess
 
 Report = Callable[[str], None]
 PULL_SECRET = prerequisites.PULL_SECRET
@@ -38,11 +38,18 @@ CONTENTS = (
 )
 
 
-def run(kube: Kube, access: RegistryAccess | None, report: Report) -> None:
+def run(kube: Kube, provider: Provider, report: Report) -> None:
     """All of it; where the cluster has no registry of its own, images are its owner's business."""
+    if isinstance(provider, Machines):  # first, or pods of a node without power would never be gone
+        for name in provider.restore_nodes():
+            report(f"brought back {name}")
     for name in faults.lift(kube):
         report(f"putting back {name}, which an earlier run had broken")
     clear(kube, report)
+    kwok.remove(kube, provider, report=report)
+    if provider.owns_cluster:
+        nodes.tidy(kube)
+    access = provider.registry()
     if access is not None:
         model_image(access, report)
         pull_secret.make(kube, access, name=PULL_SECRET)

@@ -28,7 +28,7 @@ app.registered_commands += cluster.app.registered_commands + status.app.register
 
 ALONE = ("collect", "grade", "regrade", "release", "doctor")
 """Commands whose module is imported for them only."""
-GROUPS = ("toolchain", "image", "load", "gpu", "notebooks", "checks", "study")
+GROUPS = ("toolchain", "node", "image", "load", "gpu", "notebooks", "checks", "study")
 
 
 def add_groups(words: list[str]) -> None:

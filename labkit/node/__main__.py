@@ -13,7 +13,7 @@ from pathlib import Path
 
 from labkit.errors import LabError, ProviderError
 from labkit.node.agent import Agent
-from labkit.node.config import AgentConfig
+from labkit.node.config import TAKEN_UP, AgentConfig
 
 
 async def _run(config: AgentConfig) -> None:
@@ -31,6 +31,7 @@ def main(arguments: list[str]) -> int:
         config = AgentConfig.load(lab_dir / "node.json")
         with (lab_dir / "node.lock").open("w") as lock:
             _lock(lock.fileno(), lab_dir)
+            config.save(lab_dir / TAKEN_UP)
             asyncio.run(_run(config))
     except LabError as error:
         logging.getLogger(__name__).error("%s", error)  # noqa: TRY400 - the sentence says it all

@@ -46,10 +46,10 @@ class Agent:
         self._ports = Ports()
         self._store = Store(Path(config.cache_dir))
         self._stop = asyncio.Event()
-        for spec in config.nodes:
+        for spec in config.on:
             self.inventory.add(spec.devices(self.lab_dir.name))
             self.inventory.recall(spec.name)
-        self.loops = [NodeLoop(self._machine(spec)) for spec in config.nodes]
+        self.loops = [NodeLoop(self._machine(spec)) for spec in config.on]
 
     def _machine(self, spec: NodeSpec) -> Machine:
         api = Api(self.lab_dir / "kubeconfigs" / f"node-{spec.name}")
@@ -110,9 +110,10 @@ class Agent:
         await self._stop.wait()
 
     async def _new_config(self) -> None:
-        """Return when nodes joined or left (node.json changed): the next agent has them, and adopts the pods.
+        """Return when nodes came or went (node.json changed): the next agent has them, and adopts the pods.
 
-        The pods of a node that left end with it, as those of a machine without power; its Node object stays.
+        The pods of a node that left or was switched off end with it, as those of a machine without power; its
+        Node object stays.
         """
         path = self.lab_dir / "node.json"
         seen = 0

@@ -12,6 +12,9 @@ from pathlib import Path
 from labkit._proc import write_atomically
 from labkit.gpus.device import Device, devices_of
 
+TAKEN_UP = "node-taken-up.json"
+"""What the agent that runs was told: whoever changes node.json waits for the same to stand here."""
+
 
 @dataclass(frozen=True)
 class NodeSpec:
@@ -66,6 +69,12 @@ class AgentConfig:
     registries: tuple[Registry, ...]
     cache_dir: str  # unpacked images, shared by all labs of the user
     isolation: str = "bubblewrap"  # or "none": the stated fallback without isolation
+    off: tuple[str, ...] = ()  # names of nodes that are without power
+
+    @property
+    def on(self) -> tuple[NodeSpec, ...]:
+        """The nodes that run."""
+        return tuple(node for node in self.nodes if node.name not in self.off)
 
     def save(self, path: Path) -> None:
         """Write as JSON, atomically."""
@@ -76,5 +85,6 @@ class AgentConfig:
         """Read what `save` wrote."""
         data = json.loads(path.read_text())
         data["nodes"] = tuple(NodeSpec(**n) for n in data["nodes"])
+        data["off"] = tuple(data.get("off", ()))
         data["registries"] = tuple(Registry(**r) for r in data["registries"])
         return cls(**data)

@@ -180,3 +180,33 @@ class Provider(Protocol):
     def parts(self) -> list[Part]:
         """What runs, for `labkit status`; raises `ProviderError` where there is no such lab."""
         ...
+
+
+@runtime_checkable
+class Machines(Protocol):
+    """What a provider can do besides, if its nodes are its own: take their power, and give it back."""
+
+    def stop_node(self, name: str) -> None:
+        """Cut a node's power: it falls silent, and nobody is told."""
+        ...
+
+    def start_node(self, name: str) -> None:
+        """Give it back, and wait until the node is Ready."""
+        ...
+
+    def restore_nodes(self) -> list[str]:
+        """Give it back to all that are without; their names."""
+        ...
+
+
+@runtime_checkable
+class RunsKwok(Protocol):
+    """A provider that can run KWOK beside its control plane."""
+
+    def start_kwok(self) -> None:
+        """Run it; safe to repeat."""
+        ...
+
+    def stop_kwok(self) -> None:
+        """End it; safe to repeat."""
+        ...

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from labkit.errors import BadInput
-from labkit.providers.base import Endpoint, Provider, Report, Spec
+from labkit.providers.base import Endpoint, Machines, Provider, Report, Spec
 from labkit.providers.embedded.provider import Embedded
 
 
@@ -40,3 +40,14 @@ def get(name: str, lab: str | None = None) -> Provider:
         raise BadInput(
             f"There is no provider called {name!r}.", fix=f"Choose one of: {', '.join(PROVIDERS)}."
         ) from None
+
+
+def machines(provider: Provider) -> Machines:
+    """The provider, where its nodes are its own to switch off; raises `BadInput` where they are not."""
+    if not isinstance(provider, Machines):
+        raise BadInput(
+            f"The provider {provider.name} can't switch nodes off and on.",
+            cause="Its machines are not labkit's.",
+            fix="Do this part on the embedded cluster: labkit up, PROVIDER = 'embedded'.",
+        )
+    return provider

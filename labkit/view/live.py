@@ -129,10 +129,13 @@ def until_healthy(addresses: Callable[[], Sequence[str]], *, seconds: float, clo
 
 
 def _healthy(addresses: Sequence[str]) -> bool:
-    return bool(addresses) and all(address and _says_ok(address) for address in addresses)
+    return bool(addresses) and all(healthy(address) for address in addresses)
 
 
-def _says_ok(address: str) -> bool:
+def healthy(address: str) -> bool:
+    """Whether a server (`host:port`, empty where there is none) says 200 under /health to us."""
+    if not address:
+        return False
     try:
         answer = httpx.get(f"http://{address}/health", trust_env=False, timeout=5)
     except httpx.HTTPError:

@@ -36,7 +36,7 @@ def run(folder: Path) -> list[Figure]:
         ours.append(_seconds(lambda: lab.up(spec)))
     try:
         kube = Kube(lab.kubeconfig(), namespace=pods.NAMESPACE, clock=spec.clock)
-        reset.run(kube, lab.registry(), lambda _line: None)
+        reset.run(kube, lab, lambda _line: None)
         note = f"everything ready {median(ours):.1f} s, plain kind with Ready nodes {median(theirs):.1f} s"
         ratio = median(ours) / median(theirs)
         return [

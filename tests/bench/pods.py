@@ -48,9 +48,9 @@ def run(folder: Path) -> list[Figure]:
     lab.up(Spec(name="bench-pods"))
     try:
         kube = Kube(lab.kubeconfig(), namespace=NAMESPACE, clock=15)
-        reset.run(kube, lab.registry(), lambda _line: None)
+        reset.run(kube, lab, lambda _line: None)
         figures = [*starts(kube), *reaction(lab, kube, folder, targets=(1.2, 2.2))]
-        return [*figures, *resets.run(kube, lab.registry())]
+        return [*figures, *resets.run(kube, lab)]
     finally:
         lab.down()
 

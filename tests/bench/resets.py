@@ -6,7 +6,7 @@ import time
 
 from labkit import reset
 from labkit.kube.client import Kube
-from labkit.providers.base import RegistryAccess
+from labkit.providers.base import Provider
 from tests.bench.figures import Figure
 
 SERVERS = 10
@@ -16,7 +16,7 @@ SERVER, HPA = "manifests/overlays/embedded/server", "manifests/base/hpa.yaml"
 
 def run(kube: Kube, access: RegistryAccess) -> list[Figure]:
     """The slowest of a few resets; each finds ten servers that answer."""
-    took = [_once(kube, access) for _ in range(ROUNDS)]
+    took = [_once(kube, provider) for _ in range(ROUNDS)]
     return [Figure(f"lab.reset() with {SERVERS} servers and an HPA", max(took), "s", 10.0, ROUNDS)]
 
 
@@ -26,5 +26,5 @@ def _once(kube: Kube, access: RegistryAccess) -> float:
     kube.until(f"pods app=llm-model ready={SERVERS}", seconds=120)
     kube.apply(HPA)  # only now: it holds the number that it finds, for a while
     began = time.monotonic()
-    reset.run(kube, access, lambda _line: None)
+    reset.run(kube, provider, lambda _line: None)
     return time.monotonic() - began

@@ -54,7 +54,7 @@ def lab(cluster: Embedded) -> Iterator[Lab]:
     made = Lab(
         Session(cluster, clock, 0, "test"), Kube(cluster.kubeconfig(), namespace=NAMESPACE, clock=clock)
     )
-    reset.run(made.kube, cluster.registry(), print)
+    reset.run(made.kube, cluster, print)
     yield made
     reset.clear(made.kube, print)
 

@@ -94,7 +94,7 @@ def test_nothing_outside_its_namespace_is_touched_from_up_to_down(owner: Kube, f
     foreign.up(Spec(), said.append)
     assert f"namespace {NAMESPACE} created" in said
     kube = clients.kube(foreign, namespace=NAMESPACE)
-    reset.run(kube, None, said.append)
+    reset.run(kube, foreign, said.append)
     kube.apply(SERVER)
     kube.until("pods total=2", seconds=30)
     look(kube, lambda: clients.prometheus(foreign))

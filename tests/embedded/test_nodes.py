@@ -9,12 +9,13 @@ from pathlib import Path
 import pytest
 
 from labkit import _wait
-from labkit.errors import ClusterError
+from labkit.errors import BadInput, ClusterError
 from labkit.gpu_faults import GpuFaults
 from labkit.gpus.device import device_uuid
 from labkit.kube import Kube
 from labkit.metrics.client import Metrics
 from labkit.providers.base import NewNode
+from labkit.providers.embedded import nodes
 from labkit.providers.embedded.provider import Embedded
 
 pytestmark = pytest.mark.embedded
@@ -126,3 +127,28 @@ def test_a_node_joins_and_leaves_while_the_cluster_runs(kube: Kube, cluster: Emb
     _wait.until(silent, "its kubelet to fall silent", seconds=30)
     kube.until("node/gpu-node-1 ready", seconds=30)
     assert ninth not in {n.name for n in kube.objects("nodes")}
+
+
+def silent(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) != 0
+
+
+def test_a_node_that_there_is_not_is_told(cluster: Embedded) -> None:
+    with pytest.raises(BadInput, match="no node called 'gpu-node-7'") as told:
+        nodes.stop(cluster.layout, "gpu-node-7")
+    assert "gpu-node-1" in told.value.fix
+
+
+def test_a_node_without_power_falls_silent_and_comes_back(kube: Kube, cluster: Embedded) -> None:
+    port = kube.object("node/gpu-node-3").at("status.daemonEndpoints.kubeletEndpoint.Port")
+    cluster.stop_node("gpu-node-3")
+    assert silent(port)
+    kube.until("node/gpu-node-1 ready", seconds=30)  # the others go on
+    assert kube.object("node/gpu-node-3").is_true("Ready"), "nobody told the control plane"
+    _wait.until(
+        lambda: not kube.object("node/gpu-node-3").is_true("Ready"), "the control plane to notice", seconds=90
+    )
+    assert cluster.restore_nodes() == ["gpu-node-3"]
+    assert kube.object("node/gpu-node-3").is_true("Ready")
+    assert cluster.restore_nodes() == []

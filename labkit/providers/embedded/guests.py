@@ -8,17 +8,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from labkit import _proc, _wait
 from labkit.errors import BadInput
 from labkit.gpus.inventory import Inventory
 from labkit.gpus.roofline import Figures
 from labkit.node.config import AgentConfig, NodeSpec
 from labkit.providers.base import NewNode
-from labkit.providers.embedded import files, kubeconfigs, pki
+from labkit.providers.embedded import files, kubeconfigs, nodes, pki
 from labkit.providers.embedded.api import Api
 from labkit.providers.embedded.layout import Layout
-
-PATIENCE = 30.0  # real seconds for the agent to be started anew
 
 
 def plug_in(layout: Layout, node: NewNode) -> None:
@@ -50,16 +47,9 @@ def plug_out(layout: Layout) -> list[str]:
     guests = files.guests(layout, spec)
     if not guests:
         return []
-    path = layout.dir / "node.json"
-    before = _proc.Proc.load(layout.record("node-agent"))
-    replace(AgentConfig.load(path), nodes=files.nodes(spec)).save(path)
-
-    def another() -> bool:
-        now = _proc.Proc.load(layout.record("node-agent"))
-        return now is not None and now != before and now.alive()
-
+    config = AgentConfig.load(layout.dir / "node.json")
     # Before that, the old agent would register its nodes again.
-    _wait.until(another, "a node agent without the guests", seconds=PATIENCE)
+    nodes.tell(layout, replace(config, nodes=files.nodes(spec)))
     with Api(layout, ports) as api:
         for guest in guests:
             api.delete(f"/api/v1/nodes/{guest.name}")

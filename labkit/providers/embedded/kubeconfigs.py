@@ -11,7 +11,7 @@ import yaml
 from labkit._proc import write_atomically
 from labkit.providers.embedded.layout import Layout, Ports
 
-COMPONENTS = ("kube-controller-manager", "kube-scheduler", "kube-proxy", "prometheus", "adapter")
+COMPONENTS = ("kube-controller-manager", "kube-scheduler", "kube-proxy", "prometheus", "adapter", "kwok")
 
 
 def write(layout: Layout, ports: Ports, nodes: Iterable[str]) -> None:

@@ -47,6 +47,7 @@ def identities(nodes: Iterable[str]) -> list[Identity]:
         Identity("kube-proxy", "system:kube-proxy"),
         Identity("prometheus", "prometheus", hosts=LOOPBACK),
         Identity("adapter", "adapter", hosts=adapter_hosts),
+        Identity("kwok", "kwok"),
         Identity("registry", "registry", hosts=(*LOOPBACK, "registry.lab")),
     ]
     return [*fixed, *(i for name in nodes for i in node_identities(name))]

@@ -20,7 +20,7 @@ from labkit.node import crash
 from labkit.node.ports import ADDRESS
 from labkit.providers.alone import alone, same
 from labkit.providers.base import Endpoint, NewNode, Part, RegistryAccess, Report, Spec, silent
-from labkit.providers.embedded import control_plane, files, guests, isolation, platform, ports
+from labkit.providers.embedded import control_plane, files, guests, isolation, kwok, nodes, platform, ports
 from labkit.providers.embedded.component import Component
 from labkit.providers.embedded.layout import Layout, Ports, default_name, prepare
 from labkit.providers.embedded.startup import Startup
@@ -156,6 +156,28 @@ class Embedded:
         """Take away every machine that was plugged in."""
         return guests.plug_out(self.layout)
 
+    def stop_node(self, name: str) -> None:
+        """Cut the power of a simulated machine."""
+        nodes.stop(self.layout, name)
+
+    def start_node(self, name: str) -> None:
+        """Give it back."""
+        nodes.start(self.layout, name)
+
+    def restore_nodes(self) -> list[str]:
+        """Give it back to every machine that is without."""
+        return nodes.restore(self.layout)
+
+    def start_kwok(self) -> None:
+        """Run KWOK as one more part of the lab."""
+        self.layout.load()
+        kwok.start(self.layout)
+
+    def stop_kwok(self) -> None:
+        """End it."""
+        self.layout.load()
+        kwok.stop(self.layout)
+
     def running(self) -> bool:
         """Whether the supervisor and every component run and answer."""
         supervisor = _proc.Proc.load(self.layout.record("supervisor"))
@@ -196,7 +218,8 @@ class Embedded:
         try:
             files.write_all(self.layout, spec, chosen, clock.flags(spec.clock))
             self._end_supervisor()
-            Startup(self.layout, spec, chosen, self.components(spec, chosen, binaries), report).run()
+            parts = [*self.components(spec, chosen, binaries), *kwok.asked_for(self.layout)]
+            Startup(self.layout, spec, chosen, parts, report).run()
         except (LabError, OSError, KeyboardInterrupt):
             if fresh:  # an older lab keeps its data: `up` can be tried again
                 roll_back(self.layout, report)

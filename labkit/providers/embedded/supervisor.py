@@ -119,27 +119,55 @@ class Supervisor:
     reports: int = -1
     children: dict[str, Child] = field(default_factory=dict)
     stopping: bool = False
+    _read: int = 0
 
     def run(self) -> int:
         """Supervise until SIGTERM; the exit status."""
         signal.signal(signal.SIGTERM, self._stop)
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-        for component in load_components(self.layout):
-            child = Child(component, proc=_proc.Proc.load(self.layout.record(component.name)))
-            if child.proc and child.proc.alive() and child.proc.argv == component.argv:
-                child.adopted = True
-                self._say(component.name, "adopted")
-            else:
-                child.proc = None
-            self.children[component.name] = child
         while not self.stopping:
             if self.control >= 0 and not self._still_wanted():
                 self._abort()
                 return 1
+            self._follow_components()
             self._round()
             settled = self.control < 0 and all(c.ready for c in self.children.values())
             _wait.pause(RESTING_TICK if settled else TICK)
         return 0
+
+    def _follow_components(self) -> None:
+        """Take up what joined `components.json`, end what left it, and start anew what changed there."""
+        path = self.layout.dir / "components.json"
+        try:
+            changed = path.stat().st_mtime_ns
+        except FileNotFoundError:  # the lab is being taken down
+            return
+        if changed == self._read:
+            return
+        wanted = {component.name: component for component in load_components(self.layout)}
+        for name in [n for n, child in self.children.items() if child.component != wanted.get(n)]:
+            self._retire(name, self.children.pop(name))
+        for name in wanted.keys() - self.children.keys():
+            self.children[name] = self._taken_up(wanted[name])
+        self.children = {name: self.children[name] for name in wanted}
+        self._read = changed
+
+    def _taken_up(self, component: Component) -> Child:
+        child = Child(component, proc=_proc.Proc.load(self.layout.record(component.name)))
+        if child.proc and child.proc.alive() and child.proc.argv == component.argv:
+            child.adopted = True
+            self._say(component.name, "adopted")
+        else:
+            child.proc = None
+        return child
+
+    def _retire(self, name: str, child: Child) -> None:
+        note(name, "is not wanted any more, or not like this")
+        if child.proc:
+            _proc.end([child.proc], grace=1.0)
+        if child.popen:
+            child.popen.wait()
+        self.layout.record(name).unlink(missing_ok=True)
 
     def _round(self) -> None:
         for name, child in self.children.items():
