@@ -47,9 +47,7 @@ def add(
     machine: Annotated[str, typer.Argument(help="The new node's name.")],
     name: Name = None,
     gpus: Annotated[int, typer.Option(min=0, max=16, help="How many GPUs it has.")] = 0,
-    product: Annotated[
-        str, typer.Option(help="Their kind, as cluster/gpu/gpus.toml lists it.")
-    ] = "NVIDIA-L4",
+    product: Annotated[str, typer.Option(help="Their kind, as in cluster/gpu/gpus.toml.")] = "NVIDIA-L4",
 ) -> None:
     """Let one more machine join. It stays until `remove`, `lab.reset()` of a notebook, or `labkit down`."""
     guests.plug_in(_layout(name), NewNode(machine, gpus, product))

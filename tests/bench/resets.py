@@ -14,13 +14,13 @@ ROUNDS = 5
 SERVER, HPA = "manifests/overlays/embedded/server", "manifests/base/hpa.yaml"
 
 
-def run(kube: Kube, access: RegistryAccess) -> list[Figure]:
+def run(kube: Kube, provider: Provider) -> list[Figure]:
     """The slowest of a few resets; each finds ten servers that answer."""
     took = [_once(kube, provider) for _ in range(ROUNDS)]
     return [Figure(f"lab.reset() with {SERVERS} servers and an HPA", max(took), "s", 10.0, ROUNDS)]
 
 
-def _once(kube: Kube, access: RegistryAccess) -> float:
+def _once(kube: Kube, provider: Provider) -> float:
     kube.apply(SERVER)
     kube.scale("deployment/llm-inference-service", replicas=SERVERS)
     kube.until(f"pods app=llm-model ready={SERVERS}", seconds=120)

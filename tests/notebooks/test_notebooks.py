@@ -106,6 +106,33 @@ OPEN = {
         "08.mig",
         "08.wall",
     },
+    "09-placement": {
+        "09.handed",
+        "09.selector",
+        "09.affinity",
+        "09.stranded",
+        "09.toleration",
+        "09.promises",
+        "09.domains",
+        "09.spread",
+        "09.noticed",
+        "09.lost-node",
+        "09.rate",
+        "09.bottleneck",
+        "09.throttled",
+    },
+    "10-production": {
+        "10.replaced",
+        "10.thirteenth",
+        "10.node-minutes",
+        "10.same-sum",
+        "10.asleep",
+        "10.keda",
+        "10.capstone",
+        "10.cost",
+        "10.energy",
+        "10.carbon",
+    },
 }
 
 pytestmark = pytest.mark.notebooks

@@ -44,12 +44,6 @@ class Api:
             return None
         return answer.json() if answer.status_code == httpx.codes.OK else None
 
-    def delete(self, path: str) -> None:
-        """Delete one object; one that is not there is fine."""
-        answer = self._http.delete(path)
-        if answer.status_code != httpx.codes.NOT_FOUND:
-            answer.raise_for_status()
-
     def apply(self, documents: Iterable[str]) -> None:
         """Server-side apply of multi-document YAML texts, in order."""
         for text in documents:
