@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from typing import Any
 
 CHECK = "check"
-CHANGES = frozenset({"apply", "delete", "kill", "kubectl", "load", "reset", "scale"})
+CHANGES = frozenset(
+    {"apply", "delete", "kill", "kubectl", "lift", "load", "patch", "plant", "reset", "scale"}
+)
 """Calls after which the cluster is no longer what the check before them saw."""
 
 

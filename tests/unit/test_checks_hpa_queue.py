@@ -12,6 +12,7 @@ from labkit import checks
 from labkit.evidence import Event, Series, Timeline
 from labkit.load.results import LoadResult
 from labkit.load.rows import Row
+from tests.unit import hpa_queue_faults
 from tests.unit.mutants import Case, CheckTests
 
 HPA = {
@@ -81,6 +82,7 @@ PASSING: list[Case] = [
     ("05.mended", {"hpa": HPA}),
     ("05.alone", {"hpas": [HPA]}),
     ("05.keep-alive", {"kept": {"a": 9, "b": 8, "c": 0}, "fresh": {"a": 3, "b": 4, "c": 3}}),
+    *hpa_queue_faults.passing(HPA),
 ]
 
 MUTANTS: list[Case] = [
@@ -122,6 +124,7 @@ MUTANTS: list[Case] = [
     ("05.alone", {"hpas": [wrong(["status", "conditions", 0, "status"], "False")]}),
     ("05.keep-alive", {"kept": {"a": 9, "b": 8, "c": 7}, "fresh": {"a": 3, "b": 4, "c": 3}}),
     ("05.keep-alive", {"kept": None, "fresh": {}}),
+    *hpa_queue_faults.mutants(HPA),
 ]
 
 
