@@ -177,6 +177,7 @@ def test_every_kustomization_renders(folder: Path) -> None:
     [
         ("02-deploy/solutions/deployment.yaml", "02-deploy"),
         ("04-hpa-cpu/solutions/hpa.yaml", "04-hpa-cpu/faults/no-cpu-request"),
+        ("09-placement/solutions/spread.yaml", "09-placement/two-on-each.yaml"),
     ],
 )
 def test_what_everybody_goes_on_with_is_the_solution(solution: str, given: str) -> None:
