@@ -57,11 +57,11 @@ class Seen:
 class Broker:
     """One notebook's lab, from outside. `cell` and `check` say which cell of the course runs now."""
 
-    def __init__(self, lab: Lab, seat: Path, released: Any) -> None:
+    def __init__(self, lab: Lab, seat: Path, released: Any, edition: Path) -> None:
         self.seen = Seen()
         self.cell, self.check = "", ""
         self._lab = lab
-        self._seat = seat
+        self._seat, self._edition = seat, edition
         self._sources, self._constants = sources(released), constants(released)
         self._addresses: set[str] = set()
         self._loads: list[Running] = []
@@ -147,6 +147,9 @@ class Broker:
                 permits.refuse_address(args[0], self._addresses)
             if name == "load":
                 permits.refuse_words(words, permits.LOAD)
+            if name == "plant":
+                self.seen.spread = True
+                return [self._fault(args[0])]
             if name == "apply":
                 return [self._manifest(one) for one in args]
         except BadInput as error:
@@ -161,12 +164,18 @@ class Broker:
         permits.refuse_targets(objects)
         return [*(permits.own_path(self._seat, one) for one in files), *objects]
 
+    def _fault(self, given: Any) -> Path:
+        path = permits.own_path(self._seat, given)
+        if EXERCISES in path.parts:
+            raise BadInput("Faults are the course's own.", fix="Name a file below manifests/*/faults.")
+        return path
+
     def _manifest(self, given: Any) -> Path:
         path = permits.own_path(self._seat, given)
         files = list(path.rglob("*.yaml")) if path.is_dir() else [path]
         if EXERCISES in path.parts:
             for one in files:
-                permits.refuse_foreign(one)
+                permits.refuse_foreign(one, self._edition / one.relative_to(self._seat))
         self.seen.spread |= any(map(permits.spreads, files))
         return path
 

@@ -95,7 +95,7 @@ def _exercises(
 ) -> Iterator[tuple[PurePosixPath, bytes]]:
     files = [path for path in taken if path.suffix.lower() != ".ipynb"]
     for place, released in wanted.exercises.items():
-        found = [path for path in files if path.parts[-3:] == place.parts[-3:]]
+        found = [path for path in files if path.parts[1 - len(place.parts) :] == place.parts[1:]]
         if not found and sum(other.name == place.name for other in wanted.exercises) == 1:
             found = [path for path in files if path.name == place.name and "solutions" not in path.parts]
         if len(found) > 1:

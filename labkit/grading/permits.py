@@ -25,10 +25,12 @@ from labkit.lab import NAMESPACE, Lab
 from labkit.load import Running
 
 LAB = (
-    frozenset({"apply", "delete", "kill", "load", "reset", "scale"})  # they change the cluster
+    frozenset(
+        {"apply", "delete", "kill", "lift", "load", "plant", "reset", "scale"}
+    )  # they change the cluster
     | frozenset({"until", "until_healthy", "until_metric", "watch"})
     | frozenset({"curl", "events", "metrics", "nodes", "object", "pods", "raw", "url"})
-    | frozenset({"check", "follow", "ledger", "record", "requests_by_pod", "why"})
+    | frozenset({"check", "doctor", "follow", "ledger", "record", "requests_by_pod", "why"})
     | frozenset({"curve", "plot", "plot_states", "plot_updates", "show", "table"})
     | frozenset({"clock", "kube"})
 )
@@ -52,8 +54,6 @@ NAMESPACED = frozenset(
         "Service",
     }
 )
-KINDS = NAMESPACED | {"PriorityClass"}
-"""What exercises of the course make."""
 LOCAL_FILES = frozenset({"Component", "Kustomization"})
 KUBECTL = frozenset({"annotate", "describe", "get", "label", "patch", "rollout", "scale", "set", "top"})
 OPTIONS = ("-p", "-l", "-o", "--type=", "--subresource=", "--replicas=", "--sort-by=", "--overwrite", "--all")
@@ -101,8 +101,9 @@ def own_path(seat: Path, given: Any) -> Path:
     return seat / name
 
 
-def refuse_foreign(path: Path) -> None:
-    """Raise where a student's manifest holds an object that the course never asks for."""
+def refuse_foreign(path: Path, released: Path) -> None:
+    """Raise where a student's manifest holds a kind that is neither common nor in the released file."""
+    known = NAMESPACED | kinds(released)
     _refuse_marks(path.read_text())
     try:
         documents = [one for one in yaml.safe_load_all(path.read_text()) if one]
@@ -114,8 +115,8 @@ def refuse_foreign(path: Path) -> None:
         kind = str(one.get("kind")) if isinstance(one, dict) else "text"
         meta = one.get("metadata") if isinstance(one, dict) else None
         place = meta.get("namespace", NAMESPACE) if isinstance(meta, dict) else NAMESPACE
-        if kind not in KINDS:
-            raise BadInput(f"An exercise makes no {kind:.60}.", fix=f"Known: {', '.join(sorted(KINDS))}.")
+        if kind not in known:
+            raise BadInput(f"An exercise makes no {kind:.60}.", fix=f"Known: {', '.join(sorted(known))}.")
         if place != NAMESPACE:
             raise BadInput(
                 f"An exercise stays in namespace {NAMESPACE}, not {place!s:.60}.", fix="Leave it out."
@@ -143,8 +144,12 @@ def refuse_options(words: Sequence[Any]) -> None:
 
 def spreads(path: Path) -> bool:
     """Whether a manifest makes what a reset of the namespace does not take away."""
-    kinds = set(re.findall(r"^kind: *(\w+)", path.read_text(), re.MULTILINE))
-    return bool(kinds - NAMESPACED - LOCAL_FILES)
+    return bool(kinds(path) - NAMESPACED - LOCAL_FILES)
+
+
+def kinds(path: Path) -> set[str]:
+    """The kinds of the objects in a manifest."""
+    return set(re.findall(r"^kind: *(\w+)", path.read_text(), re.MULTILINE))
 
 
 def on_node(word: Any) -> bool:

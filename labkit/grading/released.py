@@ -36,7 +36,7 @@ def assignment(course: Path, notebooks: Sequence[Path]) -> Assignment:
     numbers = {path.stem[:2] for path in notebooks}
     exercises = {
         PurePosixPath(path.relative_to(course).as_posix()): path.read_bytes()
-        for path in sorted(course.glob("manifests/*/exercises/*"))
-        if path.parts[-3][:2] in numbers
+        for path in sorted(course.glob("manifests/*/exercises/**/*"))
+        if path.is_file() and path.relative_to(course).parts[1][:2] in numbers
     }
     return Assignment({path.stem: edition(read(path)) for path in notebooks}, exercises)

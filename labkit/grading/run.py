@@ -103,7 +103,7 @@ def _student(room: Room, cluster: _Cluster, handed: HandedIn, wanted: Assignment
     ran: list[Ran] = []
     spread = False
     for name, restored in handed.notebooks.items():
-        broker = Broker(cluster.lab, seat, wanted.notebooks[name])
+        broker = Broker(cluster.lab, seat, wanted.notebooks[name], room.edition)
         sitting = Sitting(name, restored.notebook, broker, room.edition, seat, _parameters(), room.patience)
         ran.append(_sit(sitting))
         observations += broker.seen.observations

@@ -94,7 +94,7 @@ def sit(place: Path, lab: Lab) -> Any:
         handed = nbformat.from_dict(released)
         for mark, source in {**RIGHT, **answers}.items():
             by_mark(handed, mark).source = source
-        broker = Broker(lab, place, released)
+        broker = Broker(lab, place, released, place)
         patience = Patience(cell=cell, notebook=400)
         ran = Sitting(NAME, handed, broker, place, place, {"PROVIDER": "embedded"}, patience).run()
         seen = broker.seen
