@@ -143,12 +143,18 @@ type(lab).check = lambda *_, **__: display({"application/vnd.labkit.check+json":
 """
 
 
-@pytest.mark.parametrize("source", [QUIT, FORK, FLOOD, FILL])
+@pytest.mark.parametrize("source", [QUIT, FORK, FILL])
 def test_what_ends_or_never_ends_earns_what_it_had(sit: Any, source: str) -> None:
     sheet, bundle = sit({"answer-05-desired-by-hand": source}, cell=15)
     assert states(sheet)[0] == "passed"
     assert "passed" not in states(sheet)[1:]
     assert bundle.ran[0].ended
+
+
+def test_a_flood_of_output_earns_nothing(sit: Any) -> None:
+    sheet, _ = sit({"answer-05-desired-by-hand": FLOOD}, cell=15)  # or the kernel's memory ends it before
+    assert states(sheet)[0] == "passed"
+    assert states(sheet)[1] != "passed"
 
 
 @pytest.mark.parametrize(
