@@ -106,7 +106,7 @@ MUTANTS = (
     Mutant(
         "05.hpa",
         "05-hpa-queue/solutions/hpa.yaml",
-        ('averageValue: "5"', 'averageValue: "50"'),
+        ("maxReplicas: 10", "maxReplicas: 9"),
         (SERVERS, HPA),
         first="overlays/embedded/server",
     ),
