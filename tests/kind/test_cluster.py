@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import ssl
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -73,8 +74,9 @@ def test_the_users_own_kubeconfig_is_left_alone(cluster: Kind) -> None:
 def test_prometheus_lets_nobody_in_without_a_certificate(cluster: Kind) -> None:
     at = cluster.prometheus()
     assert at.ca is not None
+    context = ssl.create_default_context(cafile=str(at.ca))
     with pytest.raises(httpx.TransportError):
-        httpx.get(f"{at.url}/-/ready", verify=str(at.ca), trust_env=False)
+        httpx.get(f"{at.url}/-/ready", verify=context, trust_env=False)
 
 
 def test_the_registry_asks_for_a_login(cluster: Kind) -> None:
@@ -146,7 +148,7 @@ def test_what_an_interrupted_start_left_is_taken_away_by_down(cluster: Kind) -> 
     child = started("killed")
     _wait.until(lambda: traces("killed"), "the first containers", seconds=120)
     child.kill()
-    child.wait()
+    child.communicate()
     Kind("killed").down()
     assert traces("killed") == []
     assert not Kind("killed").layout.config.exists()

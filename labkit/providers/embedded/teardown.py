@@ -47,7 +47,7 @@ def _take_down(layout: Layout, report: Report) -> int:
         if name in living:
             _proc.end([living[name]], grace=grace)
     _proc.end(living.values(), grace=SERVERS_GRACE)
-    strays = _with_children(_proc.marked(layout.dir))
+    strays = with_children(_proc.marked(layout.dir))
     _proc.end(strays, grace=SERVERS_GRACE)
     ended = len(living) + len(strays)
     delete_files(layout)
@@ -55,7 +55,7 @@ def _take_down(layout: Layout, report: Report) -> int:
     return ended
 
 
-def _with_children(found: list[_proc.Proc]) -> list[_proc.Proc]:
+def with_children(found: list[_proc.Proc]) -> list[_proc.Proc]:
     """What a process started belongs to it, also where it wiped the mark from its environment."""
     pids = {proc.pid: proc for proc in found}
     for proc in found:

@@ -10,7 +10,7 @@ import shutil
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from labkit import _proc
+from labkit import _proc, _wait
 from labkit.errors import LabError, NotOurs, ProviderError, Refused
 from labkit.kube import clock
 from labkit.kube.api import Api
@@ -19,7 +19,7 @@ from labkit.providers.alone import alone, same
 from labkit.providers.base import Endpoint, Part, RegistryAccess, Report, Spec, silent
 from labkit.providers.embedded.files import REGISTRY_HOST, REGISTRY_USER
 from labkit.providers.embedded.layout import default_name, prepare
-from labkit.providers.embedded.teardown import delete_files
+from labkit.providers.embedded.teardown import delete_files, with_children
 from labkit.providers.kind import files, outside, parts
 from labkit.providers.kind.engine import Engine
 from labkit.providers.kind.nvidia import Plan, real_gpus
@@ -29,6 +29,9 @@ from labkit.providers.kind.transcript import transcript
 
 DISK_MIB = 6000
 """Five nodes of 1 GB, and their images."""
+
+LATE = 6
+"""Looks, half a second apart, in which no late node may turn up after a start was cut short."""
 
 NODE_LABEL = "io.x-k8s.kind.cluster"
 
@@ -212,9 +215,18 @@ class Kind:
 
     def _take_down(self, settings: Settings) -> None:
         creation = _proc.Proc.load(self.layout.record("kind"))
-        if creation:
-            _proc.end([creation], grace=2.0)
+        interrupted = creation is not None and creation.alive()
+        if creation and interrupted:
+            _proc.end(with_children([creation]), grace=2.0)
         delete_cluster(self.engine, settings, self.layout.kubeconfig)
+        # What the engine was about to start when its client ended comes to be a moment later.
+        looks = LATE if interrupted else 0
+        while looks:
+            _wait.pause(0.5)
+            looks -= 1
+            if self._nodes(settings):
+                delete_cluster(self.engine, settings, self.layout.kubeconfig)
+                looks = LATE
         delete_files(self.layout)
 
     def _nodes(self, settings: Settings) -> list[str]:
