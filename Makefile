@@ -52,6 +52,7 @@ embedded: toolchain  ## tests on a running embedded cluster
 	@pytest tests/embedded
 
 notebooks: toolchain  ## every notebook through papermill
+	@labkit toolchain fetch kwok
 	@pytest tests/notebooks
 
 test-kind: toolchain  ## tests and notebooks on a kind cluster (needs Docker or Podman)

@@ -15,6 +15,8 @@ from labkit.grading.sheet import Sheet, grade
 from labkit.grading.sitting import Patience
 from tests.embedded.grading_quiz import ANSWERS, CHECKS, NAME, RIGHT, ROOT, assignment, hand_in
 
+pytestmark = pytest.mark.long
+
 RUBRIC = of({"notebooks": ["05"], "points": 0, "checks": dict.fromkeys(CHECKS, 1)})
 
 FORGED = """

@@ -13,7 +13,7 @@ from labkit.kube import Kube
 from labkit.metrics.client import Metrics
 from labkit.providers.embedded.provider import Embedded
 
-pytestmark = pytest.mark.embedded
+pytestmark = [pytest.mark.embedded, pytest.mark.long]
 
 DEPLOYMENT = Path(__file__).parents[2] / "manifests" / "09-placement" / "thousand.yaml"
 COUNT = 20

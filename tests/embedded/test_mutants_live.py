@@ -20,7 +20,7 @@ COFFEE = '{"status": {"capacity": {"example.com/coffee": %s}, "allocatable": {"e
 IMAGE = "registry.lab:5000/me/llm-inference:latest"
 SERVERS, HPA = "deployment/llm-inference-service available", "hpa/llm-hpa ScalingActive"
 
-pytestmark = pytest.mark.embedded
+pytestmark = [pytest.mark.embedded, pytest.mark.long]
 
 
 @dataclass(frozen=True)

@@ -98,8 +98,8 @@ def test_a_laptop_runs_what_asks_for_a_server_and_the_deployment_stays_as_it_is(
     (pod, *_) = namespace.objects("pods", which=Which("app=llm-model"))
     requests = pod.at("spec.containers.0.resources.requests")
     assert requests == {"cpu": "100m", "memory": "256Mi", "nvidia.com/gpu": "1"}
-    assert pod.at("spec.terminationGracePeriodSeconds") == 10
-    assert pod.at("spec.containers.0.lifecycle.preStop.sleep.seconds") == 3
+    assert pod.at("spec.terminationGracePeriodSeconds") == 8
+    assert pod.at("spec.containers.0.lifecycle.preStop.sleep.seconds") == 1
     assert pod.at("spec.containers.0.startupProbe.failureThreshold") == 40
 
 

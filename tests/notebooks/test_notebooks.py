@@ -147,6 +147,12 @@ OPEN = {
 pytestmark = pytest.mark.notebooks
 
 
+LONG = {"06-tuning", "07-cold-starts", "09-placement", "10-production"}
+"""Notebooks that take a cluster for three minutes and more: CI runs them once, with solutions."""
+
+LONG_LAST = [pytest.param(path, marks=pytest.mark.long if path.stem in LONG else ()) for path in NOTEBOOKS]
+
+
 def run(path: Path, answers: str, out: Path, *, provider: str = "embedded") -> Record:
     """As `labkit notebooks run` does it: once more where the machine was too busy for a verdict."""
     parameters = {"PROVIDER": provider, "ANSWERS": answers, "SEED": 0, "CLOCK": 15}
@@ -161,7 +167,7 @@ def test_green_with_solutions(path: Path, tmp_path: Path) -> None:
     assert list((tmp_path / "plots").glob("*.png"))
 
 
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", LONG_LAST, ids=lambda path: path.stem)
 def test_untouched_exercises_fail_exactly_their_checks(path: Path, tmp_path: Path) -> None:
     record = run(path, "exercises", tmp_path)
     assert not record.error
