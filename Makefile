@@ -33,7 +33,7 @@ clean:  ## what was made in this checkout (not the cache of binaries)
 	rm -rf $(VENV) out build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
 
 ### BEGIN AUTHORS
-#   make test    all gates and all tests, as CI runs them
+#   make test    all gates and all tests (CI leaves out those marked `long`)
 # The gates are scripts, one each, the same for people and CI: see scripts/.
 .PHONY: test test-kind gates unit embedded notebooks bench fidelity gpu-profile lock
 
