@@ -23,7 +23,7 @@ from labkit.providers.embedded.teardown import delete_files, with_children
 from labkit.providers.kind import files, outside, parts
 from labkit.providers.kind.engine import Engine
 from labkit.providers.kind.nvidia import Plan, real_gpus
-from labkit.providers.kind.settings import Settings, layout_of
+from labkit.providers.kind.settings import Settings, layout_of, name_of
 from labkit.providers.kind.startup import Startup, delete_cluster
 from labkit.providers.kind.transcript import transcript
 
@@ -66,7 +66,7 @@ class Kind:
         if why:
             raise ProviderError(why)
         prepare(self.layout, needed_mib=None if self.layout.config.exists() else DISK_MIB)
-        spec = replace(spec, name=self.layout.dir.name.rpartition(".")[0])
+        spec = replace(spec, name=name_of(self.layout))
         with alone(self.layout.dir, report):
             if self._stands(report):
                 again = f"labkit down --provider kind --name {spec.name}, then up again."
@@ -78,13 +78,13 @@ class Kind:
 
     def transcript(self, spec: Spec) -> str:
         """The steps of the start-up, and the cluster's configuration; host ports are chosen at the start."""
-        named = replace(spec, name=self.layout.dir.name.rpartition(".")[0])
+        named = replace(spec, name=name_of(self.layout))
         return transcript(self.layout, named, self.engine.name, real=real_gpus(spec, silent))
 
     def down(self, report: Report = silent) -> None:
         """Delete the nodes, the registry and the lab's files but its logs."""
         if not self.layout.config.exists():
-            report(f"there is no kind lab called {self.layout.dir.name.rpartition('.')[0]!r}; nothing to do")
+            report(f"there is no kind lab called {name_of(self.layout)!r}; nothing to do")
             return
         self._take_down(Settings.load(self.layout))
         report(f"the cluster and its registry are gone; logs are in {self.layout.logs}")

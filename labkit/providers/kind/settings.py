@@ -65,7 +65,7 @@ class Settings:
     @classmethod
     def load(cls, layout: Layout) -> Settings:
         """Read it; raises `ProviderError` where there is no such lab."""
-        name = layout.dir.name.removesuffix(SUFFIX)
+        name = name_of(layout)
         try:
             data = json.loads(layout.config.read_text())
             known = {f.name for f in fields(Spec)}
@@ -91,6 +91,11 @@ def layout_of(name: str) -> Layout:
     return Layout(home() / f"{name}{SUFFIX}")
 
 
+def name_of(layout: Layout) -> str:
+    """The lab's name: what its folder is called, without the ending."""
+    return layout.dir.name.removesuffix(SUFFIX)
+
+
 def labs() -> list[str]:
     """The names of this user's kind labs."""
-    return [path.parent.name.removesuffix(SUFFIX) for path in sorted(home().glob(f"*{SUFFIX}/lab.json"))]
+    return [name_of(Layout(path.parent)) for path in sorted(home().glob(f"*{SUFFIX}/lab.json"))]
