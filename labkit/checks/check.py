@@ -76,7 +76,7 @@ class Check:
             takes = ", ".join(f"{name}=…" for name in self.takes)
             hint = f"Call it as lab.check({self.id!r}{', ' if takes else ''}{takes})."
             return could_not_run(self.id, f"the check was called with other answers: {error}", hint=hint)
-        if any(value is Ellipsis for value in bound.arguments.values()):
+        if any(_open(value) for value in bound.arguments.values()):
             return Verdict(self.id, passed=False, expected=self.expected, observed=UNANSWERED, hint=self.hint)
         found = self.judge(**evidence)
         return Verdict(
@@ -87,6 +87,11 @@ class Check:
             hint="" if found.passed and not found.inconclusive else found.hint or self.hint,
             inconclusive=found.inconclusive,
         )
+
+
+def _open(answer: Any) -> bool:
+    """Whether the placeholder still stands, for the whole answer or for one part of it."""
+    return answer is ... or (isinstance(answer, (list, tuple)) and any(part is ... for part in answer))
 
 
 def number(answer: Any) -> float | None:

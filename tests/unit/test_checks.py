@@ -43,9 +43,10 @@ def test_wrong_call_is_inconclusive_and_says_how_to_call() -> None:
     assert "answer=…" in verdict.hint
 
 
-def test_an_unanswered_question_is_not_judged() -> None:
+@pytest.mark.parametrize("answer", [..., (..., ...), [3, ...]])
+def test_an_unanswered_question_is_not_judged(answer: object) -> None:
     verdict = Check("00.x", "5", "think", lambda answer: Finding(passed=True, observed=str(answer))).run(
-        {"answer": ...}
+        {"answer": answer}
     )
     assert verdict.state == "failed"
     assert "nothing yet" in verdict.observed
