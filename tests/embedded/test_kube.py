@@ -113,7 +113,10 @@ def test_every_solution_and_overlay_is_accepted(namespace: Kube) -> None:
         namespace.kubectl(
             "apply", "--server-side", "--dry-run=server", "-k", MANIFESTS / "overlays" / overlay
         )
-    solutions = [f"--filename={f}" for f in sorted(MANIFESTS.glob("[0-9]*/solutions/*.yaml"))]
+    every = sorted(MANIFESTS.glob("[0-9]*/solutions/*.yaml"))
+    # KEDA is not part of the lab; what 10 asks of its object, the notebook's check reads in the file.
+    solutions = [f"--filename={f}" for f in every if "apiVersion: keda.sh/" not in f.read_text()]
+    assert len(solutions) == len(every) - 1
     namespace.kubectl("apply", "--server-side", "--dry-run=server", *solutions)
 
 
