@@ -35,9 +35,9 @@ clean:  ## what was made in this checkout (not the cache of binaries)
 ### BEGIN AUTHORS
 #   make test    all gates and all tests (CI leaves out those marked `long`)
 # The gates are scripts, one each, the same for people and CI: see scripts/.
-.PHONY: test test-kind gates unit embedded notebooks bench fidelity gpu-profile lock
+.PHONY: test test-kind gates unit embedded notebooks exercises bench fidelity gpu-profile lock
 
-test: gates unit embedded notebooks  ## all gates and all tests
+test: gates unit embedded notebooks exercises  ## all gates and all tests
 
 gates: setup  ## ruff, mypy, import-linter, notebooks without outputs
 	@scripts/lint
@@ -51,9 +51,13 @@ unit: toolchain  ## tests that need no cluster
 embedded: toolchain  ## tests on a running embedded cluster
 	@pytest tests/embedded
 
-notebooks: toolchain  ## every notebook through papermill
+notebooks: toolchain  ## every notebook through papermill, with solutions
 	@labkit toolchain fetch kwok
-	@pytest tests/notebooks
+	@pytest tests/notebooks/test_notebooks.py
+
+exercises: toolchain  ## every notebook as a learner gets it, on a lab of its own
+	@labkit toolchain fetch kwok
+	@LABKIT_LAB=exercises pytest tests/notebooks/test_exercises.py tests/notebooks/test_release.py
 
 test-kind: toolchain  ## tests and notebooks on a kind cluster (needs Docker or Podman)
 	@labkit toolchain fetch kind
