@@ -80,7 +80,7 @@ def test_the_lessons_hpa_scales_out_and_in(kube: Kube) -> None:
 
 
 def test_behavior_is_applied_in_lab_seconds(kube: Kube) -> None:
-    applied = kube.apply(MANIFESTS / "05-hpa-queue" / "solutions" / "hpa-behavior.yaml")
+    applied = kube.apply(MANIFESTS / "05-hpa-queue" / "hpa-behavior.yaml")
     assert "scaleDown.stabilizationWindowSeconds: 300 s → 20 s" in repr(applied)
     behavior = kube.object("hpa/llm-hpa").at("spec.behavior")
     assert behavior["scaleDown"]["stabilizationWindowSeconds"] == 20
