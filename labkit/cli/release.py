@@ -23,9 +23,10 @@ def release(
 
     In each notebook, what stands between ### BEGIN SOLUTION and ### END SOLUTION goes; the stub stays. Above
     each exercise stands a folded hint, which is that of its check. Cells carry nbgrader's marks: an answer is
-    a solution cell, each check is a locked cell worth one point. Files under manifests/*/exercises are there,
-    those under manifests/*/solutions are not; nor are the tests. What only authors need of README.md and
-    Makefile stands between BEGIN AUTHORS and END AUTHORS, and stays here.
+    a solution cell, each check is a locked cell that gives 1 or 0. With nbgrader: notebooks/ as source/NAME,
+    nbgrader generate_assignment NAME --ClearSolutions.enabled=False. Files under manifests/*/exercises are
+    there, those under manifests/*/solutions are not; nor are the tests. What only authors need of README.md
+    and Makefile stands between BEGIN AUTHORS and END AUTHORS, and stays here.
 
     Learners work in it as you do here: make jupyter. Try it: cd OUT && labkit notebooks run 00
 

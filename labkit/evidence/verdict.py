@@ -38,6 +38,11 @@ class Verdict:
             return "inconclusive"
         return "passed" if self.passed else "failed"
 
+    @property
+    def points(self) -> int:
+        """1 where the step holds, else 0: the last line of a check's cell, which nbgrader counts."""
+        return int(self.passed)
+
     def to_json(self) -> dict[str, Any]:
         """As it stands in a notebook's output under `MIME`."""
         return {**asdict(self), "state": self.state}

@@ -1,7 +1,9 @@
 """The learner's edition of one notebook: stubs instead of solutions, folded hints, nbgrader's marks.
 
 A cell that answers and checks becomes two: the answer is the learner's to write (`solution`), the check is
-locked and worth a point (`grade`). Refuses a check that does not stand on a line of its own.
+locked and worth a point (`grade`). What comes of a check is 1 or 0 and the last word of its cell: nbgrader
+takes that number for the points, and full marks where there is none. Refuses a check that does not stand on a
+line of its own.
 """
 
 from __future__ import annotations
@@ -56,12 +58,14 @@ def _split(cell: Any) -> Iterator[Piece]:
     lines = cell.source.splitlines()
     found = [s for s in ast.parse(cell.source).body if isinstance(s, ast.Expr) and is_check(s.value)]
     _refuse_hidden(cell, found)
-    starts = [0, *(s.lineno - 1 for s in found), len(lines)]
-    names = ["", *(check_of(s.value) for s in found)]
-    for name, (first, last) in zip(names, pairwise(starts), strict=True):
+    bounds = [0, *(line for s in found for line in (s.lineno - 1, s.end_lineno or s.lineno)), len(lines)]
+    names = ["", *(word for s in found for word in (check_of(s.value), ""))]
+    before = ""
+    for name, (first, last) in zip(names, pairwise(bounds), strict=True):
         if source := "\n".join(lines[first:last]).strip("\n"):
-            new = nbformat.v4.new_code_cell(source, id=_id(cell, name), metadata=cell.metadata)
-            yield Piece(new, name)
+            place = _id(cell, name) if name or not before else f"{_id(cell, before)}-then"
+            yield Piece(nbformat.v4.new_code_cell(source, id=place, metadata=cell.metadata), name)
+        before = name or before
 
 
 def _refuse_hidden(cell: Any, found: Sequence[ast.Expr]) -> None:
@@ -118,8 +122,7 @@ def folded(names: Sequence[str]) -> str:
 
 def _source(piece: Piece) -> str:
     source = without_solutions(piece.cell.source).replace(SOLVED, UNSOLVED).strip("\n") or STUB
-    last = source.splitlines()[-1]
-    return f"{source};" if last.startswith("lab.check(") and last.endswith(")") else source
+    return f"{source.removesuffix(';')}.points" if piece.check else source
 
 
 def _marks(name: str, count: int, *, check: bool) -> dict[str, Any]:

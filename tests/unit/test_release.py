@@ -112,8 +112,8 @@ def test_an_answer_and_its_checks_become_cells_of_their_own() -> None:
     )
     assert [cell.source for cell in code(made)] == [
         "a = ...",
-        'lab.check("05.hpa");',
-        'lab.check("05.steps", answer=a);',
+        'lab.check("05.hpa").points',
+        'lab.check("05.steps", answer=a).points',
     ]
     assert [mark["grade_id"] for mark in marks(made)] == ["answer-05-hpa", "05-hpa", "05-steps"]
     assert made.cells[0].source.count("<details>") == 2
