@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import os
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -26,16 +27,28 @@ def grade(
         Path | None, typer.Option(help="What checks are worth; a point each if left out.")
     ] = None,
     key: Annotated[Path | None, typer.Option(help="The key to sign with; your own if left out.")] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Students at a time; what the machine carries if left out.")
+    ] = None,
+    notebook_limit: Annotated[
+        float, typer.Option(min=10, help="Seconds that one notebook may take; its cells, a third of that.")
+    ] = 900.0,
+    student_limit: Annotated[
+        float, typer.Option(min=10, help="Seconds that all notebooks of one student may take.")
+    ] = 7200.0,
     trust: Annotated[
         bool, typer.Option("--trust-submissions", help="Accept what this platform can't enforce.")
     ] = False,
 ) -> None:
-    """Run a class's submissions on a cluster of the grader's own, and grade them from what it recorded.
+    """Run a class's submissions on clusters of the grader's own, and grade them from what it recorded.
 
     Each notebook runs in a sandbox without network and without files but its student's. What it asks of the
     lab, the grader does and records outside; verdicts follow from that, never from what a notebook says.
-    Results are written as they come; the same command goes on where one was stopped. To run a student again,
-    delete their file of evidence. labkit regrade weighs evidence anew. One student at a time, for now.
+
+    Several students are run at a time: each worker has a cluster of its own, and whoever is run next finds
+    it empty, or a new one where that is not enough. How many workers, and why, is said at the start. Results
+    are written as they come. The same command goes on where one was stopped, by Ctrl-C or kill -9. To run a
+    student again, delete their file of evidence. labkit regrade weighs evidence anew.
 
     Exit 1 where a student could not be graded, or something could not be judged for reasons of ours.
     """
@@ -43,8 +56,9 @@ def grade(
     from labkit.grading import jail, permits, room, seal  # noqa: PLC0415
     from labkit.grading.intake import take_in  # noqa: PLC0415
     from labkit.grading.released import assignment  # noqa: PLC0415
-    from labkit.grading.report.write import Graded, write  # noqa: PLC0415
+    from labkit.grading.report.write import Graded, Growing  # noqa: PLC0415
     from labkit.grading.run import run  # noqa: PLC0415
+    from labkit.grading.sitting import Patience  # noqa: PLC0415
 
     room.refuse_unless(trust)
     for line in room.unenforced():
@@ -54,12 +68,14 @@ def grade(
     chosen = choose(notebooks or [], folder / "notebooks")
     wanted, intake = assignment(folder, chosen), take_in(submissions)
     permits.refuse_beyond(wanted.notebooks)
-    os.environ.update(room.environment(place))
     names = [path.stem for path in chosen]
     made = room.furnish(folder, place, seal.key(key), rubric=rubric, notebooks=names)
+    made = replace(made, patience=Patience(notebook_limit / 3, notebook_limit, student_limit))
     done = Graded((), {})
-    for _ in run(made, intake, wanted, tell=report):
-        done = write(place, made.key)
+    with closing(run(made, intake, wanted, tell=report, workers=workers)) as bundles:
+        grown = Growing(place, made.key)
+        for bundle in bundles:
+            done = grown.add(bundle)
     out.print(str(place / "index.html"), markup=False)
     for stray in intake.strays:
         err.print(f"nobody's: {stray}", markup=False)

@@ -29,7 +29,11 @@ Running:
     jail       what a student's kernel sees: Python, labkit, a copy of their own files. `inside` runs in it
     wire       how the two sides talk; `permits` is what may be asked for
     broker     does what is asked, records, and writes each check down with its evidence
-    sitting    one notebook of one student; `run` is the class, and goes on where it was stopped
+    sitting    one notebook of one student; `student` is all of one, and what was seen of them
+    worker     a process with a cluster of its own, which runs the students that it is handed
+    crew       all workers: hired, replaced where they are lost; `capacity` says how many there are
+    premises   where they have their labs, one grader at a time; ends what a killed grader left
+    run        the class: goes on where it was stopped, signs what workers saw
 
 Judging and telling, at any time later and without a cluster:
 

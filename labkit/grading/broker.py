@@ -38,6 +38,7 @@ from labkit.view.verdict import Shown
 EXERCISES = "exercises"
 MADE_HERE = ('"Timeline"', '"LoadResult"', '"States"')
 """Records that no cell of the course makes by itself."""
+LAST_CALL = 10.0  # real seconds for what is under way when a notebook ends
 COUNTS = frozenset({"requests_by_pod"})
 """Verbs that give a dict of what the grader itself counted."""
 
@@ -49,7 +50,7 @@ class Seen:
     observations: list[Observation] = field(default_factory=list)
     remarks: list[Remark] = field(default_factory=list)
     spread: bool = False
-    """Whether something was done that a reset of the namespace does not undo."""
+    """Whether something was done, or is still under way, that a reset of the namespace does not undo."""
     trouble: str = ""
     """Why something could not be seen that is no student's fault."""
 
@@ -75,12 +76,15 @@ class Broker:
         server = socket.socket(socket.AF_UNIX)
         server.bind(str(path))
         server.listen(1)
-        threading.Thread(target=self._serve, args=(server,), name="labkit-broker", daemon=True).start()
+        serving = threading.Thread(target=self._serve, args=(server,), name="labkit-broker", daemon=True)
+        serving.start()
 
         def close() -> None:
             with contextlib.suppress(OSError):
                 server.shutdown(socket.SHUT_RDWR)
             server.close()
+            serving.join(LAST_CALL)  # what was asked for last may still be done
+            self.seen.spread |= serving.is_alive()
             for load in self._loads:
                 load.end()
             for one in self._open:
@@ -175,7 +179,10 @@ class Broker:
         files = list(path.rglob("*.yaml")) if path.is_dir() else [path]
         if EXERCISES in path.parts:
             for one in files:
-                permits.refuse_foreign(one, self._edition / one.relative_to(self._seat))
+                released = self._edition / one.relative_to(self._seat)
+                permits.refuse_foreign(one, released)
+                if more := sorted(permits.kinds(one) - permits.kinds(released)):
+                    self._flag(f"{one.name} makes a {', a '.join(more)}, which its released file does not")
         self.seen.spread |= any(map(permits.spreads, files))
         return path
 

@@ -20,6 +20,10 @@ from labkit.grading.remark import Remark, shown
 TAKEN = frozenset({".ipynb", ".yaml", ".yml"})
 """Nothing else is looked into: not a result file, not a script, not an archive."""
 IGNORED = frozenset({"__MACOSX", ".ipynb_checkpoints", ".git", ".venv", "__pycache__"})
+RESULTS = frozenset(
+    {"feedback.html", "grades.csv", "grades.json", "junit.xml", "results.json", "rubric.toml"}
+)
+"""What grading makes: nobody is asked to hand it in."""
 BROKEN_ZIP = (
     zipfile.BadZipFile,
     zlib.error,
@@ -79,6 +83,8 @@ class Files:
         """Whether this kind of file is looked into at all."""
         if IGNORED.intersection(path.parts):
             return False
+        if path.name.lower() in RESULTS or path.suffix == ".evidence":
+            self.flag(str(path), "named like a result of grading: not looked into")
         if path.suffix.lower() not in TAKEN:
             self.others += 1
             return False

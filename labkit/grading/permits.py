@@ -70,26 +70,30 @@ def permitted(target: Any, name: str) -> bool:
     return any(isinstance(target, kind) and name in verbs for kind, verbs in VERBS.items())
 
 
-def beyond(notebook: Any) -> list[str]:
-    """The verbs of the lab that a notebook uses and a graded run does not have."""
+def verbs(notebook: Any) -> set[str]:
+    """The verbs of the lab that a notebook uses."""
     code = [ast.parse(cell.source) for cell in notebook.cells if cell.cell_type == "code"]
-    used = {
+    return {
         node.attr
         for tree in code
         for node in ast.walk(tree)
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "lab"
     }
-    return sorted(used - LAB - LOCAL)
+
+
+def beyond(notebook: Any) -> list[str]:
+    """The verbs that a notebook uses and a graded run does not have."""
+    return sorted(verbs(notebook) - LAB - LOCAL)
 
 
 def refuse_beyond(notebooks: Mapping[str, Any]) -> None:
     """Raise for notebooks that can't be graded yet."""
     told = {name: beyond(notebook) for name, notebook in notebooks.items()}
-    if wrong := [f"{name} uses lab.{', lab.'.join(verbs)}" for name, verbs in told.items() if verbs]:
+    if wrong := [f"{name} uses lab.{', lab.'.join(more)}" for name, more in told.items() if more]:
         raise BadInput(
             f"Can't be graded yet: {'; '.join(wrong)}.",
             cause="The grader does what a notebook asks of the lab, and has no such verb.",
-            fix=f"Choose with -b among: {', '.join(n for n, v in told.items() if not v) or 'none'}.",
+            fix=f"Choose with -b among: {', '.join(n for n, more in told.items() if not more) or 'none'}.",
         )
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import nbformat
 
+from labkit.grading import reach
 from labkit.grading.cells import Cell
 from labkit.grading.remark import Remark
 
@@ -39,7 +40,7 @@ def restore(released: Any, handed: Sequence[Cell], *, name: str) -> Restored:
             copy.source = mine.source
             answers += mine.source.strip() != cell.source.strip()
         notebook.cells.append(copy)
-    remarks = [*_doubled(handed), *_changed(released, own), *_added(own, handed)]
+    remarks = [*_doubled(handed), *_changed(released, own), *_added(own, handed), *_reaching(released, own)]
     return Restored(notebook, answers, tuple(Remark(r.kind, r.what, name) for r in remarks))
 
 
@@ -92,6 +93,14 @@ def _added(own: dict[int, Cell | None], handed: Sequence[Cell]) -> Iterator[Rema
     if added:
         count = f"{len(added)} cells" if len(added) > 1 else "a cell"
         yield Remark("note", f"{count} beside those of the course: not run, answers go into their own cells")
+
+
+def _reaching(released: Any, own: dict[int, Cell | None]) -> Iterator[Remark]:
+    for cell in filter(is_solution, released.cells):
+        mine = own.get(id(cell))
+        given = reach.beyond(cell.source)
+        if found := [one for one in reach.beyond(mine.source) if one not in given] if mine else []:
+            yield Remark("flagged", f"{cell.id} reaches for what no exercise needs: {_listed(found)}")
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -1,4 +1,4 @@
-"""Where a class is run: a report's folder, and in it a cluster and an edition that nobody else touches.
+"""Where a class is run: a report's folder, and in it an edition and clusters that nobody else touches.
 
 Says aloud what this platform can't enforce, and refuses to begin where that is not accepted.
 """
@@ -18,10 +18,8 @@ from labkit.grading.seal import Key
 from labkit.grading.sitting import Patience
 from labkit.node.bounds import MOST_PROCESSES
 from labkit.notebooks.release import release
-from labkit.providers import catalog
-from labkit.providers.base import Provider
 
-WORK, LAB = "work", "grading"
+WORK = "work"
 UNENFORCED = (
     "Pods that a submission starts share this machine's loopback: they reach what listens there unprotected.",
     "Memory is bounded for each process of a notebook (3 GiB), not for all of them together.",
@@ -33,12 +31,11 @@ AS_ROOT = (
 
 @dataclass(frozen=True)
 class Room:
-    """The learner's edition, the report's folder, the key, the cluster's provider."""
+    """The learner's edition, the report's folder, the key, and how long anything may take."""
 
     edition: Path
     report: Path
     key: Key
-    provider: Provider
     patience: Patience = field(default_factory=Patience)
 
 
@@ -58,7 +55,7 @@ def refuse_unless(trusted: bool) -> None:  # noqa: FBT001 - the answer to one qu
 
 
 def furnish(course: Path, report: Path, key: Key, *, rubric: Path | None, notebooks: Sequence[str]) -> Room:
-    """Make the report's folder: a rubric, the learner's edition, and a home for the cluster."""
+    """Make the report's folder: a rubric, the learner's edition, and a home for the clusters."""
     work = report / WORK
     if report.exists() and any(report.iterdir()) and not work.exists():
         raise BadInput(
@@ -72,14 +69,9 @@ def furnish(course: Path, report: Path, key: Key, *, rubric: Path | None, notebo
     rubrics.load(report / RUBRIC)  # a mistake in it is found before the class is run
     work.mkdir(parents=True, exist_ok=True)
     edition = release(course, work / "edition").folder
-    return Room(edition, report, key, catalog.get("embedded"))
+    return Room(edition, report, key)
 
 
 def _plain(notebooks: Sequence[str]) -> str:
     listed = ", ".join(f'"{name[:2]}"' for name in notebooks)
     return f'title = "labkit"\nnotebooks = [{listed}]\npoints = 1\n'
-
-
-def environment(report: Path) -> dict[str, str]:
-    """Where the grader's own cluster lives, apart from everybody's."""
-    return {"LABKIT_HOME": str(report / WORK / "labs"), "LABKIT_LAB": LAB}

@@ -11,8 +11,9 @@ import json
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,7 @@ from labkit.node import bounds
 KERNEL = "student"
 MESSAGE = 8 * 2**20  # bytes: who sends more at once is cut off
 UNREAD = frozenset({"stream", "display_data", "execute_result", "update_display_data", "clear_output"})
+MOST_MESSAGES, MOST_PRINTED = 10_000, 16 * 2**20
 MOST_FILES, MOST_BYTES = 1000, 64 * 2**20  # in the folder of sockets
 TOLD = 3  # cells that raised, of which the report tells
 
@@ -44,17 +46,34 @@ class Patience:
 
     cell: float = 300.0
     notebook: float = 900.0
+    student: float = 7200.0
 
 
 class Client(NotebookClient):  # type: ignore[misc]
-    """nbclient, without a memory for what was printed."""
+    """nbclient, without a memory for what was printed; counts it, in messages and characters."""
+
+    messages, printed = 0, 0
 
     def process_message(self, msg: dict[str, Any], cell: Any, cell_index: int) -> Any:
         """Outputs are dropped, errors and the kernel's state are not."""
         kind = str(msg["msg_type"])
         if kind in UNREAD or kind.startswith("comm_"):
+            self.messages += 1
+            self.printed += len(str(msg["content"].get("text", "")))
             return None
         return super().process_message(msg, cell, cell_index)
+
+    @property
+    def flooded(self) -> bool:
+        """Whether more came out than any notebook has to say."""
+        return self.messages > MOST_MESSAGES or self.printed > MOST_PRINTED
+
+    @contextlib.asynccontextmanager
+    async def async_setup_kernel(self, **kwargs: Any) -> AsyncIterator[None]:
+        """As nbclient's, but that a signal to the grader ends the grader, not the student's kernel."""
+        await self.async_start_new_kernel(**kwargs)
+        await self.async_start_new_kernel_client()
+        yield
 
 
 @dataclass
@@ -79,10 +98,10 @@ class Sitting:
                 self._execute(Jail(self.edition, self.seat, Path(folder)), began + self.patience.notebook)
             except DeadKernelError:
                 ended = f"its process ended in cell {self.broker.cell or 'none: it never started'}"
-                self.broker.seen.remarks.append(Remark("flagged", ended, self.name))
+                self._flag(ended)
             except CellTimeoutError:
                 ended = f"cell {self.broker.cell} took longer than it may"
-                self.broker.seen.remarks.append(Remark("note", ended, self.name))
+                self._flag(ended)
             finally:
                 close()
         return self._ran(ended, time.monotonic() - began)
@@ -102,20 +121,32 @@ class Sitting:
             allow_errors=True,
             startup_timeout=60,
             timeout_func=lambda _: max(1, int(min(self.patience.cell, deadline - time.monotonic()))),
-            on_cell_start=self._starts,
+            on_cell_start=partial(self._starts, deadline),
             on_cell_error=self._raised,
             store_widget_state=False,
         )
-        with _guarded(manager, jail.sockets), _ended(manager, client):
-            client.execute()
+        try:
+            with _guarded(manager, jail.sockets), _ended(manager, client):
+                client.execute()
+        finally:
+            if client.flooded:
+                told = f"{client.messages:,} messages, {client.printed / 2**20:,.0f} MiB of text"
+                self._flag(f"flooded its output: {told}, thrown away unread")
 
-    def _starts(self, cell: Any, **_: Any) -> None:
+    def _flag(self, what: str) -> None:
+        self.broker.seen.remarks.append(Remark("flagged", what, self.name))
+
+    def _starts(self, deadline: float, cell: Any, **_: Any) -> None:
+        if time.monotonic() > deadline:
+            raise CellTimeoutError("the notebook's time is over")
         marks = cell.metadata.get("nbgrader", {})
         name = str(marks.get("grade_id", "")) if marks.get("grade") else ""
         self.broker.cell, self.broker.check = str(cell.id), name.replace("-", ".", 1)
 
     def _raised(self, cell: Any, execute_reply: Any, **_: Any) -> None:
         content = execute_reply["content"]
+        if content.get("ename") == "MemoryError":
+            self._flag(f"cell {cell.id} took all the memory that a notebook has")
         told = [one for one in self.broker.seen.remarks if one.kind == "note"]
         if len(told) < TOLD:
             what = shown(f"{content.get('ename')}: {content.get('evalue')}")

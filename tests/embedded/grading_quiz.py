@@ -1,22 +1,31 @@
 """A short assignment with all that grading has to withstand: an HPA, a recording of it, and answers.
 
-One notebook of a few checks of 05, so that a student is run within half a minute.
+One notebook of a few checks of 05, so that a student is run within half a minute; its first half, without
+load and recording, within a few seconds.
+
+    python -m tests.embedded.grading_quiz PLACE QUIZ WORKERS     a grader to be killed
 """
 
-from collections.abc import Mapping
+import sys
+from contextlib import closing
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import nbformat
 
+from labkit.grading.bundle import Bundle
+from labkit.grading.intake import take_in
 from labkit.grading.released import Assignment
+from labkit.grading.room import furnish
+from labkit.grading.run import Tell, run
+from labkit.grading.seal import key
+from labkit.grading.sitting import Patience
 from labkit.notebooks.learners import edition
 from labkit.notebooks.strip import METADATA
 
 ROOT = Path(__file__).parents[2]
-NAME = "05-quiz"
 HPA = PurePosixPath("manifests/05-hpa-queue/exercises/hpa.yaml")
-RIGHT = (ROOT / "manifests/05-hpa-queue/solutions/hpa.yaml").read_bytes()
 
 CELLS = """
 PROVIDER = "embedded"
@@ -80,35 +89,43 @@ lab.check("05.steps", answer=steps, timeline=run);
 CHECKS = ("05.hpa", "05.names", "05.desired-by-hand", "05.scale-out", "05.steps")
 
 
-def quiz() -> Any:
-    """With solutions, as an author keeps it."""
-    sources = CELLS.strip().split("\n# %%\n")
-    cells = [nbformat.v4.new_code_cell(one, id=f"q-{number:02}") for number, one in enumerate(sources)]
-    cells[0].metadata["tags"] = ["parameters"]
-    return nbformat.v4.new_notebook(cells=cells, metadata=METADATA)
+@dataclass(frozen=True)
+class Quiz:
+    """A notebook's name, the sources of its cells with solutions, and what it checks."""
+
+    name: str
+    sources: tuple[str, ...]
+    checks: tuple[str, ...]
+
+    @property
+    def released(self) -> Any:
+        """The notebook as students get it."""
+        return self.assignment().notebooks[self.name]
+
+    def assignment(self) -> Assignment:
+        """As it is released."""
+        marked = enumerate(self.sources)
+        cells = [nbformat.v4.new_code_cell(one, id=f"q-{number:02}") for number, one in marked]
+        cells[0].metadata["tags"] = ["parameters"]
+        made = nbformat.v4.new_notebook(cells=cells, metadata=METADATA)
+        return Assignment({self.name: edition(made)}, {HPA: (ROOT / HPA).read_bytes()})
 
 
-def assignment() -> Assignment:
-    return Assignment({NAME: edition(quiz())}, {HPA: (ROOT / HPA).read_bytes()})
+SOURCES = tuple(CELLS.strip().split("\n# %%\n"))
+WHOLE = Quiz("05-quiz", SOURCES, CHECKS)
+SHORT = Quiz("05-short", SOURCES[:7], CHECKS[:3])
 
 
-DESIRED = """def desired(queues):
-    return max(2, min(10, math.ceil(sum(queues) / 5)))"""
-ANSWERS = {
-    "answer-05-names": 'renamed_by, labelled_by = "adapter", "Prometheus"',
-    "answer-05-desired-by-hand": DESIRED,
-    "answer-05-steps": "steps = counts",
-}
+def grade_class(
+    place: Path, quiz: Quiz = WHOLE, *, workers: int = 1, tell: Tell = print
+) -> dict[str, Bundle]:
+    """Grade `place/class` into `place/report`, as `labkit grade` does it for the course's own notebooks."""
+    made = furnish(ROOT, place / "report", key(place / "key.pem"), rubric=None, notebooks=[quiz.name])
+    room = replace(made, patience=Patience(cell=60, notebook=150))
+    with closing(run(room, take_in(place / "class"), quiz.assignment(), tell=tell, workers=workers)) as found:
+        return {one.student: one for one in found}
 
 
-def hand_in(place: Path, answers: Mapping[str, str], *, hpa: bytes | None = RIGHT) -> None:
-    """A student's folder: the released notebook with these solution cells, and an exercise file."""
-    made = nbformat.from_dict(assignment().notebooks[NAME])
-    for cell in made.cells:
-        mark = cell.metadata.get("nbgrader", {}).get("grade_id", "")
-        cell.source = answers.get(mark, cell.source)
-    (place / "notebooks").mkdir(parents=True)
-    (place / "notebooks" / f"{NAME}.ipynb").write_text(nbformat.writes(made))
-    if hpa is not None:
-        (place / HPA).parent.mkdir(parents=True)
-        (place / HPA).write_bytes(hpa)
+if __name__ == "__main__":
+    chosen = {quiz.name: quiz for quiz in (WHOLE, SHORT)}[sys.argv[2]]
+    grade_class(Path(sys.argv[1]), chosen, workers=int(sys.argv[3]))

@@ -29,7 +29,7 @@ from labkit.grading.permits import (
     refuse_options,
     refuse_targets,
 )
-from labkit.grading.room import environment, furnish, refuse_unless, unenforced
+from labkit.grading.room import furnish, refuse_unless, unenforced
 from labkit.grading.seal import key
 from labkit.grading.wire import Giver, Line, is_ours
 from labkit.lab import Lab
@@ -319,7 +319,6 @@ def test_a_reports_folder_is_furnished_once_and_is_nobody_elses(tmp_path: Path) 
         room = furnish(ROOT, tmp_path / "report", mine, rubric=None, notebooks=["05-hpa-queue"])
         assert (room.edition / "notebooks" / "05-hpa-queue.ipynb").exists()
     assert 'notebooks = ["05"]' in (tmp_path / "report" / "rubric.toml").read_text()
-    assert environment(tmp_path)["LABKIT_HOME"].startswith(str(tmp_path))
 
 
 def test_an_error_of_the_lab_has_the_same_name_on_both_sides() -> None:

@@ -23,7 +23,7 @@ from labkit.notebooks.learners import edition
 from labkit.notebooks.release import release
 from labkit.notebooks.strip import METADATA, read
 from tests.unit.grading_class import ROOT, by_mark
-from tests.unit.test_grading_sitting import NOWHERE
+from tests.unit.grading_jailed import NOWHERE
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 CONNECT = f"""

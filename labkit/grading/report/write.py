@@ -67,8 +67,38 @@ def write(
     return done
 
 
+class Growing:
+    """The report of a class that is being run: each student is graded and drawn once, as they come."""
+
+    def __init__(self, report: Path, key: Key) -> None:
+        self._report, self._rubric = report, rubrics.load(report / RUBRIC)
+        self._bundles: dict[str, Bundle] = {}
+        self._sheets: dict[str, Sheet] = {}
+        self._failed: dict[str, str] = {}
+        for bundle in _loaded(_paths(report), key, self._failed):
+            self._take(bundle)
+
+    def add(self, bundle: Bundle) -> Graded:
+        """Grade one more, or one anew, and write what changes."""
+        self._failed.pop(bundle.folder, None)
+        if self._bundles.get(bundle.folder) != bundle:
+            self._take(bundle)
+        done = Graded(tuple(sheet for _, sheet in sorted(self._sheets.items())), self._failed)
+        write_class(self._report, done, self._rubric)
+        return done
+
+    def _take(self, bundle: Bundle) -> None:
+        sheet = grade(bundle, self._rubric)
+        write_student(self._report, sheet, bundle, self._rubric)
+        self._bundles[bundle.folder], self._sheets[bundle.folder] = bundle, sheet
+
+
+def _paths(report: Path) -> list[Path]:
+    return sorted((report / EVIDENCE).glob(f"*{SUFFIX}"))
+
+
 def _evidence(report: Path, key: Key) -> tuple[list[Bundle], dict[str, str]]:
-    paths = sorted((report / EVIDENCE).glob(f"*{SUFFIX}"))
+    paths = _paths(report)
     if not paths:
         raise BadInput(
             f"There is no evidence in {report / EVIDENCE}.",

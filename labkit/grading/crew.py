@@ -1,0 +1,181 @@
+"""The workers of a class, as the grader sees them: hired, handed students, replaced where they are lost.
+
+A worker is replaced where it ended, where it takes longer than a student may, and where what a student did
+outlives a reset. The student whom a lost worker had is taken up by another one, once. Refuses to start two
+clusters at a time: together they would be no sooner there.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import sys
+import time
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from pathlib import Path
+from typing import Any, Self
+
+from labkit import _proc
+from labkit.errors import ProviderError
+from labkit.grading.handed_in import HandedIn
+from labkit.grading.premises import Premises
+from labkit.grading.student import Done, Job, Ready, lost
+
+STARTS, STARTING = 3, 300.0
+"""How often a cluster may fail to come up in a row, and how long (real seconds) it may take."""
+OVERTIME = 120.0
+"""Real seconds that a worker has, over those of its student, to tidy up before it is ended."""
+LEAVING = 30.0  # real seconds that `labkit down` may take
+TRIES = 2
+
+
+@dataclass
+class _Worker:
+    number: int
+    child: _proc.Child
+    line: Connection[Any, Any]
+    deadline: float
+    ready: bool = False
+    student: HandedIn | None = None
+
+
+@dataclass(frozen=True)
+class Result:
+    """A student, and their evidence as `Bundle.pack` gives it."""
+
+    student: HandedIn
+    body: str
+
+
+class Workers:
+    """At most `size` of them; use as a context, so that none is left over."""
+
+    def __init__(self, job: Job, premises: Premises, size: int) -> None:
+        self._job, self._premises, self._size = job, premises, size
+        self._here: list[_Worker] = []
+        self._gone: list[_Worker] = []
+        self._waiting: deque[HandedIn] = deque()
+        self._tries: Counter[str] = Counter()
+        self._failed_starts = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for one in list(self._here):
+            self._dismiss(one)
+        for one in self._gone:
+            self._see_off(one)
+
+    def run(self, students: Iterable[HandedIn]) -> Iterator[Result]:
+        """Each student's evidence, in the order in which they are done."""
+        self._waiting.extend(students)
+        while self._waiting or any(one.student for one in self._here):
+            self._hire()
+            self._dismiss_idle()
+            left = max(0.0, min(one.deadline for one in self._here) - time.monotonic())
+            lines = wait([one.line for one in self._here], timeout=left)
+            for one in [one for one in self._here if one.line in lines]:
+                yield from self._hear(one)
+            for one in [one for one in self._here if one.deadline <= time.monotonic()]:
+                yield from self._lose(one, "its worker took longer than a student may")
+
+    def _hire(self) -> None:
+        """One more, where there is work for it and none is just starting."""
+        idle = sum(one.student is None for one in self._here)
+        starting = any(not one.ready for one in self._here)
+        if starting or len(self._here) >= self._size or idle >= len(self._waiting):
+            return
+        ours, theirs = socket.socketpair()
+        number = self._premises.next_number()
+        argv = [sys.executable, "-m", "labkit.grading.worker", str(theirs.fileno())]
+        env = {**os.environ, **self._premises.environment(number)}
+        child = _proc.popen(argv, log=self._premises.log(number), env=env, pass_fds=[theirs.fileno()])
+        self._premises.record(number, child.pid)
+        theirs.close()
+        line: Connection[Any, Any] = Connection(ours.detach())
+        self._here.append(_Worker(number, child, line, time.monotonic() + STARTING))
+        _send(line, self._job)
+
+    def _hear(self, one: _Worker) -> Iterator[Result]:
+        try:
+            said = one.line.recv()
+        except (EOFError, OSError):
+            yield from self._lose(one, "its worker ended")
+            return
+        if isinstance(said, Ready):
+            one.ready, self._failed_starts = True, 0
+            self._hand_out(one)
+        elif isinstance(said, Done) and one.student:
+            result = Result(one.student, said.body)
+            one.student = None
+            if said.fit:
+                self._hand_out(one)
+            else:
+                self._dismiss(one)
+            yield result  # the next one is on the way, however long this one takes to be written
+
+    def _hand_out(self, one: _Worker) -> None:
+        if self._waiting:
+            one.student = self._waiting.popleft()
+            self._tries[one.student.folder] += 1
+            one.deadline = time.monotonic() + self._job.patience.student + OVERTIME
+            _send(one.line, one.student)
+
+    def _lose(self, one: _Worker, why: str) -> Iterator[Result]:
+        """Its student goes to another one, or has had the last try."""
+        student = one.student
+        one.child.kill()
+        self._dismiss(one)
+        self._see_off(one)
+        if student is None:
+            self._failed_starts += not one.ready
+            self._refuse_to_go_on(one)
+        elif self._tries[student.folder] < TRIES:
+            self._waiting.append(student)
+        else:
+            yield Result(student, lost(self._job, student, f"{why}, {TRIES} times").pack())
+
+    def _refuse_to_go_on(self, one: _Worker) -> None:
+        """Where clusters don't come up: those that are there do it all, and without any it is over."""
+        if self._failed_starts < STARTS:
+            return
+        self._size = len(self._here)
+        if not self._here:
+            raise ProviderError(
+                f"A cluster to grade on did not come up, {STARTS} times.",
+                cause=_last_line(self._premises.log(one.number)),
+                fix=f"Read {self._premises.log(one.number)}; the same command goes on then.",
+            )
+
+    def _dismiss_idle(self) -> None:
+        for one in [one for one in self._here if one.ready and not one.student]:
+            self._dismiss(one)
+
+    def _dismiss(self, one: _Worker) -> None:
+        """It takes its lab down by itself, while the others go on."""
+        one.line.close()
+        self._here.remove(one)
+        self._gone.append(one)
+
+    def _see_off(self, one: _Worker) -> None:
+        try:
+            one.child.wait(LEAVING)
+        except _proc.TimedOut:
+            one.child.kill()
+            one.child.wait()
+        self._premises.clear(one.number)
+
+
+def _send(line: Connection[Any, Any], what: Job | HandedIn) -> None:
+    with contextlib.suppress(OSError):  # it has ended: `wait` is about to tell
+        line.send(what)
+
+
+def _last_line(log: Path) -> str:
+    lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
+    return lines[-1][:300] if lines else "It said nothing."

@@ -1,0 +1,143 @@
+"""One student on one cluster: their notebooks one after the other, and all that was seen of them.
+
+Refuses to let one student's trouble be another's: whatever happens is a line of this student's evidence.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import nbformat
+
+from labkit.autoscaling import audit
+from labkit.grading.broker import Broker, Seen
+from labkit.grading.bundle import Bundle, Observation, Ran, Write
+from labkit.grading.handed_in import HandedIn
+from labkit.grading.released import Assignment
+from labkit.grading.remark import Remark, printable
+from labkit.grading.sitting import Patience, Sitting
+from labkit.lab import Lab
+from labkit.providers.base import Provider
+
+CLOCK, SEED = 15.0, 0
+OUT_OF_TIME = "not run: the notebooks before it took all the time that a student has"
+
+
+@dataclass(frozen=True)
+class Job:
+    """What all students of a class have in common: `edition` is the course's, `work` a folder to work in."""
+
+    wanted: Assignment
+    edition: Path
+    work: Path
+    patience: Patience
+
+
+@dataclass(frozen=True)
+class Ready:
+    """A worker says that its cluster is up."""
+
+
+@dataclass(frozen=True)
+class Done:
+    """A student's evidence as `Bundle.pack` gives it, and whether the cluster is fit for another one."""
+
+    body: str
+    fit: bool
+
+
+def digest(handed: HandedIn, wanted: Assignment) -> str:
+    """Of all that decides what is run."""
+    parts = [nbformat.writes(wanted.notebooks[name]) for name in sorted(wanted.notebooks)]
+    parts += [nbformat.writes(handed.notebooks[name].notebook) for name in sorted(handed.notebooks)]
+    parts += [f"{path}: {data!r}" for path, data in sorted(handed.exercises.items())]
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+
+
+def examine(job: Job, lab: Lab, handed: HandedIn) -> Done:
+    """Run one student on a worker's cluster."""
+    began = time.time()
+    seat = _seat(job, handed)
+    observations: list[Observation] = []
+    remarks: list[Remark] = list(handed.remarks)
+    ran: list[Ran] = []
+    spread = False
+    for name in handed.notebooks:
+        one, seen = _sit(job, lab, handed, name, began + job.patience.student - time.time())
+        ran.append(one)
+        observations += seen.observations
+        remarks += seen.remarks
+        spread |= seen.spread
+    made = Bundle(handed.student, handed.folder, began, tuple(observations), ran=tuple(ran))
+    writes = tuple(_writes(lab.session.provider, began))
+    shutil.rmtree(seat)
+    whole = replace(made, of=digest(handed, job.wanted), writes=writes, remarks=tuple(remarks))
+    return Done(whole.pack(), fit=not spread)
+
+
+def lost(job: Job, handed: HandedIn, why: str) -> Bundle:
+    """Evidence of nothing but that this student could not be run, which is not their fault."""
+    ran = tuple(Ran(name, 0.0, why, ours=True) for name in handed.notebooks)
+    remarks = (*handed.remarks, Remark("flagged", why))
+    of = digest(handed, job.wanted)
+    return Bundle(handed.student, handed.folder, time.time(), ran=ran, remarks=remarks, of=of)
+
+
+def _sit(job: Job, lab: Lab, handed: HandedIn, name: str, left: float) -> tuple[Ran, Seen]:
+    """One notebook within the `left` seconds; whatever goes wrong is a line in the report."""
+    seat = _at(job, handed)
+    broker = Broker(lab, seat, job.wanted.notebooks[name], job.edition)
+    if left <= 0:
+        return Ran(
+            name, 0.0, "not run: the notebooks before it took all the time that a student has"
+        ), broker.seen
+    patience = replace(job.patience, notebook=min(job.patience.notebook, left))
+    notebook = handed.notebooks[name].notebook
+    sitting = Sitting(name, notebook, broker, job.edition, seat, _parameters(), patience)
+    try:
+        return sitting.run(), broker.seen
+    except Exception as error:  # noqa: BLE001 - whatever a kernel sends, the class goes on
+        what = printable(f"{type(error).__name__}: {error}")[:300]
+        if broker.cell:
+            broker.seen.remarks.append(Remark("flagged", f"broke off in {broker.cell}: {what}", name))
+        return Ran(name, 0.0, f"it could not be run: {what}", ours=not broker.cell), broker.seen
+
+
+def _parameters() -> dict[str, Any]:
+    return {"PROVIDER": "embedded", "ANSWERS": "exercises", "SEED": SEED, "CLOCK": int(CLOCK)}
+
+
+def _at(job: Job, handed: HandedIn) -> Path:
+    return job.work / "seats" / handed.folder
+
+
+def _seat(job: Job, handed: HandedIn) -> Path:
+    """The manifests of the course, with this student's exercise files in their places."""
+    seat = _at(job, handed)
+    shutil.rmtree(seat, ignore_errors=True)
+    shutil.copytree(job.edition / "manifests", seat / "manifests")
+    for path, data in handed.exercises.items():
+        (seat / path).write_bytes(data)
+    return seat
+
+
+def _writes(provider: Provider, since: float) -> Iterator[Write]:
+    """What the HPA's controller set, by the API server's own diary."""
+    diary = provider.audit_logs()
+    for one in audit.read(diary) if diary else ():
+        own = one.user == audit.CONTROLLER and one.subresource == "scale" and one.verb in {"update", "patch"}
+        if own and one.succeeded and one.done >= since:
+            replicas = _replicas(one.sent)
+            if replicas is not None:
+                yield Write(one.done, one.name, replicas)
+
+
+def _replicas(sent: Mapping[str, Any]) -> int | None:
+    found = (sent.get("spec") or {}).get("replicas")
+    return int(found) if found is not None else None

@@ -1,0 +1,66 @@
+"""One worker of a class: a process with a cluster of its own, which runs the students that it is handed.
+
+    python -m labkit.grading.worker HANDLE        HANDLE is its end of a socket to the grader
+
+Holds no key: it sends what it saw, the grader signs. Ends with the grader, however that ends: it becomes
+`labkit down` then, so that no thread of it is left to start what was just ended.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from multiprocessing.connection import Connection
+from queue import SimpleQueue
+from typing import Any
+
+from labkit.grading.student import CLOCK, SEED, Job, Ready, examine
+from labkit.lab import Lab, connect
+from labkit.providers import catalog
+from labkit.providers.base import Spec
+from labkit.view.notebook import shown_to
+
+
+def main(handle: int) -> None:
+    """Bring a cluster up, run one student after the other, take it down."""
+    grader: Connection[Any, Any] = Connection(handle)
+    handed: SimpleQueue[Any] = SimpleQueue()
+    threading.Thread(target=_listen, args=(grader, handed), name="labkit-grader", daemon=True).start()
+    job: Job = handed.get()
+    try:
+        lab = _lab()
+        grader.send(Ready())
+        while True:
+            grader.send(examine(job, lab, handed.get()))
+    except BaseException:
+        sys.excepthook(*sys.exc_info())  # into this worker's log
+        raise
+    finally:
+        _leave()
+
+
+def _listen(grader: Connection[Any, Any], handed: SimpleQueue[Any]) -> None:
+    while True:
+        try:
+            handed.put(grader.recv())
+        except (EOFError, OSError):
+            _leave()
+
+
+def _leave() -> None:
+    """Become the command that takes this worker's lab down; its kernels and loads end with its threads."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os.execv(sys.executable, [sys.executable, "-m", "labkit.cli", "down"])  # noqa: S606 - ourselves
+
+
+def _lab() -> Lab:
+    provider = catalog.get("embedded")
+    provider.up(Spec(clock=CLOCK), report=lambda line: print(line, flush=True))  # noqa: T201 - its log
+    with shown_to(lambda _: None):
+        return connect(provider=provider.name, clock=CLOCK, seed=SEED)
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]))
