@@ -39,11 +39,13 @@ PHASES = {
 HATCHES = {RED: "////", ORANGE: "..", GREEN: "", SKY: "\\\\", GREY: "xx", PURPLE: "++", BLUE: "oo"}
 HATCHES |= {YELLOW: "--", BLACK: "", OLIVE: ""}
 CHARACTER = 0.0095  # width of one, as a share of the whole axis
+ROW, NAME = 0.45, 0.19  # inches: a pod's bar, a line of the legend
 
 
 def picture(states: States, *, title: str, stamp: str) -> Picture:
     """A row of bars for each pod, with its words."""
-    figure = Figure(figsize=(9.6, 1.7 + 0.45 * max(1, len(states.pods))), layout="constrained")
+    rows = max(ROW * max(1, len(states.pods)), NAME * len(_names(states)))
+    figure = Figure(figsize=(9.6, 1.7 + rows), layout="constrained")
     axis = figure.subplots()
     end = max(states.end(), 1.0)
     for row, spans in enumerate(states.pods.values()):
@@ -62,6 +64,11 @@ def picture(states: States, *, title: str, stamp: str) -> Picture:
     return Picture(figure, f"{title}, in lab seconds: {_words(states)}.")
 
 
+def _names(states: States) -> list[str]:
+    """Each state once, in the order in which they came."""
+    return list(dict.fromkeys(span.state for spans in states.pods.values() for span in spans))
+
+
 def _colour(state: str) -> str:
     return (COLOURS | PHASES).get(state, BLUE)
 
@@ -76,7 +83,7 @@ def _bar(axis: Axes, row: int, span: Span, end: float) -> None:
 
 
 def _legend(axis: Axes, states: States) -> None:
-    for state in dict.fromkeys(span.state for spans in states.pods.values() for span in spans):
+    for state in _names(states):
         colour = _colour(state)
         axis.bar(0, 0, color=colour, alpha=0.75, hatch=HATCHES[colour], edgecolor="white", label=state)
     if states.pods:
