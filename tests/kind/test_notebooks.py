@@ -11,13 +11,7 @@ CORE = [path for path in NOTEBOOKS if path.stem < "06"]
 """What needs the control plane and kubelets alone; the others use what only the embedded node has."""
 
 
-FIRST = ("00-start", "05-hpa-queue")
-"""CI runs these two; the others take ten minutes more."""
-
-PATHS = [pytest.param(path, marks=() if path.stem in FIRST else pytest.mark.long) for path in CORE]
-
-
-@pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", CORE, ids=lambda path: path.stem)
 def test_green_on_kind_too(cluster: Kind, path: Path, tmp_path: Path) -> None:
     record = run(path, "solutions", tmp_path, provider=cluster.name)
     assert not record.error
