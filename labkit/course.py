@@ -30,10 +30,10 @@ def path(given: str | Path) -> Path:
     return asked if asked.is_absolute() or asked.exists() else root() / asked
 
 
-def copy(folder: str) -> Path:
-    """A fresh copy of a folder of the course under `out/`, without what Python left in it."""
+def copy(folder: str, *, into: Path | None = None) -> Path:
+    """A fresh copy of a folder of the course, under `out/` or elsewhere, without what Python left in it."""
     source = root() / folder
-    return shutil.copytree(source, out(source.name) / source.name, ignore=LEFTOVERS)
+    return shutil.copytree(source, (into or out(source.name)) / source.name, ignore=LEFTOVERS)
 
 
 def out(name: str) -> Path:

@@ -36,6 +36,7 @@ from labkit.evidence.served import requests_by_pod
 from labkit.evidence.states import Follower, States
 from labkit.gpu_faults import GpuFaults
 from labkit.gpus.faults import DEFAULT_REASON
+from labkit.kube import documents
 from labkit.kube.client import Kube, Which
 from labkit.kube.objects import KubeObject
 from labkit.load import Closed, Load, LoadResult, Open, Running
@@ -146,6 +147,13 @@ class Lab:
         notebook.show(
             Note("\n".join(f"{name} put back" for name in faults.lift(self.kube)) or "all is as it was")
         )
+
+    def manifest(self, path: str) -> Any:
+        """What a file says, without applying it: for objects of kinds that this cluster does not have."""
+        found = documents.load(course.path(path))
+        if len(found) > 1:
+            raise BadInput(f"{path} holds {len(found)} objects.", fix="Name a file with one.")
+        return found[0].obj
 
     def scale(self, target: str, *, replicas: int) -> None:
         """`kubectl scale`: the number of replicas, by hand."""

@@ -107,8 +107,9 @@ def energy(answer: Any, watts: Series) -> Finding:
     return _close(answer, _watt_hours(watts), "Wh")
 
 
-def cost(answer: Any, gpu_seconds: float, usd_per_hour: float) -> Finding:
+def cost(answer: Any, run: Timeline, load: LoadResult, usd_per_hour: float) -> Finding:
     """What the GPUs that were held cost, used or not."""
+    gpu_seconds = score(run, load, Terms()).gpu_seconds if run.began else 0.0
     if not gpu_seconds:
         return Finding(passed=False, observed="no GPU was held", inconclusive=True)
     return _close(answer, gpu_seconds / SECONDS_IN_HOUR * usd_per_hour, "USD")

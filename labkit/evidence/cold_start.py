@@ -123,6 +123,10 @@ class StartWatch:
         said = self._events()
         return ColdStart(self._pod, phases(self._moments, clock=self._kube.clock, pulled=said))
 
+    def stop(self) -> None:
+        """Watch no more; safe to repeat."""
+        self._over.set()
+
     def _thread(self, work: Callable[[], None]) -> None:
         threading.Thread(target=work, name="labkit-start-watch", daemon=True).start()
 

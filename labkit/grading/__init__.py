@@ -27,7 +27,8 @@ Taking in, before anything is run:
 Running:
 
     jail       what a student's kernel sees: Python, labkit, a copy of their own files. `inside` runs in it
-    wire       how the two sides talk; `permits` is what may be asked for
+    wire       how the two sides talk; `permits` is what may be asked for, `confined` with which arguments
+               (`commands` of kubectl, `contexts` of an image)
     broker     does what is asked, records, and writes each check down with its evidence
     sitting    one notebook of one student; `student` is all of one, and what was seen of them
     worker     a process with a cluster of its own, which runs the students that it is handed
@@ -37,7 +38,7 @@ Running:
 
 Judging and telling, at any time later and without a cluster:
 
-    sources    of each argument, from the released notebook
+    sources    of each argument, from the released notebook; `paths` are what a cell reads off an object
     bundle     what the grader saw of a student, in a file signed with `seal`; `codec` is its data
     proofs     whether a recording shows what it seems to: who scaled, was there a queue at all
     rubric     what a check is worth; `sheet` judges a bundle and weighs it

@@ -13,12 +13,14 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from labkit import checks
 from labkit.errors import BadInput, ClusterError, LabError, Unreachable
+from labkit.evidence.cold_start import StartWatch
+from labkit.evidence.pace import Pacing
 from labkit.evidence.reads import read
 from labkit.evidence.recording import Recording
 from labkit.evidence.states import Follower
@@ -26,21 +28,26 @@ from labkit.evidence.timeline import Timeline
 from labkit.grading import permits
 from labkit.grading.bundle import Given, Observation
 from labkit.grading.codec import Claims, Codec, Tabulated
+from labkit.grading.confined import Confined
+from labkit.grading.paths import along, paths
 from labkit.grading.proofs import in_flight
 from labkit.grading.remark import Remark, shown
-from labkit.grading.sources import Source, constants, sources
-from labkit.grading.wire import Giver, Line, is_ours
+from labkit.grading.sources import Source, constants, queries, sources
+from labkit.grading.wire import Copies, Giver, Line, is_ours
 from labkit.lab import Lab, settled
 from labkit.load import Running
+from labkit.study.days import DAYS
+from labkit.study.trial import Trial, trial
 from labkit.view.notebook import show, shown_to
 from labkit.view.verdict import Shown
 
-EXERCISES = "exercises"
-MADE_HERE = ('"Timeline"', '"LoadResult"', '"States"')
+MADE_HERE = tuple(
+    f'"{name}"' for name in ("Bill", "ColdStart", "LoadResult", "Pace", "Push", "States", "Timeline")
+)
 """Records that no cell of the course makes by itself."""
 LAST_CALL = 10.0  # real seconds for what is under way when a notebook ends
-COUNTS = frozenset({"requests_by_pod"})
-"""Verbs that give a dict of what the grader itself counted."""
+COUNTS = frozenset({"answering", "digest", "manifest", "requests_by_pod"})
+"""Verbs that give plain data which the grader itself counted or read."""
 
 
 @dataclass
@@ -61,15 +68,15 @@ class Broker:
     def __init__(self, lab: Lab, seat: Path, released: Any, edition: Path) -> None:
         self.seen = Seen()
         self.cell, self.check = "", ""
-        self._lab = lab
-        self._seat, self._edition = seat, edition
-        self._sources, self._constants = sources(released), constants(released)
-        self._addresses: set[str] = set()
+        self._lab = Lab(lab.session, lab.kube)  # of its own: a login is remembered there
+        self._confined = Confined(seat, edition)
+        self._sources, self._constants, self._paths = sources(released), constants(released), paths(released)
+        self._queries = queries(released)
         self._loads: list[Running] = []
-        self._open: list[Recording | Follower] = []
+        self._open: list[Recording | Follower | Pacing | StartWatch] = []
         self._line: Line | None = None
-        self._giver = Giver(self._ask)
-        self._giver.give(lab)
+        self._giver = Giver(self._ask, permits.READ)
+        self._giver.give(self._lab)
 
     def listen(self, path: Path) -> Callable[[], None]:
         """Serve whoever connects, one after the other; the function that is given ends it."""
@@ -109,14 +116,19 @@ class Broker:
         try:
             with shown_to(lambda thing: pictures.append(thing._repr_mimebundle_())):
                 value = self._do(message)
-            counted = message["do"] in COUNTS
-            return {"value": self._giver.result(value, counted=counted), "shown": pictures}
+            return {"value": self._result(message, value), "shown": pictures}
         except LabError as error:
             told = {"kind": type(error).__name__, "what": error.what, "cause": error.cause, "fix": error.fix}
             return {"error": told, "shown": pictures}
         except (TypeError, ValueError, LookupError, AttributeError, RecursionError) as error:
             what = f"The call makes no sense: {shown(str(error))}"
             return {"error": {"kind": "BadInput", "what": what, "cause": "", "fix": ""}, "shown": pictures}
+
+    def _result(self, message: Mapping[str, Any], value: Any) -> Any:
+        """As it travels. What PromQL of a student's own says is no figure that the course asked for."""
+        if message["do"] == "metrics" and not self._queries.intersection(map(str, message["args"])):
+            return Copies().encode(value)
+        return self._giver.result(value, counted=message["do"] in COUNTS)
 
     def _do(self, message: Mapping[str, Any]) -> Any:
         target, name = self._giver.objects[int(message["on"])], str(message["do"])
@@ -132,65 +144,37 @@ class Broker:
         if isinstance(target, Recording) and _made_there([message["args"], message["words"]]):
             self._flag("gave a recording a load of its own making")
             raise BadInput("A recording takes the grader's own load only.", fix="Give it what lab.load gave.")
-        args = [self._giver.decode(one) for one in message["args"]]
-        words = permits.bounded({key: self._giver.decode(one) for key, one in message["words"].items()})
+        given = [self._giver.decode(one) for one in message["args"]]
+        args, words = self._allowed(
+            name, given, {k: self._giver.decode(v) for k, v in message["words"].items()}
+        )
+        if isinstance(target, Lab) and name == "trial":
+            return self._trial(*args)
         found = getattr(target, name)
-        if not callable(found):
-            return found
-        return self._kept(name, found(*self._allowed(name, args, words), **words))
+        return self._kept(name, found(*args, **words)) if callable(found) else found
 
-    def _allowed(self, name: str, args: list[Any], words: Mapping[str, Any]) -> list[Any]:
+    def _trial(self, choice: int | Path, day: str) -> Trial:
+        """Run one policy under one load, as notebook 06 does, with the load beside what was recorded."""
+        done = trial(self._lab, choice, DAYS[day], seed=self._lab.session.seed, watch=False)
+        return replace(done, run=done.run.with_series((in_flight([done.load], done.run),)))
+
+    def _allowed(self, name: str, args: list[Any], words: dict[str, Any]) -> tuple[list[Any], dict[str, Any]]:
         """The arguments as they may be; raises, and flags, where they may not."""
         try:
-            if name == "kubectl":
-                permits.refuse_options(args)
-                self.seen.spread |= any(map(permits.on_node, args))
-            if name == "delete":
-                return self._targets(args)
-            if name == "curl":
-                permits.refuse_address(args[0], self._addresses)
-            if name == "load":
-                permits.refuse_words(words, permits.LOAD)
-            if name == "plant":
-                self.seen.spread = True
-                return [self._fault(args[0])]
-            if name == "apply":
-                return [self._manifest(one) for one in args]
+            return self._confined.allowed(name, args, permits.bounded(words))
         except BadInput as error:
             self._flag(error.what)
             raise
-        return args
-
-    def _targets(self, given: list[Any]) -> list[Any]:
-        """Files of the course by their paths, objects by their names."""
-        files = [one for one in given if str(one).startswith("manifests/")]
-        objects = [one for one in given if one not in files]
-        permits.refuse_targets(objects)
-        return [*(permits.own_path(self._seat, one) for one in files), *objects]
-
-    def _fault(self, given: Any) -> Path:
-        path = permits.own_path(self._seat, given)
-        if EXERCISES in path.parts:
-            raise BadInput("Faults are the course's own.", fix="Name a file below manifests/*/faults.")
-        return path
-
-    def _manifest(self, given: Any) -> Path:
-        path = permits.own_path(self._seat, given)
-        files = list(path.rglob("*.yaml")) if path.is_dir() else [path]
-        if EXERCISES in path.parts:
-            for one in files:
-                released = self._edition / one.relative_to(self._seat)
-                permits.refuse_foreign(one, released)
-                if more := sorted(permits.kinds(one) - permits.kinds(released)):
-                    self._flag(f"{one.name} makes a {', a '.join(more)}, which its released file does not")
-        self.seen.spread |= any(map(permits.spreads, files))
-        return path
+        finally:
+            self.seen.spread |= self._confined.spread
+            for odd in self._confined.odd:
+                self._flag(odd)
 
     def _kept(self, name: str, value: Any) -> Any:
         """Notes what a verb gave where something follows from it."""
         if name == "url":
-            self._addresses.add(value)
-        if isinstance(value, Recording | Follower):
+            self._confined.addresses.add(value)
+        if isinstance(value, Recording | Follower | Pacing | StartWatch):
             self._open.append(value)
         if isinstance(value, Running):
             self._loads.append(value)
@@ -226,7 +210,7 @@ class Broker:
         if source is Source.COURSE:
             return Given(source, self._constants[check][key])
         if source is Source.RECORDED and is_ours(data):
-            return Given(source, self._giver.decode(data))
+            return Given(source, along(self._paths[check].get(key, ()), self._giver.decode(data)))
         if data is None:
             return Given(source, ..., own=source is Source.ANSWER)
         if source is Source.RECORDED:

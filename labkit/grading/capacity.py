@@ -47,7 +47,7 @@ def chosen(
 ) -> Crew:
     """As many as were `asked` for, else what the machine carries; never more than there are students."""
     has = machine or Capacity.here()
-    loads = any("load" in permits.verbs(notebook) for notebook in notebooks)
+    loads = any(permits.verbs(notebook) & {"load", "trial"} for notebook in notebooks)
     each = LOADED if loads else WAITING
     by_cores, by_memory = max(1, int(has.cores / each)), max(1, int(has.memory / MEMORY))
     carries = min(by_cores, by_memory)

@@ -6,6 +6,7 @@ stands in `RECORDS`, and `claim` reads a student's answer, which may hold none o
 
 from __future__ import annotations
 
+import base64
 import json
 import math
 from collections.abc import Callable, Mapping
@@ -14,6 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from labkit.errors import BadInput
+from labkit.evidence.bill import Bill
+from labkit.evidence.cold_start import ColdStart
+from labkit.evidence.pace import Pace
 from labkit.evidence.queueing import LoadPoint
 from labkit.evidence.states import Span, States
 from labkit.evidence.timeline import Event, Series, Timeline
@@ -21,7 +25,8 @@ from labkit.load.results import LoadResult
 from labkit.load.rows import Row
 
 RECORDS: Mapping[str, Any] = {
-    kind.__name__: kind for kind in (Event, LoadPoint, LoadResult, Row, Series, Span, States, Timeline)
+    kind.__name__: kind
+    for kind in (Bill, ColdStart, Event, LoadPoint, LoadResult, Pace, Row, Series, Span, States, Timeline)
 }
 KIND = "$"  # the key that tells a tagged value from a plain mapping
 PLAIN = (str, int, bool, type(None))
@@ -69,6 +74,8 @@ class Codec:
                 return {KIND: kind, "items": [self.encode(item) for item in value]}
         if value is Ellipsis:
             return {KIND: "..."}
+        if isinstance(value, bytes):
+            return {KIND: "bytes", "value": base64.b64encode(value).decode()}
         if self.records.get(type(value).__name__) is type(value):
             return self.record(value)
         return self.other(value)
@@ -103,6 +110,8 @@ class Codec:
             return float(str(data["value"]))
         if kind == "...":
             return ...
+        if kind == "bytes":
+            return base64.b64decode(str(data["value"]))
         if kind in _MAKERS:
             return _MAKERS[kind](self.decode(data["items"]))
         return self.special(kind, data)

@@ -11,16 +11,22 @@ import os
 import resource
 import socket
 import sys
+import tempfile
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import labkit
-from labkit import errors
+from labkit import course, errors
+from labkit.evidence.states import States
 from labkit.grading.codec import KIND, Codec
 from labkit.grading.wire import SENT, Line
+from labkit.view.notebook import show
 from labkit.view.prediction import Prediction, predict
 from labkit.view.refusal import Attempt, Refusal
 
+STAMP = "as the grader runs it"
+LONGEST = 64 * 2**20  # bytes of what the grader says at once: 1,000 nodes are 5 MB
 MEMORY = 3 * 2**30  # bytes of address space: what a notebook with numpy and matplotlib takes, twice
 LIMITS = {
     resource.RLIMIT_AS: MEMORY,
@@ -60,7 +66,8 @@ class Taker(Codec):
         if kind != "ref":
             return super().special(kind, data)
         if "value" not in data:
-            return Remote(self._grader, data["n"], data["words"])
+            readable = {name: self.decode(value) for name, value in data["readable"].items()}
+            return Remote(self._grader, data["n"], data["words"], readable)
         copy = self.decode(data["value"])
         self._numbers[id(copy)] = (copy, data["n"])
         return copy
@@ -72,12 +79,20 @@ class Grader:
     def __init__(self, path: str) -> None:
         connection = socket.socket(socket.AF_UNIX)
         connection.connect(path)
-        self._line = Line(connection)
+        self._line = Line(connection, longest=LONGEST)
         self._taker = Taker(self)
+        self.copies: dict[Path, str] = {}
 
     def close(self) -> None:
         """Say no more."""
         self._line.close()
+
+    def changes(self, folder: Path) -> dict[str, Any]:
+        """Which folder of the course a copy was made of, and the texts that are others in it."""
+        name = self.copies.get(folder, "")
+        texts = {path.relative_to(folder): path.read_text() for path in folder.rglob("*") if path.is_file()}
+        changed = {str(p): text for p, text in texts.items() if _differs(course.root() / name / p, text)}
+        return {"folder": name, "changed": changed}
 
     def call(self, on: int, do: str, args: tuple[Any, ...], words: Mapping[str, Any]) -> Any:
         """Let the grader do it; show what it shows, raise what it raises."""
@@ -99,13 +114,21 @@ class Grader:
             return f"{type(error).__name__}: {error}"
 
 
+VALUES = frozenset({"kube", "alive", "pid", "clock", "registry", "workshop"})
+"""What notebooks read without calling it."""
+NOTHING: Mapping[str, Any] = {}
+
+
 class Remote:
     """What the grader keeps for us: a load that runs, a recording, the lab itself."""
 
-    def __init__(self, grader: Grader, number: int, words: str) -> None:
+    def __init__(
+        self, grader: Grader, number: int, words: str, readable: Mapping[str, Any] = NOTHING
+    ) -> None:
         self._grader = grader
         self.number = number
         self._words = words
+        self._readable = readable
 
     def __repr__(self) -> str:
         return self._words
@@ -113,17 +136,25 @@ class Remote:
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):
             raise AttributeError(name)
+        if name in self._readable:
+            return self._readable[name]
         if name in VALUES:
             return self._grader.call(self.number, name, (), {})
+        if name == "build":
+            return self._build
         return lambda *args, **words: self._grader.call(self.number, name, args, words)
 
-
-VALUES = frozenset({"kube", "alive", "pid", "clock"})
-"""What notebooks read without calling it."""
+    def _build(self, folder: Path, name: str) -> Any:
+        """`build`, of a copy of the course's folder: the grader has its own, and is told what was changed."""
+        return self._grader.call(self.number, "build", (self._grader.changes(folder), name), {})
 
 
 class RemoteLab(Remote):
-    """The lab; what only shows something to a student is done here."""
+    """The lab; what needs nothing but what a student may see anyway is done here, in their own process."""
+
+    def __init__(self, grader: Grader, seed: int) -> None:
+        super().__init__(grader, 0, "lab, as the grader runs it")
+        self._seed = seed
 
     def predict(self, question: str, answer: Any) -> Prediction:
         """As `Lab.predict`."""
@@ -136,6 +167,44 @@ class RemoteLab(Remote):
     def attempt(self) -> Attempt:
         """As `Lab.attempt`."""
         return Attempt()
+
+    def copy(self, folder: str) -> Path:
+        """As `Lab.copy`, into a folder of this process's own."""
+        made = course.copy(folder, into=Path(tempfile.mkdtemp()))
+        self._grader.copies[made] = folder
+        return made
+
+    def trial(self, choice: Any, day: str) -> Any:
+        """As `labkit.study.trial` does it: the grader does, since nobody else's bill is to be trusted."""
+        return self._grader.call(0, "trial", (choice, day), {})
+
+    def what_if(self, shape: Any, policy: Any, **options: Any) -> Any:
+        """As `Lab.what_if`."""
+        return self._model().ask(shape, policy, **options)
+
+    def sweep(self, shape: Any, *, ttft: float, **options: Any) -> Any:
+        """As `Lab.sweep`."""
+        return self._model().sweep(shape, ttft=ttft, **options)
+
+    def plot_frontier(self, found: Any, *, title: str, real: Mapping[str, Any] = NOTHING) -> None:
+        """As `Lab.plot_frontier`."""
+        show(self._model().picture(found, title=title, real=real))
+
+    def plot_starts(self, starts: Mapping[str, Any], *, title: str) -> None:
+        """As `Lab.plot_starts`."""
+        from labkit.view import states  # noqa: PLC0415 - matplotlib, for those who draw
+
+        rows = States(self.clock, {name: start.phases for name, start in starts.items()})
+        show(states.picture(rows, title=title, stamp=STAMP))
+
+    def _model(self) -> Any:
+        from labkit.what_if import WhatIf  # noqa: PLC0415 - half a second, for those who ask
+
+        return WhatIf(self.kube, self._seed, STAMP)
+
+
+def _differs(path: Path, text: str) -> bool:
+    return not path.is_file() or path.read_text() != text
 
 
 def _display(bundle: Mapping[str, Any]) -> None:
@@ -156,7 +225,7 @@ def main(path: str, connection: str) -> None:
     """Bound this process, put the grader's lab in its place, and become an IPython kernel."""
     for which, limit in LIMITS.items():
         resource.setrlimit(which, (limit, limit))
-    labkit.connect = lambda **_: RemoteLab(Grader(path), 0, "lab, as the grader runs it")  # type: ignore[assignment]
+    labkit.connect = lambda **words: RemoteLab(Grader(path), int(words.get("seed", 0)))  # type: ignore[assignment]
     from ipykernel.kernelapp import launch_new_instance  # noqa: PLC0415 - bounded from here on
 
     nowhere = os.open(os.devnull, os.O_RDWR)

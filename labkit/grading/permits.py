@@ -1,4 +1,4 @@
-"""What a student's process may ask of the grader, and with which arguments. Everything else is refused.
+"""What a student's process may ask of the grader. Everything else is refused; `confined` looks at arguments.
 
 The grader holds the keys of a whole cluster and reads files as the instructor: so no path leads out of the
 student's own copy of the course, no address but those of the lab, no kubectl option that names a file, and a
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -17,32 +17,59 @@ from urllib.parse import urlsplit
 import yaml
 
 from labkit.errors import BadInput
+from labkit.evidence.cold_start import StartWatch
+from labkit.evidence.pace import Pacing
 from labkit.evidence.recording import Recording
 from labkit.evidence.states import Follower
+from labkit.grading.commands import known, refuse_marks
 from labkit.grading.files import inside
 from labkit.kube.client import Kube
 from labkit.lab import NAMESPACE, Lab
 from labkit.load import Running
+from labkit.providers.base import RegistryAccess
+from labkit.study.trial import Trial
+from labkit.workshop import Built, Layer, Push, Workshop
 
 LAB = (
     frozenset(
-        {"apply", "delete", "kill", "lift", "load", "plant", "reset", "scale"}
-    )  # they change the cluster
+        {"apply", "delete", "kill", "lift", "load", "plant", "reset", "scale", "trial"}
+    )  # they change it
+    | frozenset({"kwok", "plug_in", "start_node", "stop_node"})
+    | frozenset({"build", "digest", "login", "pull_secret", "push", "registry", "tag", "workshop"})
     | frozenset({"until", "until_healthy", "until_metric", "watch"})
-    | frozenset({"curl", "events", "metrics", "nodes", "object", "pods", "raw", "url"})
-    | frozenset({"check", "doctor", "follow", "ledger", "record", "requests_by_pod", "why"})
-    | frozenset({"curve", "plot", "plot_states", "plot_updates", "show", "table"})
+    | frozenset(
+        {"answering", "curl", "events", "manifest", "metrics", "nodes", "object", "pods", "raw", "url"}
+    )
+    | frozenset(
+        {"check", "doctor", "follow", "ledger", "pace", "record", "requests_by_pod", "time_start", "why"}
+    )
+    | frozenset({"curve", "plot", "plot_gpus", "plot_states", "plot_updates", "show", "table"})
     | frozenset({"clock", "kube"})
 )
-LOCAL = frozenset({"predict", "refused", "attempt"})
-"""Verbs that the student's own process carries out."""
+LOCAL = frozenset(
+    {"attempt", "copy", "plot_frontier", "plot_starts", "predict", "refused", "sweep", "what_if"}
+)
+"""Verbs that the student's own process carries out, with what the grader shows anyway."""
 VERBS: Mapping[type, frozenset[str]] = {
     Lab: LAB,
     Recording: frozenset({"mark", "reach", "stop"}),
     Running: frozenset({"alive", "progress", "result", "stop", "wait"}),
     Follower: frozenset({"stop"}),
-    Kube: frozenset({"kubectl", "object", "objects", "rollout"}),
+    Pacing: frozenset({"stop"}),
+    StartWatch: frozenset({"first_token"}),
+    Kube: frozenset({"kubectl", "logs", "object", "objects", "patch", "rollout"}),
+    Workshop: frozenset({"build", "push"}),
 }
+PARTS: Mapping[str, type] = {"kube": Kube, "workshop": Workshop}
+"""What cells reach through the lab: `lab.kube.logs(…)`."""
+READ: Mapping[type, tuple[str, ...]] = {
+    Built: ("digest", "layers", "manifest"),
+    Layer: ("digest", "instruction", "number", "size"),
+    Push: ("bytes_sent", "digest", "layers", "sent"),
+    Trial: ("bill", "load", "run"),
+    RegistryAccess: ("host", "username", "password"),  # each pod of the lab has that login, too
+}
+"""What a cell may read of an object that stays with the grader."""
 NAMESPACED = frozenset(
     {
         "ConfigMap",
@@ -55,13 +82,7 @@ NAMESPACED = frozenset(
     }
 )
 LOCAL_FILES = frozenset({"Component", "Kustomization"})
-KUBECTL = frozenset({"annotate", "describe", "get", "label", "patch", "rollout", "scale", "set", "top"})
-OPTIONS = ("-p", "-l", "-o", "--type=", "--subresource=", "--replicas=", "--sort-by=", "--overwrite", "--all")
-TARGETS = frozenset(
-    {"deployment", "deploy", "pod", "pods", "hpa", "node", "nodes", "service", "svc", "events"}
-)
 LOAD = frozenset({"workload", "drain", "keepalive", "timeout", "seed"})
-MARKS = ("labkit.dev/address", "labkit.dev/ports")  # where the node agent says that a pod answers
 LONGEST = 300.0  # real seconds of one wait
 
 
@@ -71,25 +92,52 @@ def permitted(target: Any, name: str) -> bool:
 
 
 def verbs(notebook: Any) -> set[str]:
-    """The verbs of the lab that a notebook uses."""
-    code = [ast.parse(cell.source) for cell in notebook.cells if cell.cell_type == "code"]
-    return {
-        node.attr
-        for tree in code
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "lab"
-    }
+    """The verbs of the lab that a notebook uses, `trial` of the study among them."""
+    called = [node for node in _nodes(notebook) if isinstance(node, ast.Call) and node.args]
+    trials = {"trial" for call in called if ast.unparse(call.func) == "trial"}
+    return trials | {words[1] for words in _used(notebook)}
 
 
 def beyond(notebook: Any) -> list[str]:
-    """The verbs that a notebook uses and a graded run does not have."""
-    return sorted(verbs(notebook) - LAB - LOCAL)
+    """What a notebook uses and a graded run lacks: `lab.gpus`, `lab.kube.apply`, `kubectl drain`."""
+    more = {f"lab.{verb}" for verb in verbs(notebook) - LAB - LOCAL}
+    reached = [words for words in _used(notebook) if len(words) == 3]
+    more |= {f"lab.{part}.{verb}" for _, part, verb in reached if verb not in VERBS[PARTS[part]]}
+    said = [tuple(_words(node)) for node in _nodes(notebook) if isinstance(node, ast.Call)]
+    return sorted(more | {f"kubectl {words[0]}" for words in said if words and not known(words)})
+
+
+def _nodes(notebook: Any) -> list[ast.AST]:
+    code = [ast.parse(cell.source) for cell in notebook.cells if cell.cell_type == "code"]
+    return [node for tree in code for node in ast.walk(tree)]
+
+
+def _used(notebook: Any) -> list[tuple[str, ...]]:
+    """Each name after the lab's: `lab.pods`, and `lab.kube.logs`."""
+    return [tuple(ast.unparse(node).split(".")) for node in _nodes(notebook) if _of_the_lab(node)]
+
+
+def _of_the_lab(node: ast.AST) -> bool:
+    """`lab.pods`, `lab.kube.logs`: a name after the lab's, or after that of a part of it."""
+    inner = node.value if isinstance(node, ast.Attribute) else None
+    if isinstance(inner, ast.Attribute) and inner.attr in PARTS:
+        inner = inner.value
+    return isinstance(inner, ast.Name) and inner.id == "lab"
+
+
+def _words(call: ast.Call) -> Iterator[str]:
+    """The words of a call of kubectl that stand there in so many words, up to the first that does not."""
+    if isinstance(call.func, ast.Attribute) and call.func.attr == "kubectl":
+        for argument in call.args:
+            if not isinstance(argument, ast.Constant):
+                return
+            yield str(argument.value)
 
 
 def refuse_beyond(notebooks: Mapping[str, Any]) -> None:
     """Raise for notebooks that can't be graded yet."""
     told = {name: beyond(notebook) for name, notebook in notebooks.items()}
-    if wrong := [f"{name} uses lab.{', lab.'.join(more)}" for name, more in told.items() if more]:
+    if wrong := [f"{name} uses {', '.join(more)}" for name, more in told.items() if more]:
         raise BadInput(
             f"Can't be graded yet: {'; '.join(wrong)}.",
             cause="The grader does what a notebook asks of the lab, and has no such verb.",
@@ -108,7 +156,7 @@ def own_path(seat: Path, given: Any) -> Path:
 def refuse_foreign(path: Path, released: Path) -> None:
     """Raise where a student's manifest holds a kind that is neither common nor in the released file."""
     known = NAMESPACED | kinds(released)
-    _refuse_marks(path.read_text())
+    refuse_marks(path.read_text())
     try:
         documents = [one for one in yaml.safe_load_all(path.read_text()) if one]
     except (yaml.YAMLError, RecursionError, ValueError) as error:
@@ -127,25 +175,6 @@ def refuse_foreign(path: Path, released: Path) -> None:
             )
 
 
-def refuse_options(words: Sequence[Any]) -> None:
-    """Raise for a kubectl command that could read a file, or reach beyond what the course works on."""
-    texts = [str(word) for word in words]
-    if not texts or texts[0] not in KUBECTL:
-        raise BadInput(
-            f"kubectl {' '.join(texts)[:60]} is not for a graded run.", fix=f"Known: {sorted(KUBECTL)}"
-        )
-    _refuse_marks(" ".join(texts))
-    if any(text.startswith("--subresource") for text in texts) and not any(map(on_node, texts)):
-        raise BadInput("The status of an object is its controller's to write.", fix="Patch its spec.")
-    value = False  # of an option that stands in a word of its own
-    for text in texts[1:]:
-        option, named = text.startswith("-"), "/" in text and "=" not in text
-        foreign = named and text.partition("/")[0] not in TARGETS
-        if not value and (foreign if not option else not text.startswith(OPTIONS)):
-            raise BadInput(f"kubectl … {text:.60} is not for a graded run.", fix=f"Known: {sorted(TARGETS)}")
-        value = text in {"-p", "-l"}
-
-
 def spreads(path: Path) -> bool:
     """Whether a manifest makes what a reset of the namespace does not take away."""
     return bool(kinds(path) - NAMESPACED - LOCAL_FILES)
@@ -154,25 +183,6 @@ def spreads(path: Path) -> bool:
 def kinds(path: Path) -> set[str]:
     """The kinds of the objects in a manifest."""
     return set(re.findall(r"^kind: *(\w+)", path.read_text(), re.MULTILINE))
-
-
-def on_node(word: Any) -> bool:
-    """Whether a word names a node: what is done to one stays there for the next student."""
-    return str(word).partition("/")[0] in {"node", "nodes", "no"}
-
-
-def refuse_targets(words: Sequence[Any]) -> None:
-    """Raise for objects that no cell of the course deletes."""
-    for word in words:
-        if str(word).partition("/")[0] not in TARGETS or on_node(word):
-            raise BadInput(
-                f"{word!s:.60} is not for a graded run to delete.", fix=f"Known: {sorted(TARGETS)}"
-            )
-
-
-def _refuse_marks(text: str) -> None:
-    if any(mark in text for mark in MARKS):
-        raise BadInput(f"{' and '.join(MARKS)} are the node agent's to write.", fix="Leave them out.")
 
 
 def refuse_address(url: Any, known: Collection[str]) -> None:

@@ -5,7 +5,7 @@
     → {"answer": …}
 
 What the grader gives, it numbers and keeps: `{"$": "ref", "n": 7}` in the other direction means the grader's
-own object, whatever the student's process made of its copy. Refuses lines of more than 8 MiB.
+own object, whatever the student's process made of its copy. Refuses lines of more than 8 MiB from a student.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from labkit.load.run import Progress
 from labkit.metrics.series import Rows, Sample
 
 LINE = 8 * 2**20
+MOST = 50_000  # objects that are kept for one notebook
 _TYPES = (Arrivals, Closed, KubeObject, Open, Progress, Rows, Sample, Tokens, Verdict, Workload)
 SENT: Mapping[str, Any] = {**RECORDS, **{kind.__name__: kind for kind in _TYPES}}
 
@@ -35,8 +36,9 @@ SENT: Mapping[str, Any] = {**RECORDS, **{kind.__name__: kind for kind in _TYPES}
 class Line:
     """One end of the connection."""
 
-    def __init__(self, connection: socket.socket) -> None:
+    def __init__(self, connection: socket.socket, *, longest: int = LINE) -> None:
         self._connection = connection
+        self._longest = longest
         self._file = connection.makefile("rb")
 
     def close(self) -> None:
@@ -52,11 +54,11 @@ class Line:
 
     def receive(self) -> dict[str, Any]:
         """Read one line; raises `Unreachable` once the other side is gone, `BadInput` for nonsense."""
-        data = self._file.readline(LINE + 1)
+        data = self._file.readline(self._longest + 1)
         if not data:
             raise Unreachable("The other side has gone.")
-        if len(data) > LINE:
-            raise BadInput(f"A message of more than {LINE / 2**20:.0f} MiB.", fix="Send less.")
+        if len(data) > self._longest:
+            raise BadInput(f"A message of more than {self._longest / 2**20:.0f} MiB.", fix="Send less.")
         try:
             message = json.loads(data)
         except (ValueError, RecursionError) as error:
@@ -66,23 +68,33 @@ class Line:
         return message
 
 
+class Copies(Codec):
+    """What the grader shows and does not vouch for: copies without a number."""
+
+    records = SENT
+
+
 @dataclass
 class Giver(Codec):
     """The grader's side: numbers what it gives, and reads numbers back as its own objects."""
 
     ask: Callable[[int, Any], Any]
+    readable: Mapping[type, tuple[str, ...]] = field(default_factory=dict)
+    """What may be read of an object that stays here."""
     objects: dict[int, Any] = field(default_factory=dict)
     records = SENT
 
     def give(self, value: Any) -> int:
-        """Keep an object, under a number."""
+        """Keep an object, under a number; raises `BadInput` for a notebook that takes up far too many."""
+        if len(self.objects) >= MOST:
+            raise BadInput(f"This notebook was given {MOST:,} objects.", fix="Keep what you have asked for.")
         self.objects[len(self.objects)] = value
         return len(self.objects) - 1
 
     def result(self, value: Any, *, counted: bool = False) -> Any:
-        """What a verb gave; a dict has a number of its own only where we `counted` what is in it."""
-        if counted and isinstance(value, dict):
-            return {KIND: "ref", "n": self.give(value), "value": super()._tag(value)}
+        """What a verb gave; plain data has a number of its own only where we `counted` or read it."""
+        if counted and isinstance(value, dict | list | str):
+            return {KIND: "ref", "n": self.give(value), "value": Copies().encode(value)}
         return self.encode(value)
 
     def record(self, value: Any) -> Any:
@@ -93,7 +105,8 @@ class Giver(Codec):
         """What has no form of its own stays here: the other side gets its number and its words."""
         if isinstance(value, Path):
             return value.name
-        return {KIND: "ref", "n": self.give(value), "words": repr(value)[:200]}
+        readable = {name: self.encode(getattr(value, name)) for name in self.readable.get(type(value), ())}
+        return {KIND: "ref", "n": self.give(value), "words": repr(value)[:200], "readable": readable}
 
     def special(self, kind: str, data: Mapping[str, Any]) -> Any:
         """Our own objects by their numbers, and the student's functions."""

@@ -67,7 +67,7 @@ def nodes(count: int) -> list[Json]:
 
 
 WATTS = Series("power", "W", ((0.0, 36.0), (500.0, 72.0), (1500.0, 72.0)))  # 25 Wh
-BILL = {"gpu_seconds": 2400.0, "usd_per_hour": 0.9}
+BILL = {"run": recorded(), "load": requests(), "usd_per_hour": 0.9}  # 2,400 GPU-seconds
 GRID = {"watts": WATTS, "pue": 1.2, "grams_per_kwh": 400}
 
 PASSING: list[tuple[str, dict[str, Any]]] = [
@@ -135,7 +135,7 @@ def test_a_busy_machine_is_no_wrong_manifest() -> None:
 def test_what_was_not_recorded_is_no_wrong_answer() -> None:
     assert checks.get("10.to-zero").run({"timeline": Timeline(15, "test")}).inconclusive
     assert checks.get("10.energy").run({"answer": 1, "watts": Series("power", "W")}).inconclusive
-    assert checks.get("10.cost").run(BILL | {"answer": 1, "gpu_seconds": 0}).inconclusive
+    assert checks.get("10.cost").run(BILL | {"answer": 1, "run": Timeline(15, "test")}).inconclusive
     assert checks.get("10.carbon").run(GRID | {"answer": 1, "watts": Series("power", "W")}).inconclusive
 
 

@@ -15,24 +15,12 @@ from labkit import _proc
 from labkit.cli.grade import app
 from labkit.errors import BadInput, LabError, Refused, Unreachable, WaitTimeout
 from labkit.evidence import Series, Timeline
-from labkit.grading import permits
 from labkit.grading.codec import Tabulated
 from labkit.grading.inside import Grader, Remote
 from labkit.grading.jail import COURSE, Jail, refuse_without
-from labkit.grading.permits import (
-    LAB,
-    LOCAL,
-    own_path,
-    permitted,
-    refuse_address,
-    refuse_foreign,
-    refuse_options,
-    refuse_targets,
-)
 from labkit.grading.room import furnish, refuse_unless, unenforced
 from labkit.grading.seal import key
 from labkit.grading.wire import Giver, Line, is_ours
-from labkit.lab import Lab
 from labkit.load import Closed
 from labkit.notebooks.release import release
 from tests.unit.grading_class import ROOT, folder
@@ -196,111 +184,6 @@ def test_a_refusal_is_raised_as_what_it_is(line: tuple[Grader, list[Any]]) -> No
         line[0].call(0, "refuse", (), {})
 
 
-def test_every_verb_that_is_permitted_is_one_of_the_lab() -> None:
-    here = {name for name in dir(Lab) if not name.startswith("_")} | {"clock", "kube"}
-    assert here >= LAB | LOCAL
-    assert not permitted(Lab, "apply")  # an object, not the class
-    assert not LAB & {"session", "prometheus", "registry", "build", "push", "login", "copy", "workshop"}
-
-
-@pytest.mark.parametrize(
-    "words",
-    [
-        ("apply", "-f", "/etc/passwd"),
-        ("get", "--kubeconfig=/root/x", "pods"),
-        ("get", "--raw=/"),
-        ("config", "view", "--raw"),
-        ("patch", "apiservice/v1beta2.custom.metrics.k8s.io", "-p", "{}"),
-        ("scale", "--replicas=9", "-f", "x"),
-        ("label", "namespace/llm-lab", "a=b"),
-        ("exec", "pod/x"),
-        ("annotate", "pod/x", "labkit.dev/address=169.254.169.254"),
-        ("patch", "pod/x", "--subresource=status", "-p", "{}"),
-        (),
-    ],
-)
-def test_kubectl_reads_no_file_and_reaches_nothing_else(words: tuple[str, ...]) -> None:
-    with pytest.raises(BadInput):
-        refuse_options(words)
-
-
-@pytest.mark.parametrize(
-    "word", ["node/gpu-0", "namespace/kube-system", "apiservice/x", "clusterrole/admin", 5]
-)
-def test_nothing_is_deleted_but_what_the_course_deletes(word: Any) -> None:
-    with pytest.raises(BadInput):
-        refuse_targets([word])
-    refuse_targets(["pod/coffee", "deployment/llm-inference-service", "hpa/llm-hpa-cpu"])
-
-
-def test_kubectl_does_what_the_notebooks_ask() -> None:
-    for words in (
-        ("patch", "node/cpu-0", "--subresource=status", "--type=merge", "-p", '{"status": "a/b"}'),
-        (
-            "set",
-            "image",
-            "deployment/llm-inference-service",
-            "model-server=registry.lab:5000/llm-inference:2.0",
-        ),
-        ("rollout", "undo", "deployment/llm-inference-service"),
-        ("top", "pods"),
-    ):
-        refuse_options(words)
-
-
-@pytest.mark.parametrize("given", ["/etc/passwd", "../../etc/passwd", "manifests/nothing.yaml", "\0", 5])
-def test_no_path_leads_out_of_the_course(edition: Path, given: Any) -> None:
-    with pytest.raises(BadInput):
-        own_path(edition, given)
-    assert own_path(edition, "manifests/base").is_dir()
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "kind: ClusterRoleBinding",
-        "kind: APIService",
-        "kind: Pod\nmetadata: {namespace: kube-system}",
-        "kind: Pod\n---\nkind: Node",
-        "kind: [Pod]",
-        "kind: Pod\nmetadata: {annotations: {labkit.dev/address: evil}}",
-        "kind: Pod\n\tspec",
-    ],
-)
-def test_an_exercise_holds_nothing_but_what_the_course_asks_for(tmp_path: Path, text: str) -> None:
-    (tmp_path / "a.yaml").write_text(text)
-    with pytest.raises(BadInput):
-        refuse_foreign(tmp_path / "a.yaml", ROOT / "manifests/05-hpa-queue/exercises/hpa.yaml")
-
-
-def test_every_exercise_and_solution_of_the_course_is_permitted() -> None:
-    files = [*ROOT.glob("manifests/*/exercises/*.yaml"), *ROOT.glob("manifests/*/solutions/*.yaml")]
-    assert files
-    for path in files:
-        refuse_foreign(path, path.parents[1] / "exercises" / path.name)
-
-
-def test_what_outlives_a_reset_of_the_namespace_is_known(tmp_path: Path) -> None:
-    (tmp_path / "a.yaml").write_text("kind: Pod\n---\nkind: PriorityClass\n")
-    assert permits.spreads(tmp_path / "a.yaml")
-    assert not permits.spreads(ROOT / "manifests/05-hpa-queue/solutions/hpa.yaml")
-
-
-@pytest.mark.parametrize(
-    "url", ["http://169.254.169.254/", "http://127.0.0.1:1234@evil/", "file:///etc/passwd", 5]
-)
-def test_the_grader_fetches_nothing_but_the_labs_own_addresses(url: Any) -> None:
-    known = {"http://127.0.0.1:1234"}
-    refuse_address("http://127.0.0.1:1234/metrics", known)
-    with pytest.raises(BadInput):
-        refuse_address(url, known)
-
-
-def test_no_wait_is_longer_than_a_cell_may_take() -> None:
-    assert permits.bounded({"seconds": 1e9}) == {"seconds": permits.LONGEST}
-    assert permits.bounded({"until": 1}) == {"until": 1}
-
-
 def test_what_is_not_enforced_is_said_and_has_to_be_accepted() -> None:
     with pytest.raises(BadInput, match="loopback") as error:
         refuse_unless(trusted=False)
@@ -335,14 +218,4 @@ def test_nobodys_code_is_run_before_somebody_said_yes(tmp_path: Path) -> None:
     error = invoke(str(tmp_path / "class"), "--out", str(tmp_path / "report"))
     assert isinstance(error, BadInput)
     assert "--trust-submissions" in error.fix
-    assert not (tmp_path / "report").exists()
-
-
-def test_a_notebook_that_the_grader_can_not_serve_is_refused_before_it_begins(tmp_path: Path) -> None:
-    folder(tmp_path / "class" / "ada", {"a.ipynb": b"{}"})
-    words = (str(tmp_path / "class"), "--out", str(tmp_path / "report"), "--trust-submissions")
-    error = invoke(*words, "-b", "01", "-b", "05")
-    assert isinstance(error, BadInput)
-    assert "01-containerize uses lab.build" in error.what
-    assert "05-hpa-queue" in error.fix
     assert not (tmp_path / "report").exists()

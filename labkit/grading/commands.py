@@ -1,0 +1,91 @@
+"""The kubectl commands that a student's process may give: the course's verbs, on the course's objects.
+
+kubectl reads files and writes anywhere that the grader may: so no option that names a file, no manifest, no
+other namespace but in the very words of a cell of the course.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from labkit.errors import BadInput
+
+ON_NODES = frozenset({"cordon", "taint", "uncordon"})
+KUBECTL = ON_NODES | frozenset(
+    {"annotate", "describe", "get", "label", "patch", "rollout", "scale", "set", "top", "wait"}
+)
+OPTIONS = ("-p", "-l", "-o", "--type=", "--subresource=", "--replicas=", "--sort-by=")
+FLAGS = frozenset({"--all", "--overwrite"})
+FILES = "-file"  # jsonpath-file=, go-template-file=: an output that is read from a file
+WAITS = re.compile(r"--timeout=[1-9]\d?s|--for=jsonpath=\{[\w.\\/-]+\}=[\w-]+")
+PHRASES = frozenset(
+    {
+        ("get", "secrets", "--all-namespaces"),
+        ("get", "services", "-n", "monitoring"),
+        ("get", "pods", "--show-labels"),
+        ("delete", "secret", "team-login", "--namespace", "default", "--ignore-not-found"),
+    }
+)
+"""Commands that are right as a whole, word by word, and in no other form."""
+KUSTOMIZED = ("apply", "-k")
+"""With a folder of the course after it: `confined` looks which."""
+TARGETS = frozenset(
+    {"daemonset", "deployment", "deploy", "pod", "pods", "hpa", "node", "nodes", "service", "svc", "events"}
+)
+MARKS = ("labkit.dev/address", "labkit.dev/ports")  # where the node agent says that a pod answers
+
+
+def known(words: Sequence[str]) -> bool:
+    """Whether a command begins as one that a graded run has."""
+    return words[0] in KUBECTL or tuple(words) in PHRASES or tuple(words[:2]) == KUSTOMIZED
+
+
+def refuse_options(words: Sequence[Any]) -> None:
+    """Raise for a kubectl command that could read a file, or reach beyond what the course works on."""
+    texts = [str(word) for word in words]
+    if tuple(texts) in PHRASES:
+        return
+    if not texts or texts[0] not in KUBECTL:
+        raise BadInput(
+            f"kubectl {' '.join(texts)[:60]} is not for a graded run.", fix=f"Known: {sorted(KUBECTL)}"
+        )
+    refuse_marks(" ".join(texts))
+    if any(text.startswith("--subresource") for text in texts) and not any(map(on_node, texts)):
+        raise BadInput("The status of an object is its controller's to write.", fix="Patch its spec.")
+    value = False  # of an option that stands in a word of its own
+    for text in texts[1:]:
+        option, named = text.startswith("-"), "/" in text and "=" not in text
+        foreign = named and text.partition("/")[0] not in TARGETS
+        unknown = not text.startswith(OPTIONS) and text not in FLAGS
+        unknown &= not (texts[0] == "wait" and WAITS.fullmatch(text))
+        if FILES in text or (not value and (unknown if option else foreign)):
+            raise BadInput(f"kubectl … {text:.60} is not for a graded run.", fix=f"Known: {sorted(TARGETS)}")
+        value = text in {"-p", "-l"}
+
+
+def on_node(word: Any) -> bool:
+    """Whether a word names a node: what is done to one stays there for the next student."""
+    return str(word).partition("/")[0] in {"node", "nodes", "no"}
+
+
+def beyond_namespace(words: Sequence[Any]) -> bool:
+    """Whether a kubectl command changes what a reset of the namespace does not put back."""
+    verb, *rest = map(str, words)
+    return verb in ON_NODES or "--namespace" in rest or any(map(on_node, rest))
+
+
+def refuse_targets(words: Sequence[Any]) -> None:
+    """Raise for objects that no cell of the course deletes."""
+    for word in words:
+        if str(word).partition("/")[0] not in TARGETS or on_node(word):
+            raise BadInput(
+                f"{word!s:.60} is not for a graded run to delete.", fix=f"Known: {sorted(TARGETS)}"
+            )
+
+
+def refuse_marks(text: str) -> None:
+    """Raise where the node agent's annotations are written: they say who answers for a pod."""
+    if any(mark in text for mark in MARKS):
+        raise BadInput(f"{' and '.join(MARKS)} are the node agent's to write.", fix="Leave them out.")
