@@ -26,7 +26,7 @@ app = typer.Typer(
 )
 app.registered_commands += cluster.app.registered_commands + status.app.registered_commands
 
-ALONE = ("collect", "grade", "regrade", "release", "doctor")
+ALONE = ("collect", "grade", "regrade", "release", "validate", "doctor")
 """Commands whose module is imported for them only."""
 GROUPS = ("toolchain", "node", "image", "load", "gpu", "notebooks", "checks", "study")
 

@@ -6,11 +6,10 @@ that could not be judged for reasons of ours is "not judged", apart from a wrong
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cached_property
-from typing import Any
 
 from labkit import checks
 from labkit.evidence import Verdict
@@ -101,9 +100,7 @@ class Hand:
 def grade(bundle: Bundle, rubric: Rubric, hand: Hand | None = None) -> Sheet:
     """Judge and weigh; the same bundle and rubric give the same sheet, always."""
     hand = hand or Hand()
-    judged = {name: _judge(name, bundle) for name in rubric.checks}
-    passed = {name for name, line in judged.items() if line.state == "passed"}
-    lines = [_weigh(judged[name], worth, rubric, passed) for name, worth in rubric.checks.items()]
+    lines = list(weigh({name: _judge(name, bundle) for name in rubric.checks}, rubric))
     given = hand.manual or {}
     for question in rubric.manual:
         points, comment = given.get(question.id, (0.0, ""))
@@ -113,6 +110,19 @@ def grade(bundle: Bundle, rubric: Rubric, hand: Hand | None = None) -> Sheet:
         lines.append(Line(question.id, state, kept, question.points, question.question, note=note))
     late = rubric.late.share(hand.submitted) if rubric.late else 0.0
     return Sheet(bundle.student, bundle.folder, tuple(lines), bundle.remarks, hand.submitted, late)
+
+
+def weigh(found: Mapping[str, Line], rubric: Rubric) -> Iterator[Line]:
+    """The line of each check with its points."""
+    passed = {name for name, line in found.items() if line.state == "passed"}
+    return (_weigh(found[name], worth, rubric, passed) for name, worth in rubric.checks.items())
+
+
+def judged(verdict: Verdict) -> Line:
+    """A verdict as a line, without points yet."""
+    state = {"passed": "passed", "failed": "failed", "inconclusive": "not judged"}[verdict.state]
+    observed = printable(verdict.observed)[:OBSERVED]
+    return Line(verdict.id, state, 0.0, 0.0, verdict.expected, observed, hint=verdict.hint)
 
 
 def _judge(name: str, bundle: Bundle) -> Line:
@@ -141,21 +151,20 @@ def _unreached(name: str, bundle: Bundle) -> Line:
 
 
 def _line(one: Observation, verdict: Verdict) -> Line:
-    state = {"passed": "passed", "failed": "failed", "inconclusive": "not judged"}[verdict.state]
     at = datetime.fromtimestamp(one.at, UTC).isoformat(timespec="seconds")
-    expected = checks.get(one.check).expected
-    observed = printable(verdict.observed)[:OBSERVED]
-    return Line(one.check, state, 0.0, 0.0, expected, observed, at, one.cell, verdict.hint)
+    return replace(
+        judged(verdict), id=one.check, expected=checks.get(one.check).expected, at=at, cell=one.cell
+    )
 
 
 def _but(line: Line, state: str, note: str) -> Line:
-    return Line(**{**vars(line), "state": state, "note": note})
+    return replace(line, state=state, note=note)
 
 
 def _weigh(line: Line, worth: Worth, rubric: Rubric, passed: set[str]) -> Line:
     share, note = _share(line, worth, rubric, passed)
-    changed: dict[str, Any] = {"points": round(worth.points * share, 6), "of": worth.points}
-    return Line(**{**vars(line), **changed, "note": "; ".join(filter(None, (line.note, note)))})
+    told = "; ".join(filter(None, (line.note, note)))
+    return replace(line, points=round(worth.points * share, 6), of=worth.points, note=told)
 
 
 def _share(line: Line, worth: Worth, rubric: Rubric, passed: set[str]) -> tuple[float, str]:

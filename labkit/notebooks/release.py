@@ -27,7 +27,9 @@ FILES = ("pyproject.toml", "requirements.lock", "environment.yml")
 TEXTS = {"README.md": ("<!-- BEGIN AUTHORS -->", "<!-- END AUTHORS -->"),
          "Makefile": ("### BEGIN AUTHORS", "### END AUTHORS")}  # fmt: skip
 """Of these, what stands between the marks is for those who change the course."""
-LEFT_OUT = shutil.ignore_patterns("solutions", "hidden", "tests", "*_cache", "__pycache__", ".ipynb*")
+LEFT_OUT = shutil.ignore_patterns(
+    "solutions", "hidden", "validation", "tests", "*_cache", "__pycache__", ".ipynb*"
+)
 MARK = ".labkit-release.json"
 """Says that a folder is ours, and what we wrote into it."""
 

@@ -1,13 +1,12 @@
-"""The course's own notebooks, solved, are graded on a real cluster: all points but for what nobody vouches for."""
+"""The course's own notebooks, solved and graded on a real cluster: all points that a grader can vouch for."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from labkit.grading.intake import take_in
 from labkit.grading.released import assignment
-from labkit.grading.room import environment, furnish
+from labkit.grading.room import furnish
 from labkit.grading.rubric import of
 from labkit.grading.run import run
 from labkit.grading.seal import key
@@ -29,17 +28,14 @@ def number(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def sheet(number: str, tmp_path: Path) -> Iterator[Sheet]:
+def sheet(number: str, tmp_path: Path) -> Sheet:
     [path] = ROOT.glob(f"notebooks/{number}-*.ipynb")
     hand_in(number, tmp_path / "class" / "ada")
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in environment(tmp_path / "report").items():
-            patch.setenv(name, value)
-        room = furnish(
-            ROOT, tmp_path / "report", key(tmp_path / "key.pem"), rubric=None, notebooks=[path.stem]
-        )
-        [bundle] = run(room, take_in(tmp_path / "class"), assignment(ROOT, [path]), tell=print)
-        yield grade(bundle, of({"notebooks": [number]}))
+    signed = key(tmp_path / "key.pem")
+    room = furnish(ROOT, tmp_path / "report", signed, rubric=None, notebooks=[path.stem])
+    wanted, intake = assignment(ROOT, [path]), take_in(tmp_path / "class")
+    [bundle] = run(room, intake, wanted, tell=print, workers=1)
+    return grade(bundle, of({"notebooks": [number]}))
 
 
 def test_a_solved_notebook_has_all_points_and_no_flag(number: str, sheet: Sheet) -> None:

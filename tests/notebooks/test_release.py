@@ -9,7 +9,7 @@ import pytest
 
 from labkit import _proc
 from labkit.notebooks.release import release
-from tests.notebooks.test_exercises import OPEN
+from labkit.validation.untouched import OPEN
 from tests.notebooks.test_notebooks import ROOT
 
 pytestmark = pytest.mark.notebooks

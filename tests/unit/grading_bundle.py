@@ -10,8 +10,8 @@ from labkit.grading.bundle import Bundle, Given, Observation, Ran, Write
 from labkit.grading.codec import Tabulated
 from labkit.grading.rubric import Rubric, of
 from labkit.grading.sources import Source, sources
+from labkit.validation.examples.hpa_queue import PASSING
 from tests.unit.grading_class import QUEUE, released
-from tests.unit.test_checks_hpa_queue import PASSING
 
 BEGAN = 1_790_000_000.0
 RUBRIC = of({"title": "week 3", "notebooks": ["05"]})

@@ -15,13 +15,10 @@ from typing import Any, ClassVar
 import pytest
 
 from labkit import checks
-from labkit.checks import Check
-from labkit.notebooks.steps import Step, steps
 from labkit.notebooks.strip import read
+from labkit.validation.mutants import Case, Right
 
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
-
-Case = tuple[str, Mapping[str, Any]]
 
 
 class CheckTests:
@@ -67,38 +64,15 @@ class CheckTests:
     def test_check_has_a_mutant_that_names_no_other(self, check: str) -> None:
         own = [evidence for name, evidence in self.mutants if name == check]
         assert own, f"{check} can't fail: give it a mutant"
-        named = [self.named(check, evidence) for evidence in own]
+        right = Right.of(self.passing, _notebook(check))
+        named = [right.named_by(check, evidence) for evidence in own]
         assert [] in named, f"each mutant of {check} is named by another check, too: {named}"
 
     def first(self, check: str) -> Mapping[str, Any]:
         """Evidence with which the check passes."""
         return next(evidence for name, evidence in self.passing if name == check)
 
-    def named(self, check: str, mutant: Mapping[str, Any]) -> list[str]:
-        """The other checks of the notebook that call this mutant of `check` wrong."""
-        first = dict(reversed(self.passing))
-        wrong = {n: v for n, v in mutant.items() if n not in first[check] or first[check][n] is not v}
-        places = {step.check: step for step in steps(_notebook(check))}
-        here = checks.get(check)
-        sources = {_source(here, name, places.get(check)): value for name, value in wrong.items()}
-        found = []
-        for other in (c for c in checks.CHECKS.values() if c.notebook == here.notebook and c is not here):
-            place = places.get(other.id)
-            seen = {n: sources.get(_source(other, n, place), v) for n, v in first[other.id].items()}
-            if other.run(seen).state == "failed":
-                found.append(other.id)
-        return found
-
 
 def _notebook(check: str) -> Any:
     [path] = NOTEBOOKS.glob(f"{check[:2]}-*.ipynb")
     return read(path)
-
-
-def _source(check: Check, name: str, step: Step | None) -> tuple[str, ...]:
-    """Where a check's evidence comes from: equal for two checks that look at the same thing."""
-    if step is None:
-        return (check.id, name)
-    if name in check.reads:
-        return (check.reads[name], str(step.changes))
-    return (step.given.get(name, check.id + name),)

@@ -23,10 +23,10 @@ from labkit.grading.sheet import Hand, Sheet, grade
 from labkit.grading.sources import Source, recorded, sources
 from labkit.load.results import LoadResult
 from labkit.load.rows import Row
+from labkit.validation.examples.hpa_queue import GOOD, MUTANTS, PASSING
 from tests.unit.grading_bundle import BEGAN, RUBRIC, bundle, rubric
 from tests.unit.grading_bundle import recorded as as_recorded
 from tests.unit.grading_class import QUEUE, ROOT, released
-from tests.unit.test_checks_hpa_queue import GOOD, MUTANTS, PASSING
 
 HOUR = timedelta(hours=1)
 DUE = datetime(2026, 12, 1, 12, tzinfo=UTC)

@@ -7,7 +7,7 @@ import json
 from typing import Any
 
 from labkit.doctor.extract import LAST_APPLIED
-from tests.unit.mutants import Case
+from labkit.validation.mutants import Case
 
 Json = dict[str, Any]
 

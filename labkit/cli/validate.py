@@ -1,0 +1,86 @@
+"""labkit validate: whether the course's checks are right about right and wrong; for whoever edits it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from labkit import course
+from labkit.cli.console import columns, err
+from labkit.cli.notebooks import Ticker, choose, whose
+from labkit.providers import catalog
+
+app = typer.Typer()
+HEAD = (
+    "notebook",
+    "points",
+    "right evidence",
+    "mutants caught",
+    "checks alone",
+    "with solutions",
+    "untouched",
+)
+
+
+@app.command()
+def validate(
+    notebooks: Annotated[
+        list[str] | None, typer.Option("--notebook", "-b", help="Numbers such as 05; all if left out.")
+    ] = None,
+    fast: Annotated[bool, typer.Option("--fast", help="Stored evidence only: no lab, seconds.")] = False,
+    rubric: Annotated[
+        Path | None, typer.Option(help="What checks are worth; a point each if left out.")
+    ] = None,
+    provider: Annotated[str, typer.Option("--provider", "-p", help="embedded, kind, existing.")] = "embedded",
+    clock: Annotated[float, typer.Option(help="Lab seconds in one real second.")] = 15.0,
+    into: Annotated[Path, typer.Option("--out", help="Where executed notebooks go.")] = Path("out/validate"),
+) -> None:
+    """Validate the course after a change of a notebook, a solution or a check. Points are as in labkit grade.
+
+    First on stored evidence (labkit/validation/examples): what is right earns all points, and each mutant,
+    which has one thing wrong, loses those of its check. For each check there is a mutant that loses no
+    other's points. The notebooks can be released and graded, and hand each check what it takes.
+
+    Then on a running lab (labkit up), unless --fast: each notebook with solutions earns all points, and
+    untouched exactly the declared ones (labkit/validation/open.toml). Takes twice what a notebook takes.
+
+    Exit 1 where something does not hold; each line says what, why that may be, and what to do.
+    """
+    # A second of imports that other commands must not pay for; and a learner's edition has no validation.
+    from labkit.notebooks import outline, release  # noqa: PLC0415
+
+    root = course.root()
+    whose("solutions", there=release.answers(root))
+    from labkit.grading import rubric as rubrics  # noqa: PLC0415
+    from labkit.notebooks.run import Plan  # noqa: PLC0415
+    from labkit.validation import files, findings, live, stored  # noqa: PLC0415
+
+    chosen = choose(notebooks or [], root / "notebooks")
+    numbers = [path.stem[:2] for path in chosen]
+    whole = rubrics.load(rubric) if rubric else rubrics.of({"notebooks": numbers})
+    if not fast:
+        catalog.get(provider).kubeconfig()  # raises, with the fix, where no lab runs
+    parameters = {"PROVIDER": provider, "SEED": 0, "CLOCK": clock}
+    plan = Plan(tuple(chosen), into.resolve(), root, parameters)
+    tick = Ticker(outline.measured(root / "out" / "summary.json")).tick
+    rows, problems = [list(HEAD)], list[findings.Problem]()
+    for path in chosen:
+        part = findings.of_notebook(whole, path.stem[:2])
+        right, mutants = stored.right(path, part), stored.mutants(path, part)
+        found = [*files.validate(path), *right.problems, *mutants.problems]
+        played = ["", ""]
+        if not fast:
+            solved = live.solved(live.play(path, plan, "solutions", tick), part)
+            untouched = live.untouched(live.play(path, plan, "exercises", tick), part)
+            played = [str(solved), str(untouched)]
+            found += [*solved.problems, *untouched.problems]
+        alone = f"{mutants.alone} of {mutants.checks}"
+        rows.append([path.stem, f"{part.most:g}", str(right), str(mutants), alone, *played])
+        problems += found
+    columns(rows)
+    for problem in problems:
+        err.print(str(problem), markup=False)
+    if problems:
+        raise typer.Exit(1)

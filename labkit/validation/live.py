@@ -1,0 +1,98 @@
+"""Validates a notebook on a running lab: with solutions all points, untouched exactly the declared ones.
+
+Runs as `labkit notebooks run` does, each in a kernel of its own. Refuses to call a notebook wrong where the
+machine was too busy for a verdict: that is told as what it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from labkit.evidence import Verdict
+from labkit.grading.rubric import Rubric
+from labkit.notebooks.record import Record
+from labkit.notebooks.run import Plan, Progress, quiet, run
+from labkit.validation.findings import Problem, Scored, points
+from labkit.validation.untouched import FILE, OPEN
+
+
+def play(path: Path, plan: Plan, answers: str, progress: Progress = quiet) -> Record:
+    """Run one notebook with `solutions` or as it is with its `exercises`."""
+    own = replace(
+        plan,
+        notebooks=(path,),
+        out=plan.out / answers,
+        parameters={**plan.parameters, "ANSWERS": answers},
+    )
+    return run(own, progress)[0]
+
+
+def solved(record: Record, rubric: Rubric) -> Scored:
+    """What the solutions earn, and each check that they do not hold."""
+    there = {verdict.id: verdict for verdict in record.verdicts}
+    problems = [*_ended(record)]
+    for name in rubric.checks:
+        verdict = there.get(name)
+        if verdict is None:
+            problems.append(_unreached(name))
+        elif verdict.inconclusive:
+            problems.append(_unjudged(verdict))
+        elif not verdict.passed:
+            problems.append(
+                Problem(
+                    name,
+                    f"fails with its solution: {verdict.observed}",
+                    f"Expected: {verdict.expected}. The solution, the check, or the lab has changed.",
+                    verdict.hint,
+                )
+            )
+    return Scored(points(record.verdicts, rubric), rubric.most, problems)
+
+
+def untouched(record: Record, rubric: Rubric) -> Scored:
+    """What nobody's work earns, against what is declared; `of` is the declared score."""
+    left = OPEN.get(record.name, frozenset())
+    declared = sum(worth.points for name, worth in rubric.checks.items() if name not in left)
+    problems = [*_ended(record)]
+    for verdict in record.verdicts:
+        if verdict.inconclusive:
+            problems.append(_unjudged(verdict))
+        elif verdict.passed and verdict.id in left:
+            problems.append(
+                Problem(
+                    verdict.id,
+                    f"holds although nobody did anything: {verdict.observed}",
+                    "The stub gives the answer away, or the check can't fail here.",
+                    f"Empty the stub, make the check stricter, or take it out of {FILE.name}.",
+                )
+            )
+        elif not verdict.passed and verdict.id not in left:
+            problems.append(
+                Problem(
+                    verdict.id,
+                    f"fails although it asks nobody for anything: {verdict.observed}",
+                    "It hangs on an exercise that is still open, or the lab did not do what the cell says.",
+                    f"Let the cell do it itself, or declare the check in {FILE.name}.",
+                )
+            )
+    return Scored(points(record.verdicts, rubric), declared, problems)
+
+
+def _ended(record: Record) -> Iterator[Problem]:
+    if record.error:
+        yield Problem(
+            record.name, f"a cell raised: {record.error}", "The lab is not what it expects.",
+            f"labkit notebooks run {record.name[:2]}, and open the page under out/.",
+        )  # fmt: skip
+
+
+def _unreached(name: str) -> Problem:
+    return Problem(name, "was not reached", "A cell before it raised.", "Mend that cell first.")
+
+
+def _unjudged(verdict: Verdict) -> Problem:
+    return Problem(
+        verdict.id, f"could not be judged: {verdict.observed}", "The machine was too busy.", "Run it again."
+    )

@@ -1,0 +1,24 @@
+"""`labkit validate` on a real lab: the course's first notebook holds, and the command says so in points."""
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from labkit import _proc
+from labkit.validation.untouched import OPEN
+from tests.notebooks.test_notebooks import ROOT
+
+pytestmark = [pytest.mark.notebooks, pytest.mark.long]
+
+
+def test_a_notebook_earns_all_with_solutions_and_untouched_what_is_declared(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "labkit.cli", "validate", "-b", "00", "--out", str(tmp_path)]
+    done = _proc.run(command, cwd=ROOT, env=os.environ, seconds=600)
+    assert done.returncode == 0, done.stdout + done.stderr
+    [row] = [line.split("  ") for line in done.stdout.splitlines() if line.startswith("00-start")]
+    cells = [cell.strip() for cell in row if cell.strip()]
+    assert cells[-2:] == ["8 of 8", f"{8 - len(OPEN['00-start'])} of {8 - len(OPEN['00-start'])}"]
+    assert (tmp_path / "solutions" / "00-start.ipynb").exists()
+    assert (tmp_path / "exercises" / "00-start.ipynb").exists()
