@@ -38,6 +38,7 @@ class _Worker:
     number: int
     child: _proc.Child
     line: Connection[Any, Any]
+    hired: float
     deadline: float
     ready: bool = False
     student: HandedIn | None = None
@@ -61,6 +62,8 @@ class Workers:
         self._waiting: deque[HandedIn] = deque()
         self._tries: Counter[str] = Counter()
         self._failed_starts = 0
+        self.starting, self.there = 0.0, 0.0
+        """Real seconds of all workers: until their clusters were up, and from first to last."""
 
     def __enter__(self) -> Self:
         return self
@@ -90,6 +93,7 @@ class Workers:
         starting = any(not one.ready for one in self._here)
         if starting or len(self._here) >= self._size or idle >= len(self._waiting):
             return
+        now = time.monotonic()
         ours, theirs = socket.socketpair()
         number = self._premises.next_number()
         argv = [sys.executable, "-m", "labkit.grading.worker", str(theirs.fileno())]
@@ -98,7 +102,7 @@ class Workers:
         self._premises.record(number, child.pid)
         theirs.close()
         line: Connection[Any, Any] = Connection(ours.detach())
-        self._here.append(_Worker(number, child, line, time.monotonic() + STARTING))
+        self._here.append(_Worker(number, child, line, now, now + STARTING))
         _send(line, self._job)
 
     def _hear(self, one: _Worker) -> Iterator[Result]:
@@ -109,6 +113,7 @@ class Workers:
             return
         if isinstance(said, Ready):
             one.ready, self._failed_starts = True, 0
+            self.starting += time.monotonic() - one.hired
             self._hand_out(one)
         elif isinstance(said, Done) and one.student:
             result = Result(one.student, said.body)
@@ -158,6 +163,7 @@ class Workers:
 
     def _dismiss(self, one: _Worker) -> None:
         """It takes its lab down by itself, while the others go on."""
+        self.there += time.monotonic() - one.hired
         one.line.close()
         self._here.remove(one)
         self._gone.append(one)

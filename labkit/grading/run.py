@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from labkit import toolchain
@@ -26,9 +27,19 @@ from labkit.grading.student import Job, digest
 Tell = Callable[[str], object]
 
 
+@dataclass(frozen=True)
+class Tally:
+    """Where the workers' time went, in real seconds: all of it, clusters' starts, notebooks."""
+
+    workers: int = 0
+    there: float = 0.0
+    starting: float = 0.0
+    ran: float = 0.0
+
+
 def run(
     room: Room, intake: Intake, wanted: Assignment, *, tell: Tell, workers: int | None = None
-) -> Generator[Bundle]:
+) -> Generator[Bundle, None, Tally]:
     """Each student's evidence as it comes, those of an earlier run first; close it to stop early."""
     (room.report / EVIDENCE).mkdir(parents=True, exist_ok=True)
     premises = Premises(room.report / WORK)
@@ -38,23 +49,30 @@ def run(
         yield from (bundle for bundle in known.values() if bundle)
         left = [one for one in handed if known[one.folder] is None]
         if not left:
-            return
+            return Tally()
         crew = capacity.chosen(wanted.notebooks.values(), len(left), asked=workers)
         tell(f"{len(left)} of {len(handed)} students to run")
         tell(crew.why)
         toolchain.ensure()  # once, not by each worker at the same time
         job = Job(wanted, room.edition, room.report / WORK, room.patience)
         with Workers(job, premises, crew.workers) as at_work:
-            yield from _signed(room, at_work, left, tell)
+            ran = yield from _signed(room, at_work, left, tell)
+        return Tally(crew.workers, at_work.there, at_work.starting, ran)
 
 
-def _signed(room: Room, workers: Workers, left: Sequence[HandedIn], tell: Tell) -> Generator[Bundle]:
-    began = time.monotonic()
+def _signed(
+    room: Room, workers: Workers, left: Sequence[HandedIn], tell: Tell
+) -> Generator[Bundle, None, float]:
+    """Evidence as it comes; the seconds that all notebooks ran, in the end."""
+    began, ran = time.monotonic(), 0.0
     for number, result in enumerate(workers.run(left), 1):
         path = store(result.body, _evidence(room, result.student), room.key)
-        yield load(path, room.key)
+        bundle = load(path, room.key)
+        ran += sum(one.seconds for one in bundle.ran)
+        yield bundle
         rest = (time.monotonic() - began) / number * (len(left) - number)
         tell(f"{number} of {len(left)}: {result.student.student}; about {_roughly(rest)} left")
+    return ran
 
 
 def _evidence(room: Room, handed: HandedIn) -> Path:

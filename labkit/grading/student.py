@@ -8,13 +8,14 @@ from __future__ import annotations
 import hashlib
 import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import nbformat
 
+from labkit import checks
 from labkit.autoscaling import audit
 from labkit.grading.broker import Broker, Seen
 from labkit.grading.bundle import Bundle, Observation, Ran, Write
@@ -69,7 +70,7 @@ def examine(job: Job, lab: Lab, handed: HandedIn) -> Done:
     ran: list[Ran] = []
     spread = False
     for name in handed.notebooks:
-        one, seen = _sit(job, lab, handed, name, began + job.patience.student - time.time())
+        one, seen = _sit_or_again(job, lab, handed, name, began + job.patience.student)
         ran.append(one)
         observations += seen.observations
         remarks += seen.remarks
@@ -89,8 +90,25 @@ def lost(job: Job, handed: HandedIn, why: str) -> Bundle:
     return Bundle(handed.student, handed.folder, time.time(), ran=ran, remarks=remarks, of=of)
 
 
-def _sit(job: Job, lab: Lab, handed: HandedIn, name: str, left: float) -> tuple[Ran, Seen]:
-    """One notebook within the `left` seconds; whatever goes wrong is a line in the report."""
+def _sit_or_again(job: Job, lab: Lab, handed: HandedIn, name: str, until: float) -> tuple[Ran, Seen]:
+    """Once more where something could not be judged, such as on a machine that was too busy."""
+    first, seen = _sit(job, lab, handed, name, until)
+    if first.ended or not unsure(seen.observations) or time.time() + first.seconds > until:
+        return first, seen
+    again, more = _sit(job, lab, handed, name, until)
+    more.spread |= seen.spread
+    return replace(again, seconds=first.seconds + again.seconds), more
+
+
+def unsure(observations: Sequence[Observation]) -> bool:
+    """Whether a check could not be judged when it was last reached."""
+    last = {one.check: one for one in observations}
+    return any(checks.get(name).run(one.evidence).state == "inconclusive" for name, one in last.items())
+
+
+def _sit(job: Job, lab: Lab, handed: HandedIn, name: str, until: float) -> tuple[Ran, Seen]:
+    """One notebook, until a Unix time at the latest; whatever goes wrong is a line in the report."""
+    left = until - time.time()
     seat = _at(job, handed)
     broker = Broker(lab, seat, job.wanted.notebooks[name], job.edition)
     if left <= 0:
@@ -99,7 +117,7 @@ def _sit(job: Job, lab: Lab, handed: HandedIn, name: str, left: float) -> tuple[
         ), broker.seen
     patience = replace(job.patience, notebook=min(job.patience.notebook, left))
     notebook = handed.notebooks[name].notebook
-    sitting = Sitting(name, notebook, broker, job.edition, seat, _parameters(), patience)
+    sitting = Sitting(name, notebook, broker, job.edition, seat, parameters(), patience)
     try:
         return sitting.run(), broker.seen
     except Exception as error:  # noqa: BLE001 - whatever a kernel sends, the class goes on
@@ -109,7 +127,8 @@ def _sit(job: Job, lab: Lab, handed: HandedIn, name: str, left: float) -> tuple[
         return Ran(name, 0.0, f"it could not be run: {what}", ours=not broker.cell), broker.seen
 
 
-def _parameters() -> dict[str, Any]:
+def parameters() -> dict[str, Any]:
+    """What papermill puts into each notebook's first cell."""
     return {"PROVIDER": "embedded", "ANSWERS": "exercises", "SEED": SEED, "CLOCK": int(CLOCK)}
 
 

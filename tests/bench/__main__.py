@@ -1,10 +1,10 @@
 """`make bench`: what we hold ourselves to, as a table on the screen and as JSON in out/.
 
-    python -m tests.bench [--cold] [--only cluster|pods|idle|kind]
+    python -m tests.bench [--cold] [--only cluster|pods|idle|grading|kind] [--students 100]
 
 kwokctl, which we compare ourselves with, is fetched or built first where it is missing. `--cold` also builds
-the control plane's programs from nothing, which takes about ten minutes on two cores. `--only kind` needs
-Docker or Podman, and is no part of the whole.
+the control plane's programs from nothing, which takes about ten minutes on two cores. A class of a hundred
+students takes half an hour. `--only kind` needs Docker or Podman, and is no part of the whole.
 """
 
 from __future__ import annotations
@@ -16,10 +16,11 @@ import time
 from pathlib import Path
 
 from labkit import _proc, toolchain
-from tests.bench import cluster, kind, pods
+from tests.bench import cluster, grading, kind, pods
 from tests.bench.figures import Figure, write
 
 OUT = Path("out")
+PARTS = ("cluster", "idle", "pods", "grading", "kind")
 
 
 def main() -> None:
@@ -28,7 +29,8 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--cold", action="store_true", help="also build everything from nothing")
-    parser.add_argument("--only", choices=("cluster", "idle", "pods", "kind"), help="one part of it")
+    parser.add_argument("--only", choices=PARTS, help="one part of it")
+    parser.add_argument("--students", type=int, default=100, help="how many the class has that is graded")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="labkit-bench-") as home:
         os.environ["LABKIT_HOME"] = home
@@ -39,6 +41,8 @@ def main() -> None:
             figures += cluster.idle()
         if asked.only in {None, "pods"}:
             figures += pods.run(OUT)
+        if asked.only in {None, "grading"}:
+            figures += grading.figures(Path(home) / "grading", asked.students)
         if asked.only == "kind":
             figures += kind.run(OUT)
         if asked.cold:

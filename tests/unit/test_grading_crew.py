@@ -1,6 +1,7 @@
 """How many workers a class gets; a report has one grader at a time, and nothing of an earlier one."""
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from labkit import _proc
 from labkit._proc import MARKER
 from labkit.errors import BadInput
+from labkit.evidence import Timeline
 from labkit.grading.bundle import Bundle, load
 from labkit.grading.capacity import Capacity, chosen
 from labkit.grading.handed_in import HandedIn
@@ -16,7 +18,7 @@ from labkit.grading.report.write import Growing
 from labkit.grading.restore import Restored
 from labkit.grading.seal import key
 from labkit.grading.sitting import Patience
-from labkit.grading.student import Job, lost
+from labkit.grading.student import Job, lost, unsure
 from tests.unit.grading_bundle import bundle
 from tests.unit.grading_class import released
 
@@ -84,6 +86,14 @@ def test_a_student_whom_no_worker_survives_is_not_judged_and_run_again_next_time
     made = lost(job, handed, "its worker ended, 2 times")
     assert all(one.ours for one in made.ran)
     assert [remark.kind for remark in made.remarks] == ["flagged"]
+
+
+def test_what_could_not_be_judged_is_seen_and_the_last_time_counts() -> None:
+    right = bundle().observations
+    [scaled] = [one for one in right if one.check == "05.scale-out"]
+    empty = replace(scaled, given={"timeline": replace(scaled.given["timeline"], value=Timeline(15, "test"))})
+    assert unsure([*right, empty])
+    assert not unsure([empty, *right])
 
 
 def test_a_report_grows_by_students_and_keeps_those_who_were_there(tmp_path: Path) -> None:
