@@ -6,6 +6,7 @@
     files       notebooks as files: can they be released, asked, graded?
     open.toml   checks that are left to do where nobody did anything; `untouched` reads it
     live        runs notebooks on a lab, with solutions and untouched
+    on_lab      applies mutants of solutions there
     findings    what is wrong, with cause and fix, and the points
 
 Points are those of `labkit grade`: the same rubric, the same arithmetic. For authors only: it holds what is

@@ -6,16 +6,34 @@ machine was too busy for a verdict: that is told as what it is.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from labkit.evidence import Verdict
 from labkit.grading.rubric import Rubric
+from labkit.lab import connect
 from labkit.notebooks.record import Record
 from labkit.notebooks.run import Plan, Progress, quiet, run
+from labkit.validation import on_lab
 from labkit.validation.findings import Problem, Scored, points
 from labkit.validation.untouched import FILE, OPEN
+from labkit.view.notebook import shown_to
+
+
+@dataclass(frozen=True)
+class Tell:
+    """Where progress goes: of a notebook's cells, and in lines."""
+
+    cells: Progress = quiet
+    line: Callable[[str], object] = print
+
+
+def scores(path: Path, plan: Plan, rubric: Rubric, tell: Tell) -> Iterator[Scored]:
+    """With solutions, untouched, and with mutants of its solutions applied; one after the other."""
+    yield solved(play(path, plan, "solutions", tell.cells), rubric)
+    yield untouched(play(path, plan, "exercises", tell.cells), rubric)
+    yield mutants(path.stem[:2], plan, tell.line)
 
 
 def play(path: Path, plan: Plan, answers: str, progress: Progress = quiet) -> Record:
@@ -78,6 +96,21 @@ def untouched(record: Record, rubric: Rubric) -> Scored:
                 )
             )
     return Scored(points(record.verdicts, rubric), declared, problems)
+
+
+def mutants(number: str, plan: Plan, tell: Callable[[str], object]) -> Scored:
+    """How many mutants of a notebook are applied on the lab, and for how many just their own check fails."""
+    tried = on_lab.of_notebook(number)
+    found: list[Problem] = []
+    caught = 0
+    with shown_to(lambda _: None):
+        lab = connect(provider=plan.parameters["PROVIDER"], clock=plan.parameters["CLOCK"], seed=0)
+        for mutant in tried:
+            tell(f"{mutant.check}: its mutant on the lab")
+            wrong = on_lab.problems(lab, mutant)
+            caught += not wrong
+            found += wrong
+    return Scored(caught, len(tried), found)
 
 
 def _ended(record: Record) -> Iterator[Problem]:

@@ -1,167 +1,22 @@
-"""Mutants on the real cluster: a solution with one thing wrong is applied, and exactly its own check says so.
-
-First the solution itself, so that we know which checks of the notebook pass in this situation; then the
-mutant, and of these checks only its own may fail. Most are judged on stored evidence (unit/mutants.py).
-"""
-
-from __future__ import annotations
-
-from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
+"""Mutants on the real cluster: a solution with one thing wrong is applied, and just its own check says so."""
 
 import pytest
 
-from labkit import checks
 from labkit.lab import Lab
-
-ROOT = Path(__file__).parents[2]
-COFFEE = '{"status": {"capacity": {"example.com/coffee": %s}, "allocatable": {"example.com/coffee": %s}}}'
-IMAGE = "registry.lab:5000/me/llm-inference:latest"
-SERVERS, HPA = "deployment/llm-inference-service available", "hpa/llm-hpa ScalingActive"
+from labkit.validation.on_lab import MUTANTS, Mutant, problems
 
 pytestmark = [pytest.mark.embedded, pytest.mark.long]
 
 
-@dataclass(frozen=True)
-class Mutant:
-    """`file` is a solution, and `change` makes the mutant of it; each is given until `ready` holds."""
-
-    check: str
-    file: str
-    change: tuple[str, str] = ("", "")
-    ready: tuple[str, ...] = ()
-    first: str = ""
-    """What has to stand before."""
-    instead: str = ""
-    """The mutant, where the course has it as a planted fault."""
-    breaks: str = ""
-    """What holds once the mutant has done its harm, where it keeps `ready` from holding."""
-    anew: bool = False
-    """A pod can't be changed: it has to be made again."""
-
-
-MUTANTS = (
-    Mutant(
-        "00.coffee",
-        "00-start/solutions/coffee.yaml",
-        ("example.com/coffee: 2", "example.com/coffee: 1"),
-        ("pod/coffee running",),
-        anew=True,
-    ),
-    Mutant(
-        "00.mended",
-        "00-start/solutions/one-gpu.yaml",
-        ("nvidia.com/gpu: 1", "nvidia.com/gpu: 2"),
-        ("pod/one-gpu running",),
-        anew=True,
-    ),
-    Mutant(
-        "00.all-placed",
-        "00-start/solutions/as-many-as-fit.yaml",
-        ("replicas: 12", "replicas: 11"),
-        ("deployment/thirteen-gpus available",),
-    ),
-    Mutant(
-        "01.pulled",
-        "01-containerize/solutions/pull.yaml",
-        ("  imagePullSecrets:\n    - name: my-login\n", ""),
-        ("pod/pulled running",),
-        breaks="pods stuck=1",
-        anew=True,
-    ),
-    Mutant(
-        "02.deployment",
-        "02-deploy/solutions/deployment.yaml",
-        ("memory: 16Gi", "memory: 8Gi"),
-        (SERVERS, "pods app=llm-model total=2"),
-    ),
-    Mutant(
-        "02.liveness",
-        "02-deploy/solutions/liveness.yaml",
-        ("failureThreshold: 6", "failureThreshold: 1"),
-        (SERVERS, "pods app=llm-model total=2"),
-    ),
-    Mutant(
-        "03.batch",
-        "03-load/solutions/batch-64.yaml",
-        ("--max-num-seqs=64", "--max-num-seqs=32"),
-        ("deployment/batch-64 available",),
-    ),
-    Mutant(
-        "04.hpa",
-        "04-hpa-cpu/solutions/hpa.yaml",
-        ("averageUtilization: 80", "averageUtilization: 20"),
-        (SERVERS, HPA),
-        first="04-hpa-cpu/server",
-    ),
-    Mutant(
-        "04.mended",
-        "04-hpa-cpu/solutions/hpa.yaml",
-        ready=(SERVERS, HPA),
-        first="04-hpa-cpu/server",
-        instead="04-hpa-cpu/faults/no-cpu-request",
-        breaks="hpa/llm-hpa not ScalingActive",
-    ),
-    Mutant(
-        "05.hpa",
-        "05-hpa-queue/solutions/hpa.yaml",
-        ("maxReplicas: 10", "maxReplicas: 9"),
-        (SERVERS, HPA),
-        first="overlays/embedded/server",
-    ),
-)
-
-
-@pytest.fixture
-def fresh(lab: Lab) -> Iterator[Lab]:
-    """As every notebook begins; one node announces coffee, and notebook 01's image is in the registry."""
-    lab.reset()
-    lab.login(lab.registry.username, lab.registry.password)
-    lab.tag("registry.lab:5000/llm-inference:1.0", IMAGE)
-    lab.push(IMAGE)
-    lab.pull_secret("my-login")
-    patch = ("patch", "node/cpu-node-1", "--subresource=status", "--type=merge", "-p")
-    lab.kube.kubectl(*patch, COFFEE % ('"3"', '"3"'))
-    yield lab
-    lab.kube.kubectl(*patch, COFFEE % ("null", "null"))
-
-
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda m: m.check)
-def test_a_mutant_is_named_by_its_own_check_and_by_no_other(
-    fresh: Lab, mutant: Mutant, tmp_path: Path
-) -> None:
-    lab, file = fresh, ROOT / "manifests" / mutant.file
-    if mutant.first:
-        lab.apply(ROOT / "manifests" / mutant.first)
-    lab.apply(file)
-    lab.until(*mutant.ready, seconds=120)
-    passing = alike(mutant.check) - failing(lab, alike(mutant.check))
-    assert mutant.check in passing
-
-    if mutant.anew:
-        lab.delete(file)
-        lab.until("pods total=0", seconds=30)
-    lab.apply(mutated(mutant, tmp_path))
-    lab.until(*([mutant.breaks] if mutant.breaks else mutant.ready), seconds=120)
-    assert failing(lab, passing) == {mutant.check}
+def test_a_mutant_is_named_by_its_own_check_and_by_no_other(lab: Lab, mutant: Mutant) -> None:
+    assert problems(lab, mutant) == []
 
 
-def mutated(mutant: Mutant, folder: Path) -> Path:
-    """Where the mutant lies."""
-    if mutant.instead:
-        return ROOT / "manifests" / mutant.instead
-    file = ROOT / "manifests" / mutant.file
-    assert mutant.change[0] in file.read_text()
-    (folder / file.name).write_text(file.read_text().replace(*mutant.change))
-    return folder / file.name
-
-
-def alike(check: str) -> set[str]:
-    """The checks of the same notebook that look at objects only, so that they can be asked at any time."""
-    return {c.id for c in checks.CHECKS.values() if c.notebook == check[:2] and c.kind == "state"}
-
-
-def failing(lab: Lab, names: set[str]) -> set[str]:
-    """Those that don't hold at this moment."""
-    return {name for name in names if not lab.check(name).passed}
+def test_a_mutant_that_changes_nothing_is_told(lab: Lab) -> None:
+    same = Mutant(
+        "00.coffee", "00-start/solutions/coffee.yaml", ("pod", "pod"), ("pod/coffee running",), anew=True
+    )
+    [problem] = problems(lab, same)
+    assert problem.where == "00.coffee"
+    assert "holds although" in problem.what

@@ -19,6 +19,7 @@ def test_a_notebook_earns_all_with_solutions_and_untouched_what_is_declared(tmp_
     assert done.returncode == 0, done.stdout + done.stderr
     [row] = [line.split("  ") for line in done.stdout.splitlines() if line.startswith("00-start")]
     cells = [cell.strip() for cell in row if cell.strip()]
-    assert cells[-2:] == ["8 of 8", f"{8 - len(OPEN['00-start'])} of {8 - len(OPEN['00-start'])}"]
+    declared = 8 - len(OPEN["00-start"])
+    assert cells[-3:] == ["8 of 8", f"{declared} of {declared}", "3 of 3"]
     assert (tmp_path / "solutions" / "00-start.ipynb").exists()
     assert (tmp_path / "exercises" / "00-start.ipynb").exists()

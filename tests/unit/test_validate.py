@@ -17,8 +17,9 @@ from labkit.grading.rubric import Rubric, of
 from labkit.notebooks.record import Record
 from labkit.notebooks.release import release
 from labkit.notebooks.strip import read
-from labkit.validation import examples, files, live, stored
+from labkit.validation import examples, files, live, on_lab, stored
 from labkit.validation.findings import of_notebook, points
+from labkit.validation.on_lab import Mutant
 from labkit.validation.untouched import OPEN
 from tests.unit.grading_class import ROOT
 
@@ -201,3 +202,18 @@ def test_a_learners_edition_has_nothing_to_validate(tmp_path: Path, monkeypatch:
     assert isinstance(done.exception, BadInput)
     assert "learner's edition" in done.exception.what
     assert not (learners / "labkit" / "validation").exists()
+
+
+@pytest.mark.parametrize("mutant", on_lab.MUTANTS, ids=lambda mutant: mutant.check)
+def test_what_a_live_mutant_changes_stands_in_its_solution(
+    here: None, mutant: Mutant, tmp_path: Path
+) -> None:
+    assert mutant.check in on_lab.alike(mutant.check)
+    made = on_lab.mutated(mutant, tmp_path)
+    assert made.is_dir() or made.read_text() != (ROOT / "manifests" / mutant.file).read_text()
+
+
+def test_a_live_mutant_of_a_line_that_is_gone_is_told(here: None, tmp_path: Path) -> None:
+    gone = replace(on_lab.MUTANTS[0], change=("no such line", "x"))
+    with pytest.raises(BadInput, match="no such line"):
+        on_lab.mutated(gone, tmp_path)
