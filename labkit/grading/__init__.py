@@ -12,9 +12,10 @@ The student's kernel runs in a sandbox without a network, and its `lab` is a pro
 by the grader, on the grader's own cluster. So a recording, a load or an object that a cell holds is a copy,
 and what comes back for a check is its *number*: the grader judges its own original. An answer comes out as
 data (never pickled, never with a class of ours); a function of a student's is called where it was written,
-and judged by what it gave. What a cell of the course put together in the student's process (a dict of four
-figures, say) nobody else can vouch for: the argument is *self-reported*, the report says so, and the check
-weighs nothing unless the rubric gives it a weight. A check counts in the course's own cell only.
+and judged by what it gave. What a cell of the course worked out from recordings (the longest of all answers)
+the grader works out again, from its originals. What can't be (a dict that four cells fill) nobody else can
+vouch for: the argument is *self-reported*, the report says so, and the check weighs nothing unless the rubric
+gives it a weight. A check counts in the course's own cell only.
 
 What a notebook prints, files that it leaves, how its process ends: no source of points.
 
@@ -38,7 +39,8 @@ Running:
 
 Judging and telling, at any time later and without a cluster:
 
-    sources    of each argument, from the released notebook; `paths` are what a cell reads off an object
+    sources    of each argument, from the released notebook; `derived` works out again what
+               cells made of recordings (`again` is what they may ask)
     bundle     what the grader saw of a student, in a file signed with `seal`; `codec` is its data
     proofs     whether a recording shows what it seems to: who scaled, was there a queue at all
     rubric     what a check is worth; `sheet` judges a bundle and weighs it

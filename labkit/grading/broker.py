@@ -8,7 +8,6 @@ what `permits` does not name, and flags it.
 from __future__ import annotations
 
 import contextlib
-import json
 import socket
 import threading
 import time
@@ -26,14 +25,15 @@ from labkit.evidence.recording import Recording
 from labkit.evidence.states import Follower
 from labkit.evidence.timeline import Timeline
 from labkit.grading import permits
+from labkit.grading.again import Again, Handed
 from labkit.grading.bundle import Given, Observation
 from labkit.grading.codec import Claims, Codec, Tabulated
 from labkit.grading.confined import Confined
-from labkit.grading.paths import along, paths
+from labkit.grading.derived import NOT_WORKED_OUT, Cells
 from labkit.grading.proofs import in_flight
 from labkit.grading.remark import Remark, shown
 from labkit.grading.sources import Source, constants, queries, sources
-from labkit.grading.wire import Copies, Giver, Line, is_ours
+from labkit.grading.wire import WORD, Copies, Giver, Line, is_ours, made_there
 from labkit.lab import Lab, settled
 from labkit.load import Running
 from labkit.study.days import DAYS
@@ -41,10 +41,6 @@ from labkit.study.trial import Trial, trial
 from labkit.view.notebook import show, shown_to
 from labkit.view.verdict import Shown
 
-MADE_HERE = tuple(
-    f'"{name}"' for name in ("Bill", "ColdStart", "LoadResult", "Pace", "Push", "States", "Timeline")
-)
-"""Records that no cell of the course makes by itself."""
 LAST_CALL = 10.0  # real seconds for what is under way when a notebook ends
 COUNTS = frozenset({"answering", "digest", "manifest", "requests_by_pod"})
 """Verbs that give plain data which the grader itself counted or read."""
@@ -70,7 +66,8 @@ class Broker:
         self.cell, self.check = "", ""
         self._lab = Lab(lab.session, lab.kube)  # of its own: a login is remembered there
         self._confined = Confined(seat, edition)
-        self._sources, self._constants, self._paths = sources(released), constants(released), paths(released)
+        self._sources, self._constants = sources(released), constants(released)
+        self._cells, self._again = Cells.of(released), Again(self._lab, self._confined)
         self._queries = queries(released)
         self._loads: list[Running] = []
         self._open: list[Recording | Follower | Pacing | StartWatch] = []
@@ -141,7 +138,7 @@ class Broker:
             )
         if isinstance(target, Lab) and name == "check":
             return self._judge(str(message["args"][0]), message["words"])
-        if isinstance(target, Recording) and _made_there([message["args"], message["words"]]):
+        if isinstance(target, Recording) and made_there([message["args"], message["words"]]):
             self._flag("gave a recording a load of its own making")
             raise BadInput("A recording takes the grader's own load only.", fix="Give it what lab.load gave.")
         given = [self._giver.decode(one) for one in message["args"]]
@@ -151,7 +148,10 @@ class Broker:
         if isinstance(target, Lab) and name == "trial":
             return self._trial(*args)
         found = getattr(target, name)
-        return self._kept(name, found(*args, **words)) if callable(found) else found
+        value = self._kept(name, found(*args, **words)) if callable(found) else found
+        if name == "metrics":
+            self._again.keep(args[0], words.get("since"), value)
+        return value
 
     def _trial(self, choice: int | Path, day: str) -> Trial:
         """Run one policy under one load, as notebook 06 does, with the load beside what was recorded."""
@@ -184,7 +184,8 @@ class Broker:
 
     def _judge(self, name: str, words: Mapping[str, Any]) -> Any:
         check, where = checks.get(name), self._sources.get(name, {})
-        given = {key: self._given(name, key, source, words.get(key)) for key, source in where.items()}
+        handed = Handed(self._giver, words.get(WORD))
+        given = {key: self._given(name, key, source, words.get(key), handed) for key, source in where.items()}
         last: dict[str, Any] = {}
 
         def look() -> dict[str, Any]:
@@ -205,19 +206,28 @@ class Broker:
         show(Shown(verdict))
         return verdict
 
-    def _given(self, check: str, key: str, source: Source, data: Any) -> Given:
+    def _given(self, check: str, key: str, source: Source, data: Any, handed: Handed) -> Given:
         """An argument, from whom it has to come."""
         if source is Source.COURSE:
             return Given(source, self._constants[check][key])
-        if source is Source.RECORDED and is_ours(data):
-            return Given(source, along(self._paths[check].get(key, ()), self._giver.decode(data)))
         if data is None:
             return Given(source, ..., own=source is Source.ANSWER)
         if source is Source.RECORDED:
-            if _made_there(data):
-                self._flag(f"handed {check} a recording of its own making")
-            return Given(source, Codec().decode(data), own=False)
+            return self._recorded(check, key, data, handed)
         return Given(source, self._claim(data))
+
+    def _recorded(self, check: str, key: str, data: Any, handed: Handed) -> Given:
+        """What the grader recorded, or worked out of that; else the student's word."""
+        with contextlib.suppress(*NOT_WORKED_OUT):
+            own = is_ours(data)
+            value = (
+                self._giver.decode(data) if own else self._cells.work_out(check, key, handed.own, self._again)
+            )
+            Codec().encode(value)  # or it could not be kept
+            return Given(Source.RECORDED, value)
+        if made_there(data):
+            self._flag(f"handed {check} a recording of its own making")
+        return Given(Source.RECORDED, Codec().decode(data), own=False)
 
     def _claim(self, data: Any) -> Any:
         if isinstance(data, Mapping) and data.get("$") == "call":
@@ -237,9 +247,3 @@ class Broker:
         remark = Remark("flagged", what, self.cell)
         if remark not in self.seen.remarks and len(self.seen.remarks) < 20:
             self.seen.remarks.append(remark)
-
-
-def _made_there(data: Any) -> bool:
-    """Whether a record that only the grader makes came from the student's process, and not as a number."""
-    text = json.dumps(data)
-    return any(kind in text for kind in MADE_HERE)

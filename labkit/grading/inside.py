@@ -8,7 +8,6 @@ what the grader does. It has no network, no kubeconfig, and nobody else's files.
 from __future__ import annotations
 
 import os
-import resource
 import socket
 import sys
 import tempfile
@@ -19,22 +18,15 @@ from typing import Any
 import labkit
 from labkit import course, errors
 from labkit.evidence.states import States
+from labkit.grading import limits
 from labkit.grading.codec import KIND, Codec
-from labkit.grading.wire import SENT, Line
+from labkit.grading.wire import SENT, WORD, Line
 from labkit.view.notebook import show
 from labkit.view.prediction import Prediction, predict
 from labkit.view.refusal import Attempt, Refusal
 
 STAMP = "as the grader runs it"
 LONGEST = 64 * 2**20  # bytes of what the grader says at once: 1,000 nodes are 5 MB
-MEMORY = 3 * 2**30  # bytes of address space: what a notebook with numpy and matplotlib takes, twice
-LIMITS = {
-    resource.RLIMIT_AS: MEMORY,
-    resource.RLIMIT_CORE: 0,
-    resource.RLIMIT_FSIZE: 256 * 2**20,
-    resource.RLIMIT_NOFILE: 512,
-    resource.RLIMIT_NPROC: 256,
-}
 
 
 class Taker(Codec):
@@ -93,6 +85,13 @@ class Grader:
         texts = {path.relative_to(folder): path.read_text() for path in folder.rglob("*") if path.is_file()}
         changed = {str(p): text for p, text in texts.items() if _differs(course.root() / name / p, text)}
         return {"folder": name, "changed": changed}
+
+    def sends(self, value: Any) -> bool:
+        """Whether a value is something, and has a form in which it travels."""
+        try:
+            return value is not None and bool(self._taker.encode(value))
+        except errors.BadInput:
+            return False
 
     def call(self, on: int, do: str, args: tuple[Any, ...], words: Mapping[str, Any]) -> Any:
         """Let the grader do it; show what it shows, raise what it raises."""
@@ -168,6 +167,11 @@ class RemoteLab(Remote):
         """As `Lab.attempt`."""
         return Attempt()
 
+    def check(self, name: str, **given: Any) -> Any:
+        """As `Lab.check`. Of the names below an argument, those that can't be sent are left out."""
+        below = {key: value for key, value in given.pop(WORD, {}).items() if self._grader.sends(value)}
+        return self._grader.call(0, "check", (name,), {**given, WORD: below} if below else given)
+
     def copy(self, folder: str) -> Path:
         """As `Lab.copy`, into a folder of this process's own."""
         made = course.copy(folder, into=Path(tempfile.mkdtemp()))
@@ -223,8 +227,7 @@ def _error(data: Mapping[str, str]) -> errors.LabError:
 
 def main(path: str, connection: str) -> None:
     """Bound this process, put the grader's lab in its place, and become an IPython kernel."""
-    for which, limit in LIMITS.items():
-        resource.setrlimit(which, (limit, limit))
+    limits.bound()
     labkit.connect = lambda **words: RemoteLab(Grader(path), int(words.get("seed", 0)))  # type: ignore[assignment]
     from ipykernel.kernelapp import launch_new_instance  # noqa: PLC0415 - bounded from here on
 

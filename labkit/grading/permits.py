@@ -57,7 +57,7 @@ VERBS: Mapping[type, frozenset[str]] = {
     Follower: frozenset({"stop"}),
     Pacing: frozenset({"stop"}),
     StartWatch: frozenset({"first_token"}),
-    Kube: frozenset({"kubectl", "logs", "object", "objects", "patch", "rollout"}),
+    Kube: frozenset({"clock", "kubectl", "logs", "object", "objects", "patch", "rollout"}),
     Workshop: frozenset({"build", "push"}),
 }
 PARTS: Mapping[str, type] = {"kube": Kube, "workshop": Workshop}

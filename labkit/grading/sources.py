@@ -16,6 +16,7 @@ from enum import StrEnum
 from typing import Any
 
 from labkit import checks
+from labkit.grading.derived import stored
 from labkit.grading.restore import is_solution
 from labkit.notebooks.steps import check_of, is_check
 
@@ -52,8 +53,8 @@ def constants(released: Any) -> dict[str, dict[str, Any]]:
 
 
 def queries(released: Any) -> frozenset[str]:
-    """The texts that stand in cells of the course: only PromQL of these was asked by the course."""
-    nodes = (n for cell in _code(released) if not is_solution(cell) for n in ast.walk(ast.parse(cell.source)))
+    """The texts that stand in released cells: only PromQL of these was asked by the course."""
+    nodes = (node for cell in _code(released) for node in ast.walk(ast.parse(cell.source)))
     return frozenset(n.value for n in nodes if isinstance(n, ast.Constant) and isinstance(n.value, str))
 
 
@@ -116,14 +117,7 @@ def _pairs(target: ast.expr, value: ast.expr) -> dict[str, Any]:
 
 
 def _assigned(source: str) -> Iterator[str]:
-    nodes = list(ast.walk(ast.parse(source)))
-    loops = [node.target for node in nodes if isinstance(node, ast.comprehension)]  # names of its own
-    inner = {id(name) for target in loops for name in ast.walk(target)}
-    for node in nodes:
-        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store) and id(node) not in inner:
-            yield node.id
-        elif isinstance(node, ast.FunctionDef):
-            yield node.name
+    return stored(list(ast.walk(ast.parse(source))))
 
 
 def recorded(found: Mapping[str, Source]) -> list[str]:

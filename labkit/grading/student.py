@@ -19,6 +19,7 @@ from labkit import checks
 from labkit.autoscaling import audit
 from labkit.grading.broker import Broker, Seen
 from labkit.grading.bundle import Bundle, Observation, Ran, Write
+from labkit.grading.derived import to_run
 from labkit.grading.handed_in import HandedIn
 from labkit.grading.released import Assignment
 from labkit.grading.remark import Remark, printable
@@ -116,7 +117,7 @@ def _sit(job: Job, lab: Lab, handed: HandedIn, name: str, until: float) -> tuple
             name, 0.0, "not run: the notebooks before it took all the time that a student has"
         ), broker.seen
     patience = replace(job.patience, notebook=min(job.patience.notebook, left))
-    notebook = handed.notebooks[name].notebook
+    notebook = to_run(handed.notebooks[name].notebook, job.wanted.notebooks[name])
     sitting = Sitting(name, notebook, broker, job.edition, seat, parameters(), patience)
     try:
         return sitting.run(), broker.seen

@@ -11,6 +11,7 @@ import nbformat
 
 from labkit.grading.broker import Broker
 from labkit.grading.bundle import Bundle
+from labkit.grading.derived import to_run
 from labkit.grading.handed_in import clean
 from labkit.grading.intake import take_in
 from labkit.grading.released import Assignment
@@ -104,7 +105,8 @@ class Desk:
         taken = {one.student: one for one in take_in(students).submissions}[student]
         ready = clean(taken, Assignment({NAME: made}, {}))
         broker = Broker(self.lab, self.edition, made, self.edition)
-        source, patience = ready.notebooks[NAME].notebook, Patience(cell=cell, notebook=notebook)
+        source = to_run(ready.notebooks[NAME].notebook, made)
+        patience = Patience(cell=cell, notebook=notebook)
         ran = Sitting(NAME, source, broker, self.edition, self.edition, {}, patience).run()
         seen = (*ready.remarks, *broker.seen.remarks)
         bundle = Bundle(student, student, 0.0, tuple(broker.seen.observations), (), (ran,), seen)

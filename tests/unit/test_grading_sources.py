@@ -1,6 +1,7 @@
 """What a released notebook gives away about each argument of its checks, and what the grader reads itself."""
 
-from types import SimpleNamespace
+import ast
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,11 +11,11 @@ from labkit.evidence.cold_start import ColdStart
 from labkit.evidence.pace import Pace
 from labkit.evidence.states import Span
 from labkit.grading.codec import decode, encode
-from labkit.grading.paths import along, handing_over, paths
+from labkit.grading.derived import Cells
 from labkit.grading.released import assignment
-from labkit.grading.restore import restore
+from labkit.grading.restore import is_solution
 from labkit.grading.sources import Source, constants, queries, sources
-from tests.unit.grading_class import ROOT, by_mark
+from tests.unit.grading_class import ROOT
 
 
 def released(number: str) -> Any:
@@ -40,22 +41,24 @@ def test_what_a_student_may_set_is_no_figure_of_the_courses() -> None:
     assert "answer" not in constants(released("07"))["07.patience"]
 
 
-def test_what_is_read_off_a_recording_the_grader_reads_itself() -> None:
-    cold = released("07")
-    assert paths(cold)["07.patience"] == {"start": ("total",)}
-    start = ColdStart("server-1", (Span("weights", 0.0, 60.0),))
-    assert along(paths(cold)["07.patience"]["start"], start) == 60.0
-    handed = handing_over('lab.check("07.patience", answer=n, start=slow.total, period=5).points')
-    assert handed == "lab.check('07.patience', answer=n, start=slow, period=5).points"
-    for source in ('lab.check("05.hpa").points', 'lab.check("07.longest", start=starts["as it is"]).points'):
-        assert handing_over(source) == source
+@pytest.mark.parametrize("path", sorted(ROOT.glob("notebooks/*.ipynb")), ids=lambda path: path.stem)
+def test_where_a_stub_stands_the_student_answers(path: Path) -> None:
+    notebook = assignment(ROOT, [path]).notebooks[path.stem]
+    stubs = {name for cell in notebook.cells if is_solution(cell) for name in _stubs(cell.source)}
+    handed = Cells.of(notebook).handed
+    for check, found in sources(notebook).items():
+        for argument, value in handed.get(check, {}).items():
+            if isinstance(value, ast.Name) and value.id in stubs:
+                assert found[argument] is Source.ANSWER, (
+                    f"{check}: another cell gives {value.id} a value, too"
+                )
 
 
-def test_a_check_that_is_run_hands_over_whole_objects_and_the_released_one_reads_as_before() -> None:
-    cold = released("07")
-    run = restore(cold, (), name="07").notebook
-    assert "start=slow_start," in by_mark(run, "07-patience").source
-    assert "start=slow_start.total" in "".join(cell.source for cell in cold.cells)
+def _stubs(source: str) -> list[str]:
+    lines = [
+        line for line in ast.parse(source).body if isinstance(line, ast.Assign) and "..." in ast.unparse(line)
+    ]
+    return [name.id for line in lines for name in ast.walk(line.targets[0]) if isinstance(name, ast.Name)]
 
 
 def test_only_promql_of_the_courses_is_a_figure_that_it_asked_for() -> None:
@@ -75,9 +78,3 @@ def test_only_promql_of_the_courses_is_a_figure_that_it_asked_for() -> None:
 )
 def test_new_kinds_of_evidence_survive_their_file(record: Any) -> None:
     assert decode(encode(record)) == record
-
-
-def test_along_no_path_is_the_thing_itself() -> None:
-    thing = SimpleNamespace(run=SimpleNamespace(end=3))
-    assert along((), thing) is thing
-    assert along(("run", "end"), thing) == 3

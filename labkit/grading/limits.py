@@ -1,0 +1,20 @@
+"""What a student's process may take of the machine, set by itself before it runs anything of theirs."""
+
+from __future__ import annotations
+
+import resource
+
+MEMORY = 3 * 2**30  # bytes of address space: what a notebook with numpy and matplotlib takes, twice
+LIMITS = {
+    resource.RLIMIT_AS: MEMORY,
+    resource.RLIMIT_CORE: 0,
+    resource.RLIMIT_FSIZE: 256 * 2**20,
+    resource.RLIMIT_NOFILE: 512,
+    resource.RLIMIT_NPROC: 256,
+}
+
+
+def bound() -> None:
+    """Set them, for this process and all that it starts; nobody can raise them again."""
+    for which, limit in LIMITS.items():
+        resource.setrlimit(which, (limit, limit))
