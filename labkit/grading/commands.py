@@ -79,7 +79,8 @@ def beyond_namespace(words: Sequence[Any]) -> bool:
 def refuse_targets(words: Sequence[Any]) -> None:
     """Raise for objects that no cell of the course deletes."""
     for word in words:
-        if str(word).partition("/")[0] not in TARGETS or on_node(word):
+        kind, _, name = str(word).partition("/")
+        if kind not in TARGETS or on_node(word) or "/" in name or name.startswith("."):
             raise BadInput(
                 f"{word!s:.60} is not for a graded run to delete.", fix=f"Known: {sorted(TARGETS)}"
             )

@@ -23,6 +23,8 @@ from labkit.lab import NAMESPACE
 EXERCISES = "exercises"
 NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,50}[a-z0-9])?")
 MACHINE = re.compile(r"gpu-node-[a-z0-9]{1,10}")
+OBJECT = re.compile(r"([a-z][a-z.-]{0,80}/)?[A-Za-z0-9][\w.:-]{0,250}")
+RAW = re.compile(r"/apis/([a-z]+\.)?metrics\.k8s\.io/[\w./*-]*")
 API = re.compile(r"apiservice/v1beta\d\.custom\.metrics\.k8s\.io")
 MOST_NODES, MOST_GPUS, MOST_REPLICAS = 1000, 8, 12
 Words = dict[str, Any]
@@ -56,6 +58,37 @@ class Confined:
         commands.refuse_options(args)
         self.spread |= commands.beyond_namespace(args)
         return args, words
+
+    def _plain(self, args: list[Any], words: Words) -> Given:
+        """Names of objects, of kinds, of services: no option of kubectl, no path, no way to another one."""
+        for one in [*args, *(value for key, value in words.items() if key != "selector")]:
+            if isinstance(one, str) and one:
+                named(one, OBJECT, "object")
+        return args, words
+
+    _object = _objects = _show = _events = _scale = _kill = _follow = _url = _plain
+    _record = _ledger = _doctor = _plain
+
+    def _why(self, args: list[Any], words: Words) -> Given:
+        self._plain([], {key: value for key, value in words.items() if key != "title"})
+        return args, words
+
+    def _watch(self, args: list[Any], words: Words) -> Given:
+        self._plain(args, {})
+        return args, words
+
+    def _rollout(self, args: list[Any], words: Words) -> Given:
+        permits.refuse_words(words, ())
+        commands.refuse_options(["rollout", *args])
+        return args, words
+
+    def _raw(self, args: list[Any], words: Words) -> Given:
+        """Metrics only: an API server shows its machine's logs under another path."""
+        permits.refuse_words(words, ())
+        path = named(args[0], RAW, "metrics path")
+        if ".." in path:
+            raise BadInput(f"{path:.100} leads elsewhere.", fix="Write the path as the course does.")
+        return [path], words
 
     def _patch(self, args: list[Any], words: Words) -> Given:
         """An aggregated API is led back to a service of its own namespace: nothing else is patched so."""
@@ -187,7 +220,7 @@ def _service_of(change: Any) -> Any:
 def named(name: Any, pattern: re.Pattern[str], what: str) -> str:
     """A plain name: no option, no path, no second word."""
     if not isinstance(name, str) or not pattern.fullmatch(name):
-        raise BadInput(f"{name!s:.60} is no {what} of the lab.", fix=f"A name such as {pattern.pattern}.")
+        raise BadInput(f"{name!s:.60} is no {what} of the lab.", fix="Use the name that the lab shows.")
     return name
 
 

@@ -141,7 +141,8 @@ def test_what_kubectl_does_beyond_the_namespace_is_known(
 
 
 @pytest.mark.parametrize(
-    "word", ["node/gpu-0", "namespace/kube-system", "apiservice/x", "clusterrole/admin", "--all", 5]
+    "word",
+    ["node/gpu-0", "namespace/kube-system", "apiservice/x", "clusterrole/admin", "--all", "pod/../x", 5],
 )
 def test_nothing_is_deleted_but_what_the_course_deletes(word: Any) -> None:
     with pytest.raises(BadInput):
@@ -200,6 +201,28 @@ WRONG: list[tuple[str, list[Any], dict[str, Any]]] = [
     ("kubectl", ["apply", "-k", "manifests/10-production/exercises/capstone"], {}),
     ("kubectl", ["get", "pods"], {"stdin": "x"}),
     ("plant", ["manifests/05-hpa-queue/exercises/hpa.yaml"], {}),
+    ("raw", ["/logs/"], {}),
+    ("raw", ["/api/v1/secrets"], {}),
+    ("raw", ["/apis/metrics.k8s.io/../../logs/auth.log"], {}),
+    ("raw", ["/apis/custom.metrics.k8s.io/v1beta2"], {"path": "/logs/"}),
+    ("rollout", ["status", "-f/etc/passwd"], {}),
+    ("rollout", ["history", "--kubeconfig=/root/x"], {}),
+    ("show", ["-f/etc/passwd"], {}),
+    ("show", [], {"what": "--filename=/etc/passwd"}),
+    ("show", ["pod/../../x"], {}),
+    ("object", ["secret/../../../kube-system/secrets/x"], {}),
+    ("object", ["secret"], {"name": "../../kube-system/secrets/x"}),
+    ("objects", ["../../../logs"], {}),
+    ("events", [], {"of": "pod/../x"}),
+    ("scale", ["deployment/../../other/deployments/x"], {"replicas": 0}),
+    ("kill", ["pod/../../x"], {}),
+    ("url", ["pod/../../x"], {}),
+    ("follow", [], {"pod": "../x"}),
+    ("watch", ["../x"], {"until": "pods total=0"}),
+    ("record", [], {"deployment": "../x"}),
+    ("ledger", [], {"hpa": "../x"}),
+    ("why", [], {"hpa": "../x", "title": "Why?"}),
+    ("doctor", [], {"hpa": "../../x"}),
     ("load", [], {"url": "http://example.com"}),
     ("curl", ["http://169.254.169.254/"], {}),
 ]
@@ -228,6 +251,22 @@ RIGHT: list[tuple[str, list[Any], dict[str, Any], bool]] = [
     ("kwok", [], {"nodes": 0}, True),
     ("logs", ["tenant-6d5-x"], {"previous": True, "tail": 4}, False),
     ("answering", [], {}, False),
+    (
+        "raw",
+        ["/apis/custom.metrics.k8s.io/v1beta2/namespaces/llm-lab/pods/*/vllm_request_queue_size"],
+        {},
+        False,
+    ),
+    ("raw", ["/apis/custom.metrics.k8s.io/v1beta2"], {}, False),
+    ("rollout", ["history", "deployment/llm-inference-service"], {}, False),
+    ("show", ["pods"], {"selector": "app=llm-model"}, False),
+    ("show", ["hpa/llm-hpa"], {}, False),
+    ("object", ["apiservice/v1beta1.metrics.k8s.io"], {}, False),
+    ("objects", ["apiservices"], {}, False),
+    ("events", [""], {}, False),
+    ("url", [], {"name": "llm-inference-service", "port": 80}, False),
+    ("watch", ["hpa", "gpus"], {"until": "hpa/llm-hpa desired=2", "seconds": 60}, False),
+    ("record", [], {"deployment": "on-queue", "hpa": "llm-hpa-queue"}, False),
     ("pace", ["app=thousand"], {}, False),
     ("trial", [3, "burst"], {}, False),
     ("patch", [APIS, {"spec": {"service": {"name": "prometheus-adapter"}}}], {}, True),
@@ -346,3 +385,11 @@ def test_the_grader_fetches_nothing_but_the_labs_own_addresses(url: Any) -> None
 def test_no_wait_is_longer_than_a_cell_may_take() -> None:
     assert permits.bounded({"seconds": 1e9}) == {"seconds": permits.LONGEST}
     assert permits.bounded({"until": 1}) == {"until": 1}
+
+
+@pytest.mark.parametrize(
+    "verb", ["object", "objects", "show", "events", "scale", "kill", "url", "follow", "raw"]
+)
+def test_what_the_notebooks_name_goes_through(confined: Confined, verb: str) -> None:
+    for words in called(verb):
+        confined.allowed(verb, list(words), {})
