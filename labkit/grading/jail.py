@@ -57,6 +57,7 @@ class Jail:
             "PYTHONDONTWRITEBYTECODE": "1",
             "IPYTHONDIR": f"{HOME}/.ipython",
             "MPLBACKEND": "agg",
+            "OPENBLAS_NUM_THREADS": "1",
         }
 
 

@@ -10,7 +10,7 @@ LIMITS = {
     resource.RLIMIT_CORE: 0,
     resource.RLIMIT_FSIZE: 256 * 2**20,
     resource.RLIMIT_NOFILE: 512,
-    resource.RLIMIT_NPROC: 256,
+    resource.RLIMIT_NPROC: 64,  # a kernel has a dozen threads; a fork bomb must not starve the class
 }
 
 
