@@ -58,6 +58,13 @@ program = "import time; time.sleep(3600)  # attack-that-stays"
 subprocess.Popen([sys.executable, "-c", program], start_new_session=True)
 replicas = 5
 """
+FLOOD = """
+while True:
+    try:
+        print("x" * 10**6)
+    except MemoryError:  # its own process holds what nobody has read yet
+        pass
+"""
 COMMS = """
 kernel = get_ipython().kernel
 while True:
@@ -124,7 +131,7 @@ SANDBOXED = {
     "scans-the-loopback": attack({LAST: SCAN}, OTHERS),
     "fork-bomb": attack({BY_HAND: "import os\nwhile True:\n    os.fork()"}, BEFORE),
     "memory-bomb": attack({LAST: "replicas = [bytearray(2**30) for _ in range(64)]"}, OTHERS),
-    "ten-gigabytes-of-output": attack({BY_HAND: "while True:\n    print('x' * 10**6)"}, BEFORE),
+    "ten-gigabytes-of-output": attack({BY_HAND: FLOOD}, BEFORE),
     "fills-the-disk": attack({BY_HAND: FILL}, BEFORE),
     "endless": attack({BY_HAND: "while True:\n    pass"}, BEFORE),
     "waits-for-input": attack({LAST: "replicas = input('replicas? ')"}, OTHERS),
