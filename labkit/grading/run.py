@@ -13,7 +13,7 @@ from pathlib import Path
 
 from labkit import toolchain
 from labkit.errors import BadInput
-from labkit.grading import capacity
+from labkit.grading import capacity, permits
 from labkit.grading.bundle import SUFFIX, Bundle, load, store
 from labkit.grading.crew import Workers
 from labkit.grading.handed_in import HandedIn, clean
@@ -53,11 +53,18 @@ def run(
         crew = capacity.chosen(wanted.notebooks.values(), len(left), asked=workers)
         tell(f"{len(left)} of {len(handed)} students to run")
         tell(crew.why)
-        toolchain.ensure()  # once, not by each worker at the same time
+        _fetch_programs(wanted)
         job = Job(wanted, room.edition, room.report / WORK, room.patience)
         with Workers(job, premises, crew.workers) as at_work:
             ran = yield from _signed(room, at_work, left, tell)
         return Tally(crew.workers, at_work.there, at_work.starting, ran)
+
+
+def _fetch_programs(wanted: Assignment) -> None:
+    """Once, and not by each worker; KWOK now, since to build it takes longer than a cell may take."""
+    toolchain.ensure()
+    if any("kwok" in permits.verbs(notebook) for notebook in wanted.notebooks.values()):
+        toolchain.ensure(["kwok"])
 
 
 def _signed(
