@@ -30,7 +30,8 @@ Running:
     jail       what a student's kernel sees: Python, labkit, a copy of their own files. `inside` runs in it
     wire       how the two sides talk; `permits` is what may be asked for, `confined` with which arguments
                (`commands` of kubectl, `contexts` of an image)
-    broker     does what is asked, records, and writes each check down with its evidence
+    broker     does what is asked, records, and writes each check down with its evidence; what is under way
+               is `held`
     sitting    one notebook of one student; `student` is all of one, and what was seen of them
     worker     a process with a cluster of its own, which runs the students that it is handed
     crew       all workers: hired, replaced where they are lost; `capacity` says how many there are

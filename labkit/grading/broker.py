@@ -18,24 +18,20 @@ from typing import Any
 
 from labkit import checks
 from labkit.errors import BadInput, ClusterError, LabError, Unreachable
-from labkit.evidence.cold_start import StartWatch
-from labkit.evidence.pace import Pacing
 from labkit.evidence.reads import read
 from labkit.evidence.recording import Recording
-from labkit.evidence.states import Follower
-from labkit.evidence.timeline import Timeline
 from labkit.grading import permits
 from labkit.grading.again import Again, Handed
 from labkit.grading.bundle import Given, Observation
 from labkit.grading.codec import Claims, Codec, Tabulated
 from labkit.grading.confined import Confined
 from labkit.grading.derived import NOT_WORKED_OUT, Cells
+from labkit.grading.held import Held
 from labkit.grading.proofs import in_flight
 from labkit.grading.remark import Remark, shown
 from labkit.grading.sources import Source, constants, queries, sources
 from labkit.grading.wire import WORD, Copies, Giver, Line, is_ours, made_there
 from labkit.lab import Lab, settled
-from labkit.load import Running
 from labkit.study.days import DAYS
 from labkit.study.trial import Trial, trial
 from labkit.view.notebook import show, shown_to
@@ -69,8 +65,7 @@ class Broker:
         self._sources, self._constants = sources(released), constants(released)
         self._cells, self._again = Cells.of(released), Again(self._lab, self._confined)
         self._queries = queries(released)
-        self._loads: list[Running] = []
-        self._open: list[Recording | Follower | Pacing | StartWatch] = []
+        self._held = Held()
         self._line: Line | None = None
         self._giver = Giver(self._ask, permits.READ)
         self._giver.give(self._lab)
@@ -89,11 +84,7 @@ class Broker:
             server.close()
             serving.join(LAST_CALL)  # what was asked for last may still be done
             self.seen.spread |= serving.is_alive()
-            for load in self._loads:
-                load.end()
-            for one in self._open:
-                with contextlib.suppress(LabError):
-                    one.stop()
+            self._held.end()
 
         return close
 
@@ -161,6 +152,7 @@ class Broker:
     def _allowed(self, name: str, args: list[Any], words: dict[str, Any]) -> tuple[list[Any], dict[str, Any]]:
         """The arguments as they may be; raises, and flags, where they may not."""
         try:
+            self._held.refuse_more(name)
             return self._confined.allowed(name, args, permits.bounded(words))
         except BadInput as error:
             self._flag(error.what)
@@ -174,13 +166,7 @@ class Broker:
         """Notes what a verb gave where something follows from it."""
         if name == "url":
             self._confined.addresses.add(value)
-        if isinstance(value, Recording | Follower | Pacing | StartWatch):
-            self._open.append(value)
-        if isinstance(value, Running):
-            self._loads.append(value)
-        if isinstance(value, Timeline) and self._loads and not any(load.alive for load in self._loads):
-            return value.with_series((in_flight([load.result() for load in self._loads], value),))
-        return value
+        return self._held.keep(value)
 
     def _judge(self, name: str, words: Mapping[str, Any]) -> Any:
         check, where = checks.get(name), self._sources.get(name, {})

@@ -19,6 +19,7 @@ from labkit.grading import commands, permits
 from labkit.grading.contexts import context_of, image
 from labkit.kube import documents
 from labkit.lab import NAMESPACE
+from labkit.load import Closed, Open
 
 EXERCISES = "exercises"
 NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,50}[a-z0-9])?")
@@ -26,7 +27,8 @@ MACHINE = re.compile(r"gpu-node-[a-z0-9]{1,10}")
 OBJECT = re.compile(r"([a-z][a-z.-]{0,80}/)?[A-Za-z0-9][\w.:-]{0,250}")
 RAW = re.compile(r"/apis/([a-z]+\.)?metrics\.k8s\.io/[\w./*-]*")
 API = re.compile(r"apiservice/v1beta\d\.custom\.metrics\.k8s\.io")
-MOST_NODES, MOST_GPUS, MOST_REPLICAS = 1000, 8, 12
+MOST_NODES, MOST_GPUS, MOST_REPLICAS, MOST_IMAGES = 1000, 8, 12, 20
+MOST_USERS = 200  # at a time; of independent ones, whose answers nobody waits for, a hundred times as many
 Words = dict[str, Any]
 Given = tuple[list[Any], Words]
 
@@ -111,7 +113,15 @@ class Confined:
         return args, words
 
     def _load(self, args: list[Any], words: Words) -> Given:
+        """On the lab's own addresses, and no larger than one machine carries."""
         permits.refuse_words(words, permits.LOAD)
+        if "url" in words:
+            permits.refuse_address(words["url"], self.addresses)
+        [shape] = args
+        if not isinstance(shape, Closed | Open) or _size(shape) > MOST_USERS:
+            raise BadInput(
+                f"A graded run has no load of this size: {shape!r:.100}.", fix="As the course does."
+            )
         return args, words
 
     def _plant(self, args: list[Any], words: Words) -> Given:
@@ -152,6 +162,8 @@ class Confined:
 
     def _build(self, args: list[Any], words: Words) -> Given:
         context, name = args
+        if len(list(self.seat.glob("context-*"))) >= MOST_IMAGES:
+            raise BadInput(f"This notebook has built {MOST_IMAGES} images.", fix="Build each of them once.")
         folder = Path(tempfile.mkdtemp(prefix="context-", dir=self.seat))  # of which the jail sees nothing
         return [context_of(context, self.edition, folder), image(name, new=True)], words
 
@@ -204,6 +216,10 @@ class Confined:
         if isinstance(choice, int):
             return [whole(choice, MOST_REPLICAS, "replicas"), str(day)], words
         return [self.manifest(choice), str(day)], words
+
+
+def _size(shape: Closed | Open) -> float:
+    return shape.most if isinstance(shape, Closed) else len(shape.arrivals) / 100
 
 
 def _service_of(change: Any) -> Any:

@@ -82,7 +82,7 @@ NAMESPACED = frozenset(
     }
 )
 LOCAL_FILES = frozenset({"Component", "Kustomization"})
-LOAD = frozenset({"workload", "drain", "keepalive", "timeout", "seed"})
+LOAD = frozenset({"drain", "keepalive", "seed", "timeout", "url", "workload"})
 LONGEST = 300.0  # real seconds of one wait
 
 

@@ -8,9 +8,11 @@ from typing import Any
 import pytest
 
 from labkit.errors import BadInput
+from labkit.evidence.pace import Pacing
 from labkit.grading import commands, permits
 from labkit.grading.confined import Confined
 from labkit.grading.contexts import BUILT, THE_COURSES
+from labkit.grading.held import Held
 from labkit.grading.permits import (
     LAB,
     LOCAL,
@@ -21,9 +23,12 @@ from labkit.grading.permits import (
     refuse_foreign,
 )
 from labkit.grading.released import assignment
+from labkit.kube.client import Kube
 from labkit.lab import Lab
+from labkit.load import Arrivals, Closed, Open
 from labkit.notebooks.release import release
 from tests.unit.grading_class import ROOT
+from tests.unit.grading_jailed import NOWHERE
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 SERVER, SETTINGS = "cluster/images/model-server", "model_server/settings.py"
@@ -223,7 +228,12 @@ WRONG: list[tuple[str, list[Any], dict[str, Any]]] = [
     ("ledger", [], {"hpa": "../x"}),
     ("why", [], {"hpa": "../x", "title": "Why?"}),
     ("doctor", [], {"hpa": "../../x"}),
-    ("load", [], {"url": "http://example.com"}),
+    ("load", [Closed(users=1, seconds=60)], {"url": "http://example.com"}),
+    ("load", [Closed(users=1, seconds=60)], {"clock": 1000}),
+    ("load", [Closed(users=10**6, seconds=60)], {}),
+    ("load", [Closed(users=((0, 1), (5, 10**6)), seconds=60)], {}),
+    ("load", [Open(Arrivals(tuple(float(n) for n in range(20_001)), 60, "a flood"))], {}),
+    ("load", ["anything"], {}),
     ("curl", ["http://169.254.169.254/"], {}),
 ]
 
@@ -292,6 +302,27 @@ def test_a_path_becomes_that_of_the_students_own_copy(confined: Confined, editio
     assert confined.allowed("manifest", [keda], {}) == ([edition / keda], {})
     server = "manifests/overlays/embedded/server"
     assert confined.allowed("kubectl", ["apply", "-k", server], {})[0] == ["apply", "-k", edition / server]
+
+
+def test_loads_are_sent_to_the_labs_own_addresses_by_the_words_of_the_course(confined: Confined) -> None:
+    confined.addresses.add("http://127.0.0.1:1234")
+    shape, words = Closed(users=64, seconds=45), {"url": "http://127.0.0.1:1234", "seed": 0, "drain": 30}
+    assert confined.allowed("load", [shape], words) == ([shape], words)
+    released = assignment(ROOT, NOTEBOOKS).notebooks.values()
+    sources = [cell.source for one in released for cell in one.cells if cell.cell_type == "code"]
+    calls = [n for source in sources for n in ast.walk(ast.parse(source)) if isinstance(n, ast.Call)]
+    loads = [call for call in calls if ast.unparse(call.func) == "lab.load"]
+    assert len(loads) > 10
+    assert {word.arg for call in loads for word in call.keywords} <= permits.LOAD
+
+
+def test_nobody_builds_images_without_end(edition: Path, tmp_path: Path) -> None:
+    small = Confined(tmp_path, edition)
+    given = {"folder": "manifests/07-cold-starts/images/small"}
+    for _ in range(20):
+        small.allowed("build", [given, MINE], {})
+    with pytest.raises(BadInput, match="20 images"):
+        small.allowed("build", [given, MINE], {})
 
 
 @pytest.mark.parametrize("folder", sorted(BUILT))
@@ -393,3 +424,15 @@ def test_no_wait_is_longer_than_a_cell_may_take() -> None:
 def test_what_the_notebooks_name_goes_through(confined: Confined, verb: str) -> None:
     for words in called(verb):
         confined.allowed(verb, list(words), {})
+
+
+def test_nobody_begins_recordings_without_end(tmp_path: Path) -> None:
+    (tmp_path / "config").write_text(NOWHERE)
+    held, kube = Held(), Kube(tmp_path / "config", namespace="llm-lab", clock=15)
+    for _ in range(60):
+        held.refuse_more("follow")
+        held.keep(Pacing(kube, selector="app=thousand"))
+    with pytest.raises(BadInput, match="60 recordings"):
+        held.refuse_more("record")
+    held.refuse_more("load")
+    held.end()
