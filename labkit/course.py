@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from pathlib import Path
@@ -37,7 +38,8 @@ def copy(folder: str, *, into: Path | None = None) -> Path:
 
 
 def out(name: str) -> Path:
-    """A new folder for what a run leaves behind, under `out/<name>`, which git ignores."""
-    folder = root() / "out" / name
+    """A new folder for what a run leaves behind, under `out/<name>`, which git ignores, or `LABKIT_OUT`."""
+    chosen = os.environ.get("LABKIT_OUT")
+    folder = (Path(chosen) if chosen else root() / "out") / name
     folder.mkdir(parents=True, exist_ok=True)
     return Path(tempfile.mkdtemp(prefix="", dir=folder))

@@ -23,6 +23,7 @@ Taking in, before anything is run:
 
     intake     folders and zip files as an LMS exports them; never follows a link, never leaves its folder
     restore    cells of the course come from the course; only solution cells and exercise files are taken
+    reach      what a solution cell reaches for that no exercise needs: flagged, for a person to look
     collect    both, for a whole class: a clean copy for each student and a line for everything odd
 
 Running:

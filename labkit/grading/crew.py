@@ -16,14 +16,13 @@ from collections import Counter, deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
-from pathlib import Path
 from typing import Any, Self
 
 from labkit import _proc
 from labkit.errors import ProviderError
 from labkit.grading.handed_in import HandedIn
 from labkit.grading.premises import Premises
-from labkit.grading.student import Done, Job, Ready, lost
+from labkit.grading.student import Done, Failed, Job, Ready, lost
 
 STARTS, STARTING = 3, 300.0
 """How often a cluster may fail to come up in a row, and how long (real seconds) it may take."""
@@ -85,7 +84,7 @@ class Workers:
             for one in [one for one in self._here if one.line in lines]:
                 yield from self._hear(one)
             for one in [one for one in self._here if one.deadline <= time.monotonic()]:
-                yield from self._lose(one, "its worker took longer than a student may")
+                yield from self._lose(one, "it took longer than a student may")
 
     def _hire(self) -> None:
         """One more, where there is work for it and none is just starting."""
@@ -109,12 +108,13 @@ class Workers:
         try:
             said = one.line.recv()
         except (EOFError, OSError):
-            yield from self._lose(one, "its worker ended")
-            return
+            said = Failed("its process was killed")
         if isinstance(said, Ready):
             one.ready, self._failed_starts = True, 0
             self.starting += time.monotonic() - one.hired
             self._hand_out(one)
+        elif isinstance(said, Failed):
+            yield from self._lose(one, said.why)
         elif isinstance(said, Done) and one.student:
             result = Result(one.student, said.body)
             one.student = None
@@ -139,13 +139,13 @@ class Workers:
         self._see_off(one)
         if student is None:
             self._failed_starts += not one.ready
-            self._refuse_to_go_on(one)
+            self._refuse_to_go_on(one, why)
         elif self._tries[student.folder] < TRIES:
             self._waiting.append(student)
         else:
-            yield Result(student, lost(self._job, student, f"{why}, {TRIES} times").pack())
+            yield Result(student, lost(self._job, student, f"{TRIES} workers were lost: {why}").pack())
 
-    def _refuse_to_go_on(self, one: _Worker) -> None:
+    def _refuse_to_go_on(self, one: _Worker, why: str) -> None:
         """Where clusters don't come up: those that are there do it all, and without any it is over."""
         if self._failed_starts < STARTS:
             return
@@ -153,8 +153,8 @@ class Workers:
         if not self._here:
             raise ProviderError(
                 f"A cluster to grade on did not come up, {STARTS} times.",
-                cause=_last_line(self._premises.log(one.number)),
-                fix=f"Read {self._premises.log(one.number)}; the same command goes on then.",
+                cause=why,
+                fix=f"Mend that, or read {self._premises.log(one.number)}; the same command goes on then.",
             )
 
     def _dismiss_idle(self) -> None:
@@ -180,8 +180,3 @@ class Workers:
 def _send(line: Connection[Any, Any], what: Job | HandedIn) -> None:
     with contextlib.suppress(OSError):  # it has ended: `wait` is about to tell
         line.send(what)
-
-
-def _last_line(log: Path) -> str:
-    lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
-    return lines[-1][:300] if lines else "It said nothing."

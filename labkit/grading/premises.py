@@ -1,6 +1,7 @@
 """The folder in which a report's workers have their labs, one grader at a time.
 
     work/workers/3.json    the process of worker 3      work/workers/3.log    what it said
+    work/workers/3.out/    records of its load generators
     work/workers/3.tmp     leads to its folder for sockets, whose paths must be short
     work/labs/w3/          its lab
 
@@ -55,10 +56,11 @@ class Premises:
         return self._number
 
     def environment(self, number: int) -> dict[str, str]:
-        """Where a worker's own cluster lives, apart from everybody's; and its own folder for sockets."""
+        """Where a worker has its cluster and its files, apart from everybody's."""
         scratch = tempfile.mkdtemp(prefix="labkit-")
         self._scratch(number).symlink_to(scratch)
-        return {"LABKIT_HOME": str(self._labs), "LABKIT_LAB": f"w{number}", "TMPDIR": scratch}
+        lab = {"LABKIT_HOME": str(self._labs), "LABKIT_LAB": f"w{number}"}
+        return {**lab, "LABKIT_OUT": str(self._out(number)), "TMPDIR": scratch}
 
     def log(self, number: int) -> Path:
         """What a worker says."""
@@ -77,7 +79,11 @@ class Premises:
         if scratch.is_symlink():
             records.remove(scratch.resolve())
             scratch.unlink()
+        shutil.rmtree(self._out(number), ignore_errors=True)
         self._recorded(number).unlink(missing_ok=True)
+
+    def _out(self, number: int) -> Path:
+        return self._workers / f"{number}.out"
 
     def _recorded(self, number: int) -> Path:
         return self._workers / f"{number}.json"

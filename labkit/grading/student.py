@@ -54,6 +54,13 @@ class Done:
     fit: bool
 
 
+@dataclass(frozen=True)
+class Failed:
+    """A worker can't go on, and why."""
+
+    why: str
+
+
 def digest(handed: HandedIn, wanted: Assignment) -> str:
     """Of all that decides what is run."""
     parts = [nbformat.writes(wanted.notebooks[name]) for name in sorted(wanted.notebooks)]

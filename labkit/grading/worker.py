@@ -15,7 +15,7 @@ from multiprocessing.connection import Connection
 from queue import SimpleQueue
 from typing import Any
 
-from labkit.grading.student import CLOCK, SEED, Job, Ready, examine
+from labkit.grading.student import CLOCK, SEED, Failed, Job, Ready, examine
 from labkit.lab import Lab, connect
 from labkit.providers import catalog
 from labkit.providers.base import Spec
@@ -33,7 +33,8 @@ def main(handle: int) -> None:
         grader.send(Ready())
         while True:
             grader.send(examine(job, lab, handed.get()))
-    except BaseException:
+    except BaseException as error:
+        grader.send(Failed(f"{type(error).__name__}: {error}"))
         sys.excepthook(*sys.exc_info())  # into this worker's log
         raise
     finally:

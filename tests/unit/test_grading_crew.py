@@ -5,25 +5,35 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from labkit import _proc
 from labkit._proc import MARKER
-from labkit.errors import BadInput
+from labkit.cli.grade import app
+from labkit.errors import BadInput, ProviderError
 from labkit.evidence import Timeline
 from labkit.grading.bundle import Bundle, load
 from labkit.grading.capacity import Capacity, chosen
-from labkit.grading.handed_in import HandedIn
+from labkit.grading.crew import Workers
+from labkit.grading.handed_in import HandedIn, clean
+from labkit.grading.intake import take_in
 from labkit.grading.premises import Premises
+from labkit.grading.released import assignment
 from labkit.grading.report.write import Growing
 from labkit.grading.restore import Restored
 from labkit.grading.seal import key
 from labkit.grading.sitting import Patience
-from labkit.grading.student import Job, lost, unsure
+from labkit.grading.student import Job, digest, lost, unsure
 from tests.unit.grading_bundle import bundle
-from tests.unit.grading_class import released
+from tests.unit.grading_class import QUEUE, ROOT, folder, notebook, released
 
 LOADS = list(released().notebooks.values())
 SLEEP = "import time; time.sleep(600)"
+ADA = HandedIn("ada", "ada", {name: Restored(n, 0, ()) for name, n in released().notebooks.items()}, {}, ())
+
+
+def job(work: Path) -> Job:
+    return Job(released(), Path("edition"), work, Patience())
 
 
 @pytest.mark.parametrize(
@@ -64,7 +74,9 @@ def test_what_a_killed_grader_left_is_ended_first(tmp_path: Path) -> None:
     killed = Premises(tmp_path)
     with killed.claimed():
         number = killed.next_number()
-        scratch = Path(killed.environment(number)["TMPDIR"])
+        told = killed.environment(number)
+        scratch, out = Path(told["TMPDIR"]), Path(told["LABKIT_OUT"])
+        out.mkdir()
         lab = tmp_path / "labs" / f"w{number}"
         lab.mkdir(parents=True)
         worker = _proc.popen([sys.executable, "-c", SLEEP])
@@ -78,12 +90,21 @@ def test_what_a_killed_grader_left_is_ended_first(tmp_path: Path) -> None:
     assert [path.name for path in (tmp_path / "workers").iterdir()] == ["lock"]
 
 
+def test_clusters_that_do_not_come_up_are_told_with_the_cause(tmp_path: Path) -> None:
+    work = tmp_path / "no:where"  # no kubeconfig may lie there
+    premises = Premises(work)
+    with (
+        premises.claimed(),
+        Workers(job(work), premises, 2) as workers,
+        pytest.raises(ProviderError, match="3 times") as error,
+    ):
+        list(workers.run([ADA]))
+    assert "A lab can't live in" in error.value.cause
+    assert not list((work / "workers").glob("*.json"))
+
+
 def test_a_student_whom_no_worker_survives_is_not_judged_and_run_again_next_time() -> None:
-    job = Job(released(), Path("edition"), Path("work"), Patience())
-    handed = HandedIn(
-        "ada", "ada", {name: Restored(n, 0, ()) for name, n in released().notebooks.items()}, {}, ()
-    )
-    made = lost(job, handed, "its worker ended, 2 times")
+    made = lost(job(Path("work")), ADA, "2 workers were lost")
     assert all(one.ours for one in made.ran)
     assert [remark.kind for remark in made.remarks] == ["flagged"]
 
@@ -112,3 +133,21 @@ def test_a_report_grows_by_students_and_keeps_those_who_were_there(tmp_path: Pat
     done = growing.add(Bundle("zoe", "zoe", 0.0))
     assert not done.failed
     assert len(done.sheets) == 3
+
+
+def test_a_class_whose_evidence_is_there_is_reported_and_nobody_is_run(tmp_path: Path) -> None:
+    folder(tmp_path / "class" / "ada", {f"{QUEUE}.ipynb": notebook()})
+    [submission] = take_in(tmp_path / "class").submissions
+    wanted = assignment(ROOT, [ROOT / "notebooks" / f"{QUEUE}.ipynb"])
+    made = replace(bundle(), of=digest(clean(submission, wanted), wanted))
+    report = tmp_path / "report"
+    (report / "work").mkdir(parents=True)
+    (report / "evidence").mkdir()
+    saved = made.save(report / "evidence", key(tmp_path / "key.pem"))
+    before = saved.stat().st_mtime_ns
+    words = (str(tmp_path / "class"), "--out", str(report), "--key", str(tmp_path / "key.pem"))
+    done = CliRunner().invoke(app, [*words, "-b", "05", "--trust-submissions"])
+    assert done.exit_code == 0, done.output
+    assert "students to run" not in done.output
+    assert "ada" in (report / "grades.csv").read_text()
+    assert saved.stat().st_mtime_ns == before
