@@ -19,6 +19,8 @@ from typing import Any
 
 import nbformat
 import zmq
+import zmq.asyncio
+from jupyter_client.asynchronous.client import AsyncKernelClient
 from jupyter_client.kernelspec import KernelSpecManager
 from jupyter_client.manager import AsyncKernelManager
 from nbclient import NotebookClient
@@ -74,6 +76,15 @@ class Client(NotebookClient):  # type: ignore[misc]
         await self.async_start_new_kernel(**kwargs)
         await self.async_start_new_kernel_client()
         yield
+
+
+class Bounded(AsyncKernelClient):
+    """The line to a kernel, on which a message that is too large ends the talk: it would fill our memory."""
+
+    def _context_default(self) -> zmq.asyncio.Context:
+        context = super()._context_default()
+        context.setsockopt(zmq.MAXMSGSIZE, MESSAGE)
+        return context
 
 
 @dataclass
@@ -154,7 +165,7 @@ class Sitting:
 
 
 def _manager(jail: Jail) -> Any:
-    """Kernels talk over sockets in the jail's folder; a message that is too large ends the talk."""
+    """Kernels talk over sockets in the jail's folder."""
     specs = jail.sockets / "kernels"
     (specs / KERNEL).mkdir(parents=True)
     argv = jail.argv(
@@ -162,15 +173,14 @@ def _manager(jail: Jail) -> Any:
     )
     spec = {"argv": argv, "display_name": KERNEL, "language": "python"}
     (specs / KERNEL / "kernel.json").write_text(json.dumps(spec))
-    manager = AsyncKernelManager(
+    return AsyncKernelManager(
         kernel_name=KERNEL,
+        client_factory=Bounded,
         kernel_spec_manager=KernelSpecManager(kernel_dirs=[str(specs)], ensure_native_kernel=False),
         transport="ipc",
         ip=str(jail.sockets / "kernel"),
         connection_file=str(jail.sockets / "kernel.json"),
     )
-    manager.context.setsockopt(zmq.MAXMSGSIZE, MESSAGE)
-    return manager
 
 
 @contextlib.contextmanager

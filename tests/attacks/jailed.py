@@ -4,6 +4,7 @@ from tests.attacks.attack import ROOT, attack
 
 FIRST, BY_HAND, LAST = "answer-05-names", "answer-05-desired-by-hand", "answer-04-lower-target"
 BEFORE = ("05.names",)
+BESIDE = ("05.names", "04.lower-target")
 OTHERS = ("05.names", "05.desired-by-hand")
 
 READ = f"""
@@ -136,7 +137,7 @@ SANDBOXED = {
     "endless": attack({BY_HAND: "while True:\n    pass"}, BEFORE),
     "waits-for-input": attack({LAST: "replicas = input('replicas? ')"}, OTHERS),
     "ends-itself": attack({BY_HAND: "import os\nos._exit(0)"}, BEFORE),
-    "kills-its-parent": attack({BY_HAND: PARENT}, ("05.names", "04.lower-target")),
+    "kills-its-parent": attack({BY_HAND: PARENT}, BESIDE),
     "deaf-to-signals": attack({BY_HAND: DEAF}, BEFORE),
     "leaves-a-process": attack({LAST: STAY}, OTHERS),
     "floods-comms": attack({BY_HAND: COMMS}, BEFORE),

@@ -30,7 +30,7 @@ def test_there_are_many() -> None:
 def test_an_attack_earns_nothing_but_its_honest_part_and_is_flagged(desk: Desk, name: str) -> None:
     sheet, bundle = desk.run(JAILED[name], cell=CELL)
     passed = {line.id for line in sheet.lines if line.points}
-    assert passed == set(JAILED[name].earns), bundle
+    assert CHECKS[0] in passed <= set(JAILED[name].earns), bundle  # the first is honest work of all of them
     assert sheet.flagged, bundle
     assert not [one for one in psutil.process_iter() if "attack-that-stays" in " ".join(_argv(one))]
 

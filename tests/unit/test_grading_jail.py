@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import zmq
 from typer.testing import CliRunner
 
 from labkit import _proc
 from labkit.cli.grade import app
 from labkit.errors import BadInput, LabError, Refused, Unreachable, WaitTimeout
 from labkit.evidence import Series, Timeline
+from labkit.grading import sitting
 from labkit.grading.codec import Tabulated
 from labkit.grading.inside import Grader, Remote
 from labkit.grading.jail import COURSE, Jail, refuse_without
@@ -71,6 +73,12 @@ def test_a_submission_can_change_nothing_that_stays(jail: Jail) -> None:
         jail, "import os; print([os.access(p, os.W_OK) for p in ('/course', '/usr', '/etc', '/tmp')])"
     )
     assert told == "[False, False, False, True]"
+
+
+def test_no_message_of_a_kernel_fills_the_graders_memory(jail: Jail) -> None:
+    client = sitting._manager(jail).client()
+    with client.context.socket(zmq.SUB) as listener:
+        assert listener.getsockopt(zmq.MAXMSGSIZE) == sitting.MESSAGE
 
 
 def test_this_machine_can_wall_it_in() -> None:
