@@ -38,7 +38,7 @@ def validate(
 
     Then on a running lab (labkit up), unless --fast: each notebook with solutions earns all points, and
     untouched exactly the declared ones (labkit/validation/open.toml). Takes twice what a notebook takes, and
-    half a minute for each mutant that is applied there.
+    half a minute for each mutant of a solution that is applied there (on embedded only).
 
     Exit 1 where something does not hold; each line says what, why that may be, and what to do.
     """
