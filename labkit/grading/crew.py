@@ -77,8 +77,8 @@ class Workers:
         """Each student's evidence, in the order in which they are done."""
         self._waiting.extend(students)
         while self._waiting or any(one.student for one in self._here):
+            self._employ_idle()
             self._hire()
-            self._dismiss_idle()
             left = max(0.0, min(one.deadline for one in self._here) - time.monotonic())
             lines = wait([one.line for one in self._here], timeout=left)
             for one in [one for one in self._here if one.line in lines]:
@@ -86,11 +86,18 @@ class Workers:
             for one in [one for one in self._here if one.deadline <= time.monotonic()]:
                 yield from self._lose(one, "it took longer than a student may")
 
+    def _employ_idle(self) -> None:
+        """Who has nothing to do gets a student whom a lost worker had, or is not needed any more."""
+        for one in [one for one in self._here if one.ready and not one.student]:
+            if self._waiting:
+                self._hand_out(one)
+            else:
+                self._dismiss(one)
+
     def _hire(self) -> None:
         """One more, where there is work for it and none is just starting."""
-        idle = sum(one.student is None for one in self._here)
         starting = any(not one.ready for one in self._here)
-        if starting or len(self._here) >= self._size or idle >= len(self._waiting):
+        if starting or len(self._here) >= self._size or not self._waiting:
             return
         now = time.monotonic()
         ours, theirs = socket.socketpair()
@@ -112,24 +119,22 @@ class Workers:
         if isinstance(said, Ready):
             one.ready, self._failed_starts = True, 0
             self.starting += time.monotonic() - one.hired
-            self._hand_out(one)
         elif isinstance(said, Failed):
             yield from self._lose(one, said.why)
         elif isinstance(said, Done) and one.student:
             result = Result(one.student, said.body)
             one.student = None
-            if said.fit:
-                self._hand_out(one)
-            else:
+            if not said.fit:
                 self._dismiss(one)
+            elif self._waiting:
+                self._hand_out(one)
             yield result  # the next one is on the way, however long this one takes to be written
 
     def _hand_out(self, one: _Worker) -> None:
-        if self._waiting:
-            one.student = self._waiting.popleft()
-            self._tries[one.student.folder] += 1
-            one.deadline = time.monotonic() + self._job.patience.student + OVERTIME
-            _send(one.line, one.student)
+        one.student = self._waiting.popleft()
+        self._tries[one.student.folder] += 1
+        one.deadline = time.monotonic() + self._job.patience.student + OVERTIME
+        _send(one.line, one.student)
 
     def _lose(self, one: _Worker, why: str) -> Iterator[Result]:
         """Its student goes to another one, or has had the last try."""
@@ -156,10 +161,6 @@ class Workers:
                 cause=why,
                 fix=f"Mend that, or read {self._premises.log(one.number)}; the same command goes on then.",
             )
-
-    def _dismiss_idle(self) -> None:
-        for one in [one for one in self._here if one.ready and not one.student]:
-            self._dismiss(one)
 
     def _dismiss(self, one: _Worker) -> None:
         """It takes its lab down by itself, while the others go on."""
