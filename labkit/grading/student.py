@@ -120,9 +120,8 @@ def _sit(job: Job, lab: Lab, handed: HandedIn, name: str, until: float) -> tuple
     seat = _at(job, handed)
     broker = Broker(lab, seat, job.wanted.notebooks[name], job.edition)
     if left <= 0:
-        return Ran(
-            name, 0.0, "not run: the notebooks before it took all the time that a student has"
-        ), broker.seen
+        broker.seen.remarks.append(Remark("flagged", OUT_OF_TIME, name))
+        return Ran(name, 0.0, OUT_OF_TIME), broker.seen
     patience = replace(job.patience, notebook=min(job.patience.notebook, left))
     notebook = to_run(handed.notebooks[name].notebook, job.wanted.notebooks[name])
     sitting = Sitting(name, notebook, broker, job.edition, seat, parameters(), patience)
