@@ -119,10 +119,11 @@ class Student:
 
 
 def generate(count: int, *, seed: int = SEED) -> list[Student]:
-    """That many, the same for the same seed; one of each kind first."""
+    """That many, the same for the same seed; of six or more, at least one of each kind."""
     dice = random.Random(seed)
-    kinds, weights = list(KINDS), [weight for weight, _ in KINDS.values()]
-    chosen = (kinds + dice.choices(kinds, weights, k=max(0, count - len(kinds))))[:count]
+    others = [(kind, max(1, count * share // 100)) for kind, (share, _) in KINDS.items() if kind != "perfect"]
+    chosen = [kind for kind, number in others for _ in range(number)][:count]
+    chosen += ["perfect"] * (count - len(chosen))
     dice.shuffle(chosen)
     return [Student(f"student-{n:03}", kind, _work(kind, dice)) for n, kind in enumerate(chosen)]
 
