@@ -6,13 +6,14 @@ it faster. Refuses to guess: a pod that nobody saw bound is not in the curve.
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
 
-from labkit.errors import BadInput
+from labkit.errors import BadInput, ClusterError
 from labkit.kube.client import Kube, Which
 from labkit.kube.objects import KubeObject
 
@@ -89,10 +90,11 @@ class Pacing:
 
     def _follow(self) -> None:
         which = Which(self._selector)
-        for change in self._kube.watch("pods", seconds=PATIENCE, which=which):
-            if self._over.is_set():
-                return
-            self._note(change.obj, change.at - self._began)
+        with contextlib.suppress(ClusterError):  # an API server that is gone: what was seen stays
+            for change in self._kube.watch("pods", seconds=PATIENCE, which=which):
+                if self._over.is_set():
+                    return
+                self._note(change.obj, change.at - self._began)
 
     def _note(self, pod: KubeObject, at: float) -> None:
         uid = pod.at("metadata.uid")

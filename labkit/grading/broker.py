@@ -108,7 +108,7 @@ class Broker:
         except LabError as error:
             told = {"kind": type(error).__name__, "what": error.what, "cause": error.cause, "fix": error.fix}
             return {"error": told, "shown": pictures}
-        except (TypeError, ValueError, LookupError, AttributeError, RecursionError) as error:
+        except (TypeError, ValueError, LookupError, AttributeError, RecursionError, OSError) as error:
             what = f"The call makes no sense: {shown(str(error))}"
             return {"error": {"kind": "BadInput", "what": what, "cause": "", "fix": ""}, "shown": pictures}
 

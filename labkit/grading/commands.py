@@ -19,6 +19,7 @@ KUBECTL = ON_NODES | frozenset(
 OPTIONS = ("-p", "-l", "-o", "--type=", "--subresource=", "--replicas=", "--sort-by=")
 FLAGS = frozenset({"--all", "--overwrite"})
 FILES = "-file"  # jsonpath-file=, go-template-file=: an output that is read from a file
+MARKING = frozenset({"annotate", "label"})
 WAITS = re.compile(r"--timeout=[1-9]\d?s|--for=jsonpath=\{[\w.\\/-]+\}=[\w-]+")
 PHRASES = frozenset(
     {
@@ -56,7 +57,8 @@ def refuse_options(words: Sequence[Any]) -> None:
         raise BadInput("The status of an object is its controller's to write.", fix="Patch its spec.")
     value = False  # of an option that stands in a word of its own
     for text in texts[1:]:
-        option, named = text.startswith("-"), "/" in text and "=" not in text
+        gone = texts[0] in MARKING and text.endswith("-")  # a label that is taken away
+        option, named = text.startswith("-"), "/" in text and "=" not in text and not gone
         foreign = named and text.partition("/")[0] not in TARGETS
         unknown = not text.startswith(OPTIONS) and text not in FLAGS
         unknown &= not (texts[0] == "wait" and WAITS.fullmatch(text))

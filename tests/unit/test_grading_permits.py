@@ -97,6 +97,7 @@ def test_every_verb_that_is_permitted_is_one_of_the_lab() -> None:
         ("scale", "--replicas=9", "-f", "x"),
         ("label", "namespace/llm-lab", "a=b"),
         ("exec", "pod/x"),
+        ("patch", "namespace/llm-lab-", "-p", "{}"),
         ("annotate", "pod/x", "labkit.dev/address=169.254.169.254"),
         ("patch", "pod/x", "--subresource=status", "-p", "{}"),
         ("wait", "pod/x", "--for=delete", "--timeout=9999h"),
@@ -120,6 +121,7 @@ def test_kubectl_does_what_solutions_ask() -> None:
         ("set", "image", "deployment/x", "model-server=registry.lab:5000/llm-inference:2.0"),
         ("wait", "node/x", r"--for=jsonpath={.status.allocatable.nvidia\.com/gpu}=8", "--timeout=30s"),
         ("cordon", "gpu-node-1"),
+        ("annotate", "deployment/x", "kubectl.kubernetes.io/last-applied-configuration-"),
         ("taint", "node", "gpu-node-1", "nvidia.com/gpu=present:NoSchedule"),
     ):
         commands.refuse_options(words)
