@@ -1,6 +1,7 @@
 """Ports and pod IPs: which loopback port stands for which containerPort, and which 10.244.x.y a pod shows.
 
-Ports are taken below the kernel's ephemeral range, so that no outgoing connection is given one meanwhile.
+Ports are taken below the kernel's ephemeral range, so that no outgoing connection is given one meanwhile, and
+above those of the labs' own servers, which are chosen seconds before anybody listens on them.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import random
 import socket
 from collections.abc import Iterable
 
-RANGE = range(20_000, 32_000)
+RANGE = range(22_000, 32_000)
 ADDRESS = "labkit.dev/address"
 """Annotation of a pod: the `127.0.0.1:port` that stands for its first port."""
 
