@@ -13,6 +13,7 @@ from labkit.checks.check import Check, Finding, dig, number
 from labkit.evidence import Timeline
 from labkit.evidence.cold_start import ColdStart
 from labkit.evidence.outcomes import outcomes
+from labkit.evidence.quantity import plainly
 from labkit.load import LoadResult
 
 GPU, GPU_NODES = "nvidia.com/gpu", "nvidia.com/gpu.present"
@@ -47,7 +48,7 @@ def longest(answer: Any, start: ColdStart) -> Finding:
     """Which phase of the recorded start took most of it."""
     said = str(answer).strip().lower()
     seconds = {span.state: start.seconds(span.state) for span in start.phases}
-    observed = f"you say {answer}" + (f" ({seconds[said]:.0f} s)" if said in seconds else "")
+    observed = f"you say {plainly(answer)}" + (f" ({seconds[said]:.0f} s)" if said in seconds else "")
     hint = "" if said in seconds else f"The phases are {', '.join(seconds)}."
     return Finding(passed=bool(seconds) and said == start.longest, observed=observed, hint=hint)
 
@@ -174,7 +175,7 @@ def piled_up(answer: Any, rate: float, capacity: float, start: float) -> Finding
         )
     offered, served, seconds = (part or 0.0 for part in parts)
     wanted, said = (offered - served) * seconds, number(answer)
-    observed = f"you say {answer}"
+    observed = f"you say {plainly(answer)}"
     hint = ""
     if said is not None and abs(said - offered * seconds) <= 0.05 * offered * seconds:
         hint = "That is everybody who comes. Two servers answer some of them meanwhile."
@@ -198,7 +199,7 @@ def patience(answer: Any, start: float, period: float) -> Finding:
     if not seconds or not every:
         return Finding(passed=False, observed="no start was measured yet", inconclusive=True)
     wanted = seconds / every
-    observed = f"you say {answer}; the start took {seconds:.0f} s, the probe asks every {every:g} s"
+    observed = f"you say {plainly(answer)}; the start took {seconds:.0f} s, the probe asks every {every:g} s"
     return Finding(passed=said is not None and wanted - 1 <= said <= 1.5 * wanted + 1, observed=observed)
 
 

@@ -12,6 +12,7 @@ from labkit.checks.capstone import Terms, score
 from labkit.checks.check import Check, Finding, dig, number
 from labkit.checks.placed import Json, gpus_of, is_ready
 from labkit.evidence import Series, Timeline
+from labkit.evidence.quantity import plainly
 from labkit.load.results import LoadResult
 
 # Words of which one must be in the answer.
@@ -41,7 +42,7 @@ def node_minutes(answer: Any) -> Finding:
     """Minutes from the queue to the first token of a server on a new node: one part after the other."""
     said, (least, most) = number(answer), NODE_MINUTES
     passed = said is not None and least - 0.5 <= said <= most + 0.5
-    return Finding(passed=passed, observed=f"you say {answer} minutes")
+    return Finding(passed=passed, observed=f"you say {plainly(answer)} minutes")
 
 
 def thirteenth(deployment: Json | None, nodes: Sequence[Json] | None) -> Finding:
@@ -53,7 +54,7 @@ def thirteenth(deployment: Json | None, nodes: Sequence[Json] | None) -> Finding
 
 def same_sum(answer: Any) -> Finding:
     """KEDA's HPA computes as every HPA does: 23 waiting, 5 for each pod."""
-    return Finding(passed=number(answer) == 5, observed=f"you say {answer}")
+    return Finding(passed=number(answer) == 5, observed=f"you say {plainly(answer)}")
 
 
 def keda(manifest: Any) -> Finding:
@@ -129,7 +130,7 @@ def _watt_hours(watts: Series) -> float:
 def _close(answer: Any, real: float, unit: str) -> Finding:
     said = number(answer)
     near = said is not None and abs(said - real) <= NEAR * real
-    return Finding(passed=near, observed=f"you say {answer}; it is {real:.4g} {unit}")
+    return Finding(passed=near, observed=f"you say {plainly(answer)}; it is {real:.4g} {unit}")
 
 
 def _unless(holds: bool, words: str) -> list[str]:  # noqa: FBT001 - a condition and what its absence means

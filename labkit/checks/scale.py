@@ -10,6 +10,7 @@ from typing import Any
 
 from labkit.checks.check import Check, Finding, number
 from labkit.evidence.pace import STAGES, Pace
+from labkit.evidence.quantity import plainly
 
 MANY = 1000
 NEAR = 0.15  # of a rate that is read off a plot
@@ -31,7 +32,9 @@ def rate(answer: Any, pace: Pace) -> Finding:
     if not pace.rate:
         return Finding(passed=False, observed="nothing was placed", inconclusive=True)
     near = said is not None and abs(said - pace.rate) <= NEAR * pace.rate
-    return Finding(passed=near, observed=f"you say {answer}; {len(pace.bound):,} in {pace.seconds:.1f} s")
+    return Finding(
+        passed=near, observed=f"you say {plainly(answer)}; {len(pace.bound):,} in {pace.seconds:.1f} s"
+    )
 
 
 def bottleneck(answer: Any, pace: Pace) -> Finding:
@@ -42,14 +45,16 @@ def bottleneck(answer: Any, pace: Pace) -> Finding:
     slowest = max(queues, key=lambda name: queues[name])
     right = slowest if queues[slowest] > CROWD * len(pace.created) else "controller"
     shown = ", ".join(f"{count} in front of the {name}" for name, count in queues.items())
-    return Finding(passed=right in str(answer).lower(), observed=f"you say {answer}; at most {shown}")
+    return Finding(
+        passed=right in str(answer).lower(), observed=f"you say {plainly(answer)}; at most {shown}"
+    )
 
 
 def throttled(answer: Any) -> Finding:
     """At 50 requests a second, one request for each binding: 1,000 / 50, less what the burst lets through."""
     said = number(answer)
     least = (MANY - BURST) / QPS
-    observed = f"you say {answer} seconds"
+    observed = f"you say {plainly(answer)} seconds"
     return Finding(passed=said is not None and least <= said <= MANY / QPS, observed=observed)
 
 

@@ -25,6 +25,7 @@ from labkit.checks.placed import (
     ready,
 )
 from labkit.evidence import Timeline
+from labkit.evidence.quantity import plainly
 
 HOSTNAME = "kubernetes.io/hostname"
 BEFORE, AFTER = 6, 4  # ready servers, and those that are left without one of three nodes
@@ -35,7 +36,9 @@ def domains(answer: Any, counted: Any, pods: Sequence[Json] | None) -> Finding:
     """Why three of six wait: the CPU-only node is counted, and has none."""
     mine = pods_of(pods, "llm-model")
     placed, waiting = sum(bool(node_of(p)) for p in mine), sum(not node_of(p) for p in mine)
-    observed = f"you say {answer} placed and {counted} nodes counted; {placed} placed, {waiting} wait"
+    observed = (
+        f"you say {plainly(answer)} placed and {counted} nodes counted; {placed} placed, {waiting} wait"
+    )
     if not waiting:
         return Finding(passed=False, observed=f"{observed}: nothing to explain", inconclusive=True)
     if number(answer) != placed:
@@ -75,7 +78,7 @@ def noticed(answer: Any, timeline: Timeline) -> Finding:
     if lost is None or fell is None:
         return Finding(passed=False, observed="no loss was recorded, or nobody noticed", inconclusive=True)
     real = (fell - lost) / timeline.clock
-    observed = f"you say {answer}, the recording says {real:.0f} real seconds"
+    observed = f"you say {plainly(answer)}, the recording says {real:.0f} real seconds"
     return Finding(passed=said is not None and abs(said - real) <= NEAR * real, observed=observed)
 
 

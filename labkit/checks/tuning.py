@@ -8,6 +8,7 @@ from typing import Any
 
 from labkit.checks.check import Check, Finding, dig, number, numbers
 from labkit.evidence import Bill, Series, Timeline
+from labkit.evidence.quantity import plainly
 
 Point = tuple[float, float]
 """(GPU-seconds, share of the requests in time)"""
@@ -32,13 +33,13 @@ def order(answer: Any, bills: Mapping[str, Bill]) -> Finding:
     seen = sorted(bills, key=lambda name: bills[name].attainment)
     told = ", ".join(f"{name}: {bills[name].attainment:.0%}" for name in seen)
     said = [str(name) for name in answer] if isinstance(answer, (list, tuple)) else None
-    return _unless_starved(said == seen, f"you say {answer}; {told}", *bills.values())
+    return _unless_starved(said == seen, f"you say {plainly(answer)}; {told}", *bills.values())
 
 
 def by_hand(answer: Any, bill: Bill) -> Finding:
     """Share in time and GPU-seconds, worked out from the recording by the learner."""
     said = numbers(answer)
-    observed = f"you say {answer}, the bill says ({bill.attainment:.3f}, {bill.gpu_seconds:.0f})"
+    observed = f"you say {plainly(answer)}, the bill says ({bill.attainment:.3f}, {bill.gpu_seconds:.0f})"
     if said is None or len(said) != 2:
         return Finding(passed=False, observed=observed, hint="Two numbers: (share from 0 to 1, GPU-seconds).")
     share, cost = said
@@ -54,13 +55,15 @@ def too_late(answer: Any, timeline: Timeline) -> Finding:
         return Finding(passed=False, observed=observed, inconclusive=True)
     said = number(answer)
     near = said is not None and abs(said - seen) <= 10
-    return Finding(passed=near, observed=f"you say {answer}, the recording says {seen:.0f} lab seconds")
+    return Finding(
+        passed=near, observed=f"you say {plainly(answer)}, the recording says {seen:.0f} lab seconds"
+    )
 
 
 def overshoot(answer: Any, timeline: Timeline) -> Finding:
     """How many servers the peak needs, and how many were asked for."""
     said, most = numbers(answer), timeline.one("desired").peak()
-    observed = f"you say {answer}; the HPA asked for {most or 0:g}"
+    observed = f"you say {plainly(answer)}; the HPA asked for {most or 0:g}"
     if most is None:
         return Finding(passed=False, observed="nothing was recorded", inconclusive=True)
     hint = "Requests per second at the peak, over requests per second of one server, rounded up."
@@ -72,7 +75,7 @@ def target(answer: Any, asked: Mapping[int, Point]) -> Finding:
     best = max(asked, key=lambda t: asked[t][1])
     cheapest = min(asked, key=lambda t: asked[t][0])
     told = "; ".join(f"{t}: {share:.0%} for {cost:,.0f} GPU s" for t, (cost, share) in asked.items())
-    return Finding(passed=numbers(answer) == [best, cheapest], observed=f"you say {answer}; {told}")
+    return Finding(passed=numbers(answer) == [best, cheapest], observed=f"you say {plainly(answer)}; {told}")
 
 
 def curve(answer: Any, timeline: Timeline) -> Finding:
@@ -90,7 +93,7 @@ def curve(answer: Any, timeline: Timeline) -> Finding:
 def flapping(answer: Any, timeline: Timeline) -> Finding:
     """How often the HPA turned round, with no window; it must have, or there is nothing to see."""
     seen = turns(timeline.one("desired"))
-    observed = f"you say {answer}; desired {_path(timeline.one('desired'))} turns {seen} times"
+    observed = f"you say {plainly(answer)}; desired {_path(timeline.one('desired'))} turns {seen} times"
     if seen < 2:
         return Finding(passed=False, observed=observed, inconclusive=True)
     return Finding(passed=number(answer) == seen, observed=observed)
@@ -170,7 +173,7 @@ def trace(answer: Any, shares: Mapping[str, float]) -> Finding:
     """Which policy kept most promises on the code trace, over all seeds of the study."""
     best = max(shares, key=lambda name: shares[name])
     told = ", ".join(f"{name}: {share:.0%}" for name, share in shares.items())
-    return Finding(passed=str(answer).strip() == best, observed=f"you say {answer!r}; {told}")
+    return Finding(passed=str(answer).strip() == best, observed=f"you say {plainly(answer)}; {told}")
 
 
 def turns(desired: Series) -> int:

@@ -11,6 +11,7 @@ from itertools import pairwise
 from typing import Any
 
 from labkit.checks.check import Check, Finding, dig, number
+from labkit.evidence.quantity import plainly
 from labkit.evidence.states import Span, States
 
 GPU, SLICE = "nvidia.com/gpu", "nvidia.com/mig-1g.5gb"
@@ -33,7 +34,8 @@ def waste(answer: Any, used: Mapping[str, float], total: Mapping[str, float]) ->
     if not held:
         return Finding(passed=False, observed="no GPU was measured yet", inconclusive=True)
     said, wanted = number(answer), 1 - taken / held
-    observed = f"you say {answer}; {taken / 1024:.0f} of {held / 1024:.0f} GiB are used on {len(total)} GPUs"
+    used_up = f"{taken / 1024:.0f} of {held / 1024:.0f} GiB are used on {len(total)} GPUs"
+    observed = f"you say {plainly(answer)}; {used_up}"
     hint = ""
     if said is not None and abs(said - taken / held) < 0.02:
         hint = "That is the share that is used."
@@ -45,7 +47,7 @@ def waste(answer: Any, used: Mapping[str, float], total: Mapping[str, float]) ->
 def price(answer: Any, gpus: int, share: float, usd_per_hour: float) -> Finding:
     """Dollars a month for GPU-hours that nobody uses."""
     said, wanted = number(answer), gpus * share * usd_per_hour * 24 * 30
-    observed = f"you say {answer}; {gpus} GPUs, {share:.0%} idle, {usd_per_hour} $ per hour"
+    observed = f"you say {plainly(answer)}; {gpus} GPUs, {share:.0%} idle, {usd_per_hour} $ per hour"
     hint = ""
     if said is not None and abs(said - wanted / 30) < 0.02 * wanted / 30:
         hint = "That is a day."
@@ -71,7 +73,9 @@ def pending(answer: Any) -> Finding:
     hint = ""
     if about_gpus and any(word in said for word in ("total", "in all", "cluster")):
         hint = "There are three free GPUs, and it wants two. Does the scheduler ever add nodes up?"
-    return Finding(passed=about_gpus and "insufficient" in said, observed=f"you say {answer!r}", hint=hint)
+    return Finding(
+        passed=about_gpus and "insufficient" in said, observed=f"you say {plainly(answer)}", hint=hint
+    )
 
 
 def placed(nodes: Pods, pods: Pods) -> Finding:
