@@ -165,5 +165,6 @@ def _writes(provider: Provider, since: float) -> Iterator[Write]:
 
 
 def _replicas(sent: Mapping[str, Any]) -> int | None:
-    found = (sent.get("spec") or {}).get("replicas")
-    return int(found) if found is not None else None
+    """The number that was written; 0 is left out of what is sent."""
+    spec = sent.get("spec")
+    return None if spec is None else int(spec.get("replicas", 0))

@@ -87,6 +87,16 @@ def test_a_controller_that_does_something_else_is_found_out(tmp_path: Path) -> N
     assert found.disagreements[0].row()[""] == "✗"
 
 
+def test_a_write_down_to_none_leaves_the_number_out(tmp_path: Path) -> None:
+    def to_none(event: dict[str, Any]) -> dict[str, Any]:
+        write = event["verb"] == "update" and event["objectRef"].get("subresource") == "scale"
+        if write and event["requestObject"]["spec"]["replicas"] == 9:
+            del event["requestObject"]["spec"]["replicas"]  # as Go writes a 0 that may be omitted
+        return event
+
+    assert [line.did for line in changed(tmp_path, to_none).disagreements] == [0]
+
+
 def test_another_answer_of_the_adapter_gives_other_decisions(tmp_path: Path) -> None:
     def half(event: dict[str, Any]) -> dict[str, Any]:
         for item in event.get("responseObject", {}).get("items", ()):
