@@ -15,7 +15,7 @@ def test_a_mutant_is_named_by_its_own_check_and_by_no_other(lab: Lab, mutant: Mu
 
 def test_a_mutant_that_changes_nothing_is_told(lab: Lab) -> None:
     same = Mutant(
-        "00.coffee", "00-start/solutions/coffee.yaml", ("pod", "pod"), ("pod/coffee running",), anew=True
+        "00.coffee", "00-start/solutions/coffee.yaml", ("Pod", "Pod"), ("pod/coffee running",), anew=True
     )
     [problem] = problems(lab, same)
     assert problem.where == "00.coffee"
