@@ -47,6 +47,11 @@ class Asked:
         """Whether the server did it."""
         return 200 <= self.code < 300
 
+    @property
+    def replicas(self) -> int:
+        """The number that a write of a scale sets, where its body was kept; 0 is left out of what is sent."""
+        return int(self.sent["spec"].get("replicas", 0))
+
 
 def read(folder: Path) -> list[Asked]:
     """All that both servers wrote down under `folder`, by the time at which it was done."""

@@ -89,8 +89,7 @@ class Watched:
             readings=tuple(_reading(target, selector, found.metrics) for target in policy.targets),
         )
         written = [a for a in found.writes if a.succeeded]
-        # A number of 0 is left out of what is sent.
-        did = written[-1].sent["spec"].get("replicas", 0) if written else current
+        did = written[-1].replicas if written else current
         return Sync(
             namespace=found.scale.namespace,
             hpa=hpa["metadata"]["name"],

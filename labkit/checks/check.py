@@ -94,6 +94,14 @@ def _open(answer: Any) -> bool:
     return answer is ... or (isinstance(answer, (list, tuple)) and any(part is ... for part in answer))
 
 
+def called(function: Callable[..., Any], *given: Any) -> Any:
+    """What a learner's function returns; where it raises, that in words."""
+    try:
+        return function(*given)
+    except Exception as error:  # noqa: BLE001 - somebody else's code: whatever it raises is its answer
+        return f"{type(error).__name__}: {error}"
+
+
 def number(answer: Any) -> float | None:
     """An answer as a number; None where it is none (text such as "5" counts, a bool doesn't)."""
     if isinstance(answer, bool):

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from labkit.checks.check import Check, Finding, dig, matches, number
+from labkit.checks.check import Check, Finding, called, dig, matches, number
 from labkit.evidence import Series, Timeline, plainly
 from labkit.load.results import LoadResult
 
@@ -109,19 +109,12 @@ def desired_by_hand(desired: Any) -> Finding:
     if not callable(desired):
         return Finding(passed=False, observed=f"{desired!r} is not a function")
     for given, wanted in CASES:
-        got = _call(desired, *given)
+        got = called(desired, *given)
         if number(got) != wanted:
             shown = ", ".join(f"{v:g}" for v in given)
             observed = f"desired({shown}) gave {got}, the HPA asks for {wanted}"
             return Finding(passed=False, observed=observed)
     return Finding(passed=True, observed=f"right for {len(CASES)} of {len(CASES)} cases")
-
-
-def _call(function: Callable[..., Any], *given: float) -> Any:
-    try:
-        return function(*given)
-    except Exception as error:  # noqa: BLE001 - somebody else's code: whatever it raises is its answer
-        return f"{type(error).__name__}: {error}"
 
 
 def lower_target(answer: Any) -> Finding:

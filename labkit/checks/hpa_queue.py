@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
-from labkit.checks.check import Check, Finding, dig, matches, number, numbers
+from labkit.checks.check import Check, Finding, called, dig, matches, number, numbers
 from labkit.evidence import Series, Timeline, plainly
 from labkit.load.results import LoadResult
 
@@ -90,17 +90,10 @@ def desired_by_hand(desired: Any) -> Finding:
     if not callable(desired):
         return Finding(passed=False, observed=f"{desired!r} is not a function")
     for queues, wanted in CASES:
-        got = _call(desired, queues)
+        got = called(desired, list(queues))
         if number(got) != wanted:
             return Finding(passed=False, observed=f"desired({queues}) gave {got}, the HPA asks for {wanted}")
     return Finding(passed=True, observed=f"right for {len(CASES)} of {len(CASES)} cases")
-
-
-def _call(function: Callable[[list[float]], Any], queues: list[float]) -> Any:
-    try:
-        return function(list(queues))
-    except Exception as error:  # noqa: BLE001 - somebody else's code: whatever it raises is its answer
-        return f"{type(error).__name__}: {error}"
 
 
 def scale_out(timeline: Timeline) -> Finding:

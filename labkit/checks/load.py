@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from statistics import median
 from typing import Any
 
-from labkit.checks.check import Check, Finding, dig, number
+from labkit.checks.check import Check, Finding, called, dig, number
 from labkit.evidence import plainly
 from labkit.evidence.queueing import LoadPoint, load_point
 from labkit.load.results import LoadResult
@@ -107,7 +107,7 @@ def target(allowed: Any) -> Finding:
     if not callable(allowed):
         return Finding(passed=False, observed=f"{allowed!r} is not a function")
     for goal, rate, wanted in CASES:
-        got = _call(allowed, goal, rate)
+        got = called(allowed, goal, rate)
         if number(got) != wanted:
             observed = f"allowed({goal:g}, {rate:g}) gave {got}"
             return Finding(passed=False, observed=observed, hint=_why(goal, rate, wanted))
@@ -120,13 +120,6 @@ def _why(goal: float, rate: float, wanted: int) -> str:
     return (
         f"In {goal:g} s {goal * rate:.1f} places become free. One of them must be yours; whole people only."
     )
-
-
-def _call(function: Callable[[float, float], Any], goal: float, rate: float) -> Any:
-    try:
-        return function(goal, rate)
-    except Exception as error:  # noqa: BLE001 - somebody else's code: whatever it raises is its answer
-        return f"{type(error).__name__}: {error}"
 
 
 def batch(deployment: Mapping[str, Any] | None) -> Finding:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
-from labkit.checks.check import Check, Finding, dig, number, numbers
+from labkit.checks.check import Check, Finding, called, dig, number, numbers
 from labkit.evidence import Bill, Series, Timeline
 from labkit.evidence.quantity import plainly
 
@@ -104,17 +104,10 @@ def frontier(frontier: Any) -> Finding:
     if not callable(frontier):
         return Finding(passed=False, observed=f"{frontier!r} is not a function")
     for points, wanted in CASES:
-        got = _call(frontier, points)
+        got = called(frontier, list(points))
         if _sorted(got) != wanted:
             return Finding(passed=False, observed=f"frontier({points}) gave {got} instead of {wanted}")
     return Finding(passed=True, observed=f"right for {len(CASES)} of {len(CASES)} cases")
-
-
-def _call(function: Callable[[list[Point]], Any], points: list[Point]) -> Any:
-    try:
-        return function(list(points))
-    except Exception as error:  # noqa: BLE001 - somebody else's code: whatever it raises is its answer
-        return f"{type(error).__name__}: {error}"
 
 
 def model(predicted: Point, bill: Bill) -> Finding:

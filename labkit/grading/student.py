@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -158,13 +158,5 @@ def _writes(provider: Provider, since: float) -> Iterator[Write]:
     diary = provider.audit_logs()
     for one in audit.read(diary) if diary else ():
         own = one.user == audit.CONTROLLER and one.subresource == "scale" and one.verb in {"update", "patch"}
-        if own and one.succeeded and one.done >= since:
-            replicas = _replicas(one.sent)
-            if replicas is not None:
-                yield Write(one.done, one.name, replicas)
-
-
-def _replicas(sent: Mapping[str, Any]) -> int | None:
-    """The number that was written; 0 is left out of what is sent."""
-    spec = sent.get("spec")
-    return None if spec is None else int(spec.get("replicas", 0))
+        if own and one.succeeded and one.done >= since and one.sent.get("spec") is not None:
+            yield Write(one.done, one.name, one.replicas)
