@@ -12,7 +12,7 @@ from typing import Any
 from labkit.checks.check import Check, Finding, dig, matches, number
 from labkit.evidence import Timeline, plainly
 from labkit.evidence.outcomes import outcomes
-from labkit.evidence.states import States
+from labkit.evidence.states import Span, States
 from labkit.load import LoadResult
 
 SERVER = "spec.template.spec.containers.0"
@@ -198,14 +198,19 @@ def recovery(timeline: Timeline) -> float | None:
     return None if fell is None or rose is None else rose - fell
 
 
-def _waits(spans: Sequence[Any]) -> Iterator[float]:
+def _waits(spans: Sequence[Span]) -> Iterator[float]:
     """How long one pod's container was down between two runs; a wait that goes on is left out.
 
-    A real kubelet calls most of it `Error`, ours goes over to `CrashLoopBackOff` at once.
+    A real kubelet calls most of it `Error`, ours goes over to `CrashLoopBackOff` at once. A run that no look
+    saw, since it was so short, still ends a wait: the restarts tell.
     """
-    runs = [(down, list(run)) for down, run in groupby(spans, key=lambda span: span.state in DOWN)]
+    runs = [(down, list(run)) for (down, _), run in groupby(spans, key=_down)]
     lengths = (run[-1].end - run[0].start for down, run in runs[:-1] if down)
     return (length for length in lengths if length >= SHORTEST)
+
+
+def _down(span: Span) -> tuple[bool, int]:
+    return span.state in DOWN, span.restarts
 
 
 def _restarts(pod: Json) -> int:

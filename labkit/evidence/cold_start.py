@@ -46,6 +46,7 @@ SAID = {
 """What vLLM's log says, and the moment that it tells of."""
 
 _ROUND = 2.0  # real seconds of one watch; the next one goes on
+_LAST_WORDS = 5.0  # real seconds that a log's line may come after the answer of the server that wrote it
 _SPLIT = re.compile(r"download ([\d.]+) s, unpack ([\d.]+) s")
 
 
@@ -107,7 +108,7 @@ class StartWatch:
         self._before = {pod.name for pod in kube.objects("pods", which=self._which)}
         self._moments: dict[str, float] = {}
         self._pod = ""
-        self._ready, self._over = threading.Event(), threading.Event()
+        self._ready, self._said, self._over = threading.Event(), threading.Event(), threading.Event()
         self._thread(self._follow_pods)
 
     def __repr__(self) -> str:
@@ -118,6 +119,7 @@ class StartWatch:
         try:
             _wait.until(self._ready.is_set, "a new ready pod", seconds=seconds, last_seen=self._last)
             _wait.until(self._ask, "a first token", seconds=seconds, last_seen=self._last)
+            self._said.wait(_LAST_WORDS)
         finally:
             self._over.set()
         said = self._events()
@@ -158,14 +160,16 @@ class StartWatch:
 
     def _follow_log(self) -> None:
         try:
-            for line in self._kube.follow(self._pod, seconds=_ROUND * 30):
+            for at, line in self._kube.follow(self._pod, seconds=_ROUND * 30):
                 for words, moment in SAID.items():
                     if words in line:
-                        self._moments.setdefault(moment, time.time())
+                        self._moments.setdefault(moment, at)
                 if "warm" in self._moments or self._over.is_set():
                     return
         except LabError:  # the log is gone with its pod: its phases count into the next one
             return
+        finally:
+            self._said.set()
 
     def _ask(self) -> bool:
         body = {"prompt": "Hello", "max_tokens": 1, "stream": True}

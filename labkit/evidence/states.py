@@ -30,6 +30,8 @@ class Span:
     state: str
     start: float
     end: float
+    restarts: int = 0
+    """How often its containers had been restarted by then."""
 
 
 @dataclass(frozen=True)
@@ -106,8 +108,10 @@ def spans(looks: list[Look]) -> dict[str, tuple[Span, ...]]:
 def _spans(name: str, looks: list[Look]) -> tuple[Span, ...]:
     last = looks[-1][0]
     runs = [
-        (state, next(run)[0])
-        for (state, _), run in groupby(looks, key=lambda look: look[1].get(name, ("", "")))
+        (state, next(run)[0], int(restarts))
+        for (state, restarts), run in groupby(looks, key=lambda look: look[1].get(name, ("", "0")))
     ]
-    ends = [start for _, start in runs[1:]] + [last]
-    return tuple(Span(state, at, end) for (state, at), end in zip(runs, ends, strict=True) if state)
+    ends = [start for _, start, _ in runs[1:]] + [last]
+    return tuple(
+        Span(state, at, end, restarts) for (state, at, restarts), end in zip(runs, ends, strict=True) if state
+    )

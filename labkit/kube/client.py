@@ -14,6 +14,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -142,14 +143,17 @@ class Kube:
         }
         return self.api.send(Request(self._log_path(pod), params=params, accept="*/*")).text
 
-    def follow(self, pod: str, *, seconds: float, container: str = "") -> Iterator[str]:
-        """The lines of a log as they come, until it ends or `seconds` pass without a new one."""
-        params = {"container": container or None, "follow": "true"}
+    def follow(self, pod: str, *, seconds: float, container: str = "") -> Iterator[tuple[float, str]]:
+        """The lines of a log as they come, until it ends or `seconds` pass without a new one.
+
+        Each with its moment (Unix time), as the kubelet stamped it.
+        """
+        params = {"container": container or None, "follow": "true", "timestamps": "true"}
         request = Request(self._log_path(pod), params=params, accept="*/*", seconds=seconds)
         response = self.api.stream(request)
         try:
             for line in response:
-                yield line.decode(errors="replace").rstrip("\n")
+                yield _stamped(line.decode(errors="replace").rstrip("\n"))
         finally:
             response.close()
 
@@ -248,3 +252,12 @@ class Kube:
                 meta = document.obj["metadata"]
                 place = meta.get("namespace") or self.namespace
                 yield self.resources.of(document.obj), place, meta["name"]
+
+
+def _stamped(line: str) -> tuple[float, str]:
+    """A line's moment and its text; one without a moment is a complaint of the kubelet's own, and of now."""
+    moment, _, text = line.partition(" ")
+    try:
+        return datetime.fromisoformat(moment).timestamp(), text
+    except ValueError:
+        return time.time(), line

@@ -145,10 +145,13 @@ def test_followed_logs_show_what_happens(kube: Kube) -> None:
     pod = pods(kube)[0]
     host, _, port = pod.annotations["labkit.dev/address"].rpartition(":")
     lines = kube.follow(pod.name, seconds=20)
-    assert next(lines) == "ready"
+    began, first = next(lines)
+    assert first == "ready"
     with socket.create_connection((host, int(port))) as client:
         client.sendall(b"hello\n")
-        assert next(lines) == "heard hello"
+        heard, second = next(lines)
+    assert second == "heard hello"
+    assert began < heard
 
 
 def test_exec_runs_beside_the_server(kube: Kube) -> None:

@@ -2,7 +2,7 @@
 
 from labkit import checks
 from labkit.evidence import Timeline
-from labkit.validation.examples.cold_starts import FAST, MEASURED, MUTANTS, PASSING, pods, probed
+from labkit.validation.examples.cold_starts import FAST, MEASURED, MUTANTS, PASSING, SLOW, pods, probed
 from tests.unit.mutants import CheckTests
 
 
@@ -14,6 +14,7 @@ def test_what_was_not_measured_is_no_wrong_answer() -> None:
     empty = Timeline(15, "test")
     assert checks.get("07.overshoot").run({"slow": empty, "fast": empty}).inconclusive
     assert checks.get("07.overshoot").run({"slow": FAST, "fast": FAST}).inconclusive
+    assert checks.get("07.earlier").run({"late": SLOW, "early": SLOW}).inconclusive
     assert checks.get("07.patience").run({"answer": 24, "start": 0.0, "period": 5}).inconclusive
     assert checks.get("07.piled-up").run({"answer": 36, **MEASURED, "start": None}).inconclusive
 

@@ -34,3 +34,12 @@ def test_a_real_kubelet_calls_most_of_a_wait_error() -> None:
     verdict = checks.get("02.backoff").run({"answer": 160, "states": seen})
     assert verdict.passed
     assert "waits so far: 15 s, 30 s, 60 s" in verdict.observed
+
+
+def test_a_run_that_no_look_saw_still_ends_a_wait() -> None:
+    pause = "CrashLoopBackOff"
+    spans = (Span(pause, 0, 10, 1), Span(pause, 10, 31, 2), Span("Running", 31, 33, 3))
+    seen = States(15, {"pod": (*spans, Span(pause, 33, 73, 3), Span("Running", 73, 75, 4))})
+    verdict = checks.get("02.backoff").run({"answer": 160, "states": seen})
+    assert verdict.passed
+    assert "waits so far: 10 s, 21 s, 40 s" in verdict.observed

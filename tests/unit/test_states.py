@@ -30,7 +30,7 @@ def test_spans_begin_with_a_change_and_end_with_the_next() -> None:
 def test_a_restart_between_two_looks_ends_a_span() -> None:
     pause = "CrashLoopBackOff"
     found = spans([(0.0, {"a": (pause, "1")}), (10.0, {"a": (pause, "2")}), (30.0, {"a": ("Running", "3")})])
-    assert found["a"][:2] == (Span(pause, 0.0, 10.0), Span(pause, 10.0, 30.0))
+    assert found["a"][:2] == (Span(pause, 0.0, 10.0, 1), Span(pause, 10.0, 30.0, 2))
 
 
 def test_nothing_seen_is_no_span() -> None:
