@@ -18,7 +18,7 @@ from labkit.images.reference import parse
 from labkit.images.registry import Mirror
 from labkit.images.store import Store
 from labkit.kube import Kube
-from labkit.lab import NAMESPACE, Lab, Session
+from labkit.lab import Lab
 from labkit.providers.embedded.provider import Embedded
 
 pytestmark = pytest.mark.embedded
@@ -49,14 +49,10 @@ def kube(cluster: Embedded, namespace: Kube, large: None) -> Kube:
 
 
 @pytest.fixture
-def lab(cluster: Embedded) -> Iterator[Lab]:
-    clock = cluster.spec().clock
-    made = Lab(
-        Session(cluster, clock, 0, "test"), Kube(cluster.kubeconfig(), namespace=NAMESPACE, clock=clock)
-    )
-    reset.run(made.kube, cluster, print)
-    yield made
-    reset.clear(made.kube, print)
+def lab(lab: Lab) -> Lab:
+    """As a notebook finds it."""
+    lab.reset()
+    return lab
 
 
 def sleeper(name: str, *, gpus: int = 0, **spec: Any) -> str:

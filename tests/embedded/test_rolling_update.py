@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from labkit import reset
 from labkit.evidence.outcomes import outcomes
-from labkit.kube.client import Kube
-from labkit.lab import NAMESPACE, Lab, Session
+from labkit.lab import Lab
 from labkit.load import Arrivals, LoadResult, Open, Tokens, Workload, arrivals
-from labkit.providers.embedded.provider import Embedded
 
 ROOT = Path(__file__).parents[2]
 ROLLING = ROOT / "manifests" / "02-deploy" / "rolling"
@@ -25,14 +21,10 @@ pytestmark = pytest.mark.embedded
 
 
 @pytest.fixture
-def lab(cluster: Embedded) -> Iterator[Lab]:
-    clock = cluster.spec().clock
-    made = Lab(
-        Session(cluster, clock, 0, "test"), Kube(cluster.kubeconfig(), namespace=NAMESPACE, clock=clock)
-    )
-    reset.run(made.kube, cluster, print)
-    yield made
-    reset.clear(made.kube, print)
+def lab(lab: Lab) -> Lab:
+    """As a notebook finds it."""
+    lab.reset()
+    return lab
 
 
 def settle(lab: Lab) -> None:

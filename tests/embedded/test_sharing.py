@@ -11,9 +11,8 @@ import pytest
 
 from labkit import _wait, reset
 from labkit.errors import BadInput
-from labkit.kube import Kube
 from labkit.kube.client import Which
-from labkit.lab import NAMESPACE, Lab, Session
+from labkit.lab import Lab
 from labkit.providers.base import NewNode
 from labkit.providers.embedded.provider import Embedded
 
@@ -25,15 +24,12 @@ GPU, SLICE = "nvidia.com/gpu", "nvidia.com/mig-1g.5gb"
 
 
 @pytest.fixture
-def lab(cluster: Embedded) -> Iterator[Lab]:
-    clock = cluster.spec().clock
-    made = Lab(
-        Session(cluster, clock, 0, "test"), Kube(cluster.kubeconfig(), namespace=NAMESPACE, clock=clock)
-    )
-    made.reset()
-    yield made
-    made.reset()
-    assert {n.name for n in made.kube.objects("nodes", which=Which(reset.SIMULATED))} == {
+def lab(lab: Lab) -> Iterator[Lab]:
+    """As a notebook finds it, and as a reset leaves it."""
+    lab.reset()
+    yield lab
+    lab.reset()
+    assert {n.name for n in lab.kube.objects("nodes", which=Which(reset.SIMULATED))} == {
         "gpu-node-1", "gpu-node-2", "gpu-node-3", "cpu-node-1",
     }  # fmt: skip
 

@@ -103,13 +103,19 @@ def test_every_pod_gets_a_gpu_of_its_own_and_one_too_many_waits(
     )
 
 
-def test_kill_9_of_the_plugin_loses_no_allocation(
-    kube: Kube, gpus: GpuFaults, monitoring: Kube, image: str
-) -> None:
+@pytest.fixture
+def held(kube: Kube, gpus: GpuFaults, image: str) -> tuple[str, dict[str, str]]:
+    """The first GPU node, and the GPU that a pod there has been given."""
     node = gpus.ls()[0].node
     holders(kube, image, 1, nodeName=node)
     kube.until("deployment/cuda available", seconds=120)
-    before = given(kube)
+    return node, given(kube)
+
+
+def test_kill_9_of_the_plugin_loses_no_allocation(
+    kube: Kube, gpus: GpuFaults, monitoring: Kube, held: tuple[str, dict[str, str]]
+) -> None:
+    node, before = held
     plugin = f"pod/{plugin_of(monitoring, node)}"
     count = "status.containerStatuses.0.restartCount"
     first = monitoring.object(plugin).at(count)
@@ -121,12 +127,9 @@ def test_kill_9_of_the_plugin_loses_no_allocation(
 
 
 def test_kill_9_of_the_kubelet_loses_no_allocation(
-    kube: Kube, gpus: GpuFaults, monitoring: Kube, image: str
+    kube: Kube, gpus: GpuFaults, monitoring: Kube, held: tuple[str, dict[str, str]]
 ) -> None:
-    node = gpus.ls()[0].node
-    holders(kube, image, 1, nodeName=node)
-    kube.until("deployment/cuda available", seconds=120)
-    before = given(kube)
+    node, before = held
     plugin = plugin_of(monitoring, node)
     registered = registrations(monitoring, plugin)
     on(node, "kill", "-9", on(node, "systemctl", "show", "--property=MainPID", "--value", "kubelet"))
