@@ -38,7 +38,10 @@ def the_class() -> list[Bundle]:
     evil = bundle("eve", {"05.names": {"renamed_by": EVIL, "labelled_by": "\x1b[2J\x00\ud800" + "x" * 9999}})
     return [
         bundle("ada"),
-        bundle("bob", {"05.steps": {"answer": [2, 10]}, "05.delay": {"answer": 3}}),
+        replace(
+            bundle("bob", {"05.steps": {"answer": [2, 10]}, "05.delay": {"answer": 3}}),
+            remarks=(Remark("refused", "broken JSON", "05.ipynb"), Remark("note", "cell 05-31 raised")),
+        ),
         replace(bundle("=cmd"), folder="cmd-1", writes=()),
         replace(bundle("dan"), observations=early, ran=(Ran(QUEUE, 9.0, "its process ended in cell 05-31"),)),
         replace(evil, student=EVIL, remarks=(Remark("flagged", f"a link {EVIL}", EVIL),)),
@@ -158,6 +161,8 @@ def test_the_instructors_page_links_each_student_and_names_what_to_look_at(
     links = [one for one in Tags(text).sources if one.startswith("students/")]
     assert all((report / link.partition("#")[0]).exists() for link in links)
     assert "the HPA did not write that" in text
+    assert "refused: 05.ipynb: broken JSON" in text
+    assert "cell 05-31 raised" not in text  # it stands on the student's page
     assert "the cluster did not come up" in text
 
 
