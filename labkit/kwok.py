@@ -14,11 +14,11 @@ from typing import Any
 import yaml
 
 from labkit import _wait, course
-from labkit.errors import BadInput, Refused
+from labkit.errors import Refused
 from labkit.kube.api import Request
 from labkit.kube.client import Kube, Which
 from labkit.kube.objects import KubeObject
-from labkit.providers.base import Provider, RunsKwok
+from labkit.providers.base import Provider, RunsKwok, only_embedded
 
 Report = Callable[[str], None]
 
@@ -33,10 +33,9 @@ AT_ONCE = 8
 def runner(provider: Provider) -> RunsKwok:
     """The provider, where it can run KWOK; raises `BadInput` where it can't."""
     if not isinstance(provider, RunsKwok):
-        raise BadInput(
+        raise only_embedded(
             f"The provider {provider.name} can't run KWOK.",
             cause="A thousand made-up nodes belong into a control plane that is yours alone.",
-            fix="Do this part on the embedded cluster: labkit up, PROVIDER = 'embedded'.",
         )
     return provider
 

@@ -44,7 +44,15 @@ from labkit.load import start as start_load
 from labkit.metrics.client import Metrics
 from labkit.metrics.series import Rows
 from labkit.providers import catalog, clients
-from labkit.providers.base import NewNode, Provider, RegistryAccess, Spec, TakesNodes, joining
+from labkit.providers.base import (
+    NewNode,
+    Provider,
+    RegistryAccess,
+    Spec,
+    TakesNodes,
+    joining,
+    only_embedded,
+)
 from labkit.view import (
     cell_errors,
     cluster,
@@ -358,10 +366,8 @@ class Lab:
         """The lab's registry: its name, and the login to it."""
         access = self.session.provider.registry()
         if access is None:
-            raise BadInput(
-                "This cluster has no registry of its own.",
-                cause="Its owner looks after images.",
-                fix="Do this notebook on the embedded cluster: labkit up, PROVIDER = 'embedded'.",
+            raise only_embedded(
+                "This cluster has no registry of its own.", cause="Its owner looks after images."
             )
         return access
 

@@ -102,14 +102,20 @@ class TakesNodes(Protocol):
         ...
 
 
+def only_embedded(what: str, *, cause: str) -> BadInput:
+    """What to raise where a step of the course needs a cluster that is labkit's own."""
+    return BadInput(
+        what, cause=cause, fix="Do this part on the embedded cluster: labkit up, PROVIDER = 'embedded'."
+    )
+
+
 def joining(provider: object) -> TakesNodes:
     """The provider as one whose machines are simulated; `BadInput` where they are real."""
     if isinstance(provider, TakesNodes):
         return provider
-    raise BadInput(
+    raise only_embedded(
         "No machine can be plugged into this cluster from here.",
         cause="Its nodes are real, or containers of their own.",
-        fix="Do this step on the embedded cluster: labkit up, PROVIDER = 'embedded'.",
     )
 
 

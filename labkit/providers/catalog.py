@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from labkit.errors import BadInput
-from labkit.providers.base import Endpoint, Machines, Provider, Report, Spec
+from labkit.providers.base import Endpoint, Machines, Provider, Report, Spec, only_embedded
 from labkit.providers.embedded.provider import Embedded
 
 
@@ -45,9 +45,8 @@ def get(name: str, lab: str | None = None) -> Provider:
 def machines(provider: Provider) -> Machines:
     """The provider, where its nodes are its own to switch off; raises `BadInput` where they are not."""
     if not isinstance(provider, Machines):
-        raise BadInput(
+        raise only_embedded(
             f"The provider {provider.name} can't switch nodes off and on.",
             cause="Its machines are not labkit's.",
-            fix="Do this part on the embedded cluster: labkit up, PROVIDER = 'embedded'.",
         )
     return provider
