@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from labkit import course
+from labkit.cli.cluster import Name, ProviderName
 from labkit.cli.console import err, out, report
 from labkit.cli.notebooks import choose
 
@@ -30,6 +31,8 @@ def grade(
     workers: Annotated[
         int | None, typer.Option(min=1, help="Students at a time; what the machine carries if left out.")
     ] = None,
+    provider: ProviderName = "embedded",
+    name: Name = None,
     notebook_limit: Annotated[
         float, typer.Option(min=10, help="Seconds that one notebook may take; its cells, a third of that.")
     ] = 900.0,
@@ -50,27 +53,37 @@ def grade(
     are written as they come. The same command goes on where one was stopped, by Ctrl-C or kill -9. To run a
     student again, delete their file of evidence. labkit regrade weighs evidence anew.
 
+    With --provider kind or existing (--name: which lab, or context) the cluster is one that is there, and the
+    class its guest: one student at a time, in namespace llm-lab, which must hold nobody's work, and is left
+    empty. What a notebook asks for is done with a token that may do no more than notebooks need; a quota, Pod
+    Security and a network policy hold its pods. Notebooks that change a cluster itself, its nodes or its
+    APIs, are refused there by name.
+
     Exit 1 where a student could not be graded, or something could not be judged for reasons of ours.
     """
     # A second of imports that other commands must not pay for.
-    from labkit.grading import jail, permits, room, seal  # noqa: PLC0415
+    from labkit.grading import asked, jail, room, seal  # noqa: PLC0415
     from labkit.grading.intake import take_in  # noqa: PLC0415
     from labkit.grading.released import assignment  # noqa: PLC0415
     from labkit.grading.report.write import Graded, Growing  # noqa: PLC0415
     from labkit.grading.run import run  # noqa: PLC0415
+    from labkit.grading.site import Site  # noqa: PLC0415
     from labkit.grading.sitting import Patience  # noqa: PLC0415
 
-    room.refuse_unless(trust)
-    for line in room.unenforced():
+    site = Site.chosen(provider, name)
+    room.refuse_unless(trusted=trust, site=site)
+    for line in room.unenforced(site):
         err.print(f"not enforced: {line}", markup=False)
     jail.refuse_without()
     folder, place = course.root(), into.resolve()
     chosen = choose(notebooks or [], folder / "notebooks")
     wanted, intake = assignment(folder, chosen), take_in(submissions)
-    permits.refuse_beyond(wanted.notebooks)
+    asked.refuse_beyond(wanted.notebooks)
+    asked.refuse_beyond_there(wanted.notebooks, site, folder)
     names = [path.stem for path in chosen]
     made = room.furnish(folder, place, seal.key(key), rubric=rubric, notebooks=names)
-    made = replace(made, patience=Patience(notebook_limit / 3, notebook_limit, student_limit))
+    patience = Patience(notebook_limit / 3, notebook_limit, student_limit)
+    made = replace(made, patience=patience, site=site)
     done = Graded((), {})
     with closing(run(made, intake, wanted, tell=report, workers=workers)) as bundles:
         grown = Growing(place, made.key)

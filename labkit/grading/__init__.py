@@ -9,7 +9,8 @@ each argument has a source that the *released* notebook gives away, before any s
     recorded   everything else: a timeline, a load test, objects that cells of the course took up
 
 The student's kernel runs in a sandbox without a network, and its `lab` is a proxy: every verb is carried out
-by the grader, on the grader's own cluster. So a recording, a load or an object that a cell holds is a copy,
+by the grader, on a cluster of the grader's own or, where others use it too, with a token that may do no more
+than notebooks need. So a recording, a load or an object that a cell holds is a copy,
 and what comes back for a check is its *number*: the grader judges its own original. An answer comes out as
 data (never pickled, never with a class of ours); a function of a student's is called where it was written,
 and judged by what it gave. What a cell of the course worked out from recordings (the longest of all answers)
@@ -28,15 +29,20 @@ Taking in, before anything is run:
 
 Running:
 
+    site       where: on clusters of the workers' own, or as a guest on one that is there; `asked` says which
+               notebooks can be graded there
     jail       what a student's kernel sees: Python, labkit, a copy of their own files. `inside` runs in it
     wire       how the two sides talk; `permits` is what may be asked for, `confined` with which arguments
                (`commands` of kubectl, `contexts` of an image)
     broker     does what is asked, records, and writes each check down with its evidence; what is under way
                is `held`
-    sitting    one notebook of one student; `student` is all of one, and what was seen of them
+    sitting    one notebook of one student; `student` is all of one, and what was seen of them; `written` is
+               what the HPA scaled meanwhile
     worker     a process with a cluster of its own, which runs the students that it is handed
     crew       all workers: hired, replaced where they are lost; `capacity` says how many there are
     premises   where they have their labs, one grader at a time; ends what a killed grader left
+    tenancy    a class as a guest: its `claim` on the cluster, and a namespace that is left empty; `guard` is
+               quota, limits, network policy and token that hold a submission to it
     run        the class: goes on where it was stopped, signs what workers saw
 
 Judging and telling, at any time later and without a cluster:

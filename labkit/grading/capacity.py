@@ -1,6 +1,7 @@
 """How many workers this machine carries, and why: each has a cluster, a kernel and a fleet of its own.
 
-Refuses to count on what is not there: free memory is what the system calls available now.
+Refuses to count on what is not there: free memory is what the system calls available now. Where there is one
+cluster for all, there is one worker.
 """
 
 from __future__ import annotations
@@ -12,7 +13,9 @@ from typing import Any
 
 import psutil
 
-from labkit.grading import permits
+from labkit.errors import BadInput
+from labkit.grading.asked import verbs
+from labkit.grading.site import Site
 
 MEMORY = 1.5
 """GiB: a cluster takes 0.6, a kernel and the grader's own process 0.3, ten model servers and a load 0.6."""
@@ -47,7 +50,7 @@ def chosen(
 ) -> Crew:
     """As many as were `asked` for, else what the machine carries; never more than there are students."""
     has = machine or Capacity.here()
-    loads = any(permits.verbs(notebook) & {"load", "trial"} for notebook in notebooks)
+    loads = any(verbs(notebook) & {"load", "trial"} for notebook in notebooks)
     each = LOADED if loads else WAITING
     by_cores, by_memory = max(1, int(has.cores / each)), max(1, int(has.memory / MEMORY))
     carries = min(by_cores, by_memory)
@@ -60,6 +63,18 @@ def chosen(
     if asked and asked > carries:
         why += f"; more than that, {asked}, were asked for: expect figures that are inconclusive"
     return Crew(workers, f"{_count(workers, 'worker')}, each with a cluster of its own: {why}")
+
+
+def guest(site: Site, *, asked: int | None = None) -> Crew:
+    """The one worker that a cluster takes which is not the worker's own."""
+    if asked and asked > 1:
+        raise BadInput(
+            f"{asked} workers were asked for, and {site} has room for one.",
+            cause="Namespace, GPUs and metrics APIs of one cluster can't be shared: two students would spoil "
+            "each other's figures.",
+            fix="Leave --workers out; or leave --provider out, for clusters of the workers' own.",
+        )
+    return Crew(1, f"1 worker, on {site}: its namespace, GPUs and metrics APIs can't be shared")
 
 
 def _count(number: int, what: str) -> str:

@@ -10,6 +10,8 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+import yaml
+
 from labkit.errors import BadInput
 
 ON_NODES = frozenset({"cordon", "taint", "uncordon"})
@@ -35,7 +37,8 @@ KUSTOMIZED = ("apply", "-k")
 TARGETS = frozenset(
     {"daemonset", "deployment", "deploy", "pod", "pods", "hpa", "node", "nodes", "service", "svc", "events"}
 )
-MARKS = ("labkit.dev/address", "labkit.dev/ports")  # where the node agent says that a pod answers
+MARKS = ("labkit.dev/address", "labkit.dev/ports", "managedFields", "externalIPs")
+"""Where the node agent says that a pod answers, the server who wrote a field; and others' traffic."""
 
 
 def known(words: Sequence[str]) -> bool:
@@ -52,10 +55,10 @@ def refuse_options(words: Sequence[Any]) -> None:
         raise BadInput(
             f"kubectl {' '.join(texts)[:60]} is not for a graded run.", fix=f"Known: {sorted(KUBECTL)}"
         )
-    refuse_marks(" ".join(texts))
-    if any(text.startswith("--subresource") for text in texts) and not any(map(on_node, texts)):
-        raise BadInput("The status of an object is its controller's to write.", fix="Patch its spec.")
+    for text in texts:
+        refuse_marks(text.removeprefix("-p").removeprefix("="))
     value = False  # of an option that stands in a word of its own
+    targets = []
     for text in texts[1:]:
         gone = texts[0] in MARKING and text.endswith("-")  # a label that is taken away
         option, named = text.startswith("-"), "/" in text and "=" not in text and not gone
@@ -64,7 +67,12 @@ def refuse_options(words: Sequence[Any]) -> None:
         unknown &= not (texts[0] == "wait" and WAITS.fullmatch(text))
         if FILES in text or (not value and (unknown if option else foreign)):
             raise BadInput(f"kubectl … {text:.60} is not for a graded run.", fix=f"Known: {sorted(TARGETS)}")
+        if not value and not option:
+            targets.append(text)
         value = text in {"-p", "-l"}
+    of_nodes = bool(targets) and all(map(on_node, targets))
+    if any(text.startswith("--subresource") for text in texts) and not of_nodes:
+        raise BadInput("The status of an object is its controller's to write.", fix="Patch its spec.")
 
 
 def on_node(word: Any) -> bool:
@@ -89,6 +97,18 @@ def refuse_targets(words: Sequence[Any]) -> None:
 
 
 def refuse_marks(text: str) -> None:
-    """Raise where the node agent's annotations are written: they say who answers for a pod."""
-    if any(mark in text for mark in MARKS):
-        raise BadInput(f"{' and '.join(MARKS)} are the node agent's to write.", fix="Leave them out.")
+    """Raise where YAML or JSON writes what is not a student's to write, also where escapes hide it."""
+    seen = [text, *_scalars(text)]
+    # A JSON patch writes / as ~1.
+    if found := [mark for mark in MARKS for one in seen if mark in one.replace("~1", "/").replace("~0", "~")]:
+        raise BadInput(f"{found[0]} is not a student's to write.", fix="Leave it out.")
+
+
+def _scalars(text: str) -> list[str]:
+    """The texts in YAML or JSON as their reader sees them; raises where an escape can't be read."""
+    if "\\" not in text:
+        return []
+    try:
+        return [token.value for token in yaml.scan(text) if isinstance(token, yaml.ScalarToken)]
+    except yaml.YAMLError as error:
+        raise BadInput(f"{text:.60} can't be read: {str(error)[:200]}", fix="Write it without \\.") from error

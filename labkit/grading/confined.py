@@ -17,6 +17,7 @@ from typing import Any
 from labkit.errors import BadInput
 from labkit.grading import commands, permits
 from labkit.grading.contexts import context_of, image
+from labkit.grading.permits import named, whole
 from labkit.kube import documents
 from labkit.lab import NAMESPACE
 from labkit.load import Closed, Open
@@ -39,6 +40,8 @@ class Confined:
 
     seat: Path
     edition: Path
+    shared: bool = False
+    """Whether others use the cluster: then nothing is done that a reset would not undo."""
     addresses: set[str] = field(default_factory=set)
     """Those that the lab gave."""
     spread: bool = False
@@ -51,7 +54,11 @@ class Confined:
         The rule of a verb is the method of its name; a verb without one takes what it is given.
         """
         rule: Callable[[list[Any], Words], Given] | None = getattr(self, f"_{verb}", None)
-        return rule(args, words) if rule else (args, words)
+        given = rule(args, words) if rule else (args, words)
+        if self.shared and self.spread:
+            self.spread = False
+            raise BadInput(f"{verb} changes a cluster that others use, too.", fix="Do it on embedded.")
+        return given
 
     def _kubectl(self, args: list[Any], words: Words) -> Given:
         permits.refuse_words(words, ())
@@ -151,7 +158,7 @@ class Confined:
                     )
                 if one.name in documents.KUSTOMIZATION and one.read_bytes() != released.read_bytes():
                     raise BadInput(f"{one.name} could name any address.", fix="Leave it as it is.")
-        self.spread |= any(map(permits.spreads, files))
+        self.spread |= any(map(permits.spreading, files))
         return path
 
     def _manifest(self, args: list[Any], words: Words) -> Given:
@@ -231,17 +238,3 @@ def _service_of(change: Any) -> Any:
     except (AttributeError, TypeError, ValueError):
         return None
     return name if (spec, service, key) == ("spec", "service", "name") else None
-
-
-def named(name: Any, pattern: re.Pattern[str], what: str) -> str:
-    """A plain name: no option, no path, no second word."""
-    if not isinstance(name, str) or not pattern.fullmatch(name):
-        raise BadInput(f"{name!s:.60} is no {what} of the lab.", fix="Use the name that the lab shows.")
-    return name
-
-
-def whole(number: Any, most: int, what: str) -> int:
-    """A whole number from 0 up to a limit."""
-    if isinstance(number, bool) or not isinstance(number, int) or not 0 <= number <= most:
-        raise BadInput(f"{number!s:.40} {what}: a graded run has 0 to {most}.", fix="As the course does.")
-    return number

@@ -102,7 +102,8 @@ class Workers:
         now = time.monotonic()
         ours, theirs = socket.socketpair()
         number = self._premises.next_number()
-        argv = [sys.executable, "-m", "labkit.grading.worker", str(theirs.fileno())]
+        handle, provider = str(theirs.fileno()), self._job.site.provider
+        argv = [sys.executable, "-m", "labkit.grading.worker", handle, provider]
         env = {**os.environ, **self._premises.environment(number)}
         child = _proc.popen(argv, log=self._premises.log(number), env=env, pass_fds=[theirs.fileno()])
         self._premises.record(number, child.pid)
@@ -156,8 +157,10 @@ class Workers:
             return
         self._size = len(self._here)
         if not self._here:
+            site = self._job.site
+            failed = "A cluster to grade on did not come up" if site.own else f"No worker began on {site}"
             raise ProviderError(
-                f"A cluster to grade on did not come up, {STARTS} times.",
+                f"{failed}, {STARTS} times.",
                 cause=why,
                 fix=f"Mend that, or read {self._premises.log(one.number)}; the same command goes on then.",
             )

@@ -19,7 +19,6 @@ from labkit.grading.intake import Submission
 from labkit.grading.released import Assignment
 from labkit.grading.remark import Remark, shown
 from labkit.grading.restore import Restored, restore
-from labkit.kube.documents import KUSTOMIZATION
 
 EXERCISE = 64 * 2**10  # bytes: the largest of the course has under two
 ALIASES = 20  # an alias of aliases of aliases fills any memory
@@ -104,11 +103,7 @@ def _exercises(
                 Remark("flagged", f"there are {len(found)} of it: the first one counts", str(place))
             )
         if found and (data := taken[found[0]]).strip() != released.strip():
-            if place.name in KUSTOMIZATION:  # it could name any file and any address
-                remarks.append(
-                    Remark("restored", "which files belong together is the course's to say", str(place))
-                )
-            elif reason := _unfit(data):
+            if reason := _unfit(data):
                 remarks.append(
                     Remark("refused", f"{reason}; the released one stands in its place", str(place))
                 )

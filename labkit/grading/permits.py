@@ -7,9 +7,8 @@ student's own manifest holds nothing but objects of the course's kinds in the la
 
 from __future__ import annotations
 
-import ast
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -21,7 +20,7 @@ from labkit.evidence.cold_start import StartWatch
 from labkit.evidence.pace import Pacing
 from labkit.evidence.recording import Recording
 from labkit.evidence.states import Follower
-from labkit.grading.commands import known, refuse_marks
+from labkit.grading.commands import refuse_marks
 from labkit.grading.files import inside
 from labkit.kube.client import Kube
 from labkit.lab import NAMESPACE, Lab
@@ -91,60 +90,6 @@ def permitted(target: Any, name: str) -> bool:
     return any(isinstance(target, kind) and name in verbs for kind, verbs in VERBS.items())
 
 
-def verbs(notebook: Any) -> set[str]:
-    """The verbs of the lab that a notebook uses, `trial` of the study among them."""
-    called = [node for node in _nodes(notebook) if isinstance(node, ast.Call) and node.args]
-    trials = {"trial" for call in called if ast.unparse(call.func) == "trial"}
-    return trials | {words[1] for words in _used(notebook)}
-
-
-def beyond(notebook: Any) -> list[str]:
-    """What a notebook uses and a graded run lacks: `lab.gpus`, `lab.kube.apply`, `kubectl drain`."""
-    more = {f"lab.{verb}" for verb in verbs(notebook) - LAB - LOCAL}
-    reached = [words for words in _used(notebook) if len(words) == 3]
-    more |= {f"lab.{part}.{verb}" for _, part, verb in reached if verb not in VERBS[PARTS[part]]}
-    said = [tuple(_words(node)) for node in _nodes(notebook) if isinstance(node, ast.Call)]
-    return sorted(more | {f"kubectl {words[0]}" for words in said if words and not known(words)})
-
-
-def _nodes(notebook: Any) -> list[ast.AST]:
-    code = [ast.parse(cell.source) for cell in notebook.cells if cell.cell_type == "code"]
-    return [node for tree in code for node in ast.walk(tree)]
-
-
-def _used(notebook: Any) -> list[tuple[str, ...]]:
-    """Each name after the lab's: `lab.pods`, and `lab.kube.logs`."""
-    return [tuple(ast.unparse(node).split(".")) for node in _nodes(notebook) if _of_the_lab(node)]
-
-
-def _of_the_lab(node: ast.AST) -> bool:
-    """`lab.pods`, `lab.kube.logs`: a name after the lab's, or after that of a part of it."""
-    inner = node.value if isinstance(node, ast.Attribute) else None
-    if isinstance(inner, ast.Attribute) and inner.attr in PARTS:
-        inner = inner.value
-    return isinstance(inner, ast.Name) and inner.id == "lab"
-
-
-def _words(call: ast.Call) -> Iterator[str]:
-    """The words of a call of kubectl that stand there in so many words, up to the first that does not."""
-    if isinstance(call.func, ast.Attribute) and call.func.attr == "kubectl":
-        for argument in call.args:
-            if not isinstance(argument, ast.Constant):
-                return
-            yield str(argument.value)
-
-
-def refuse_beyond(notebooks: Mapping[str, Any]) -> None:
-    """Raise for notebooks that can't be graded yet."""
-    told = {name: beyond(notebook) for name, notebook in notebooks.items()}
-    if wrong := [f"{name} uses {', '.join(more)}" for name, more in told.items() if more]:
-        raise BadInput(
-            f"Can't be graded yet: {'; '.join(wrong)}.",
-            cause="The grader does what a notebook asks of the lab, and has no such verb.",
-            fix=f"Choose with -b among: {', '.join(n for n, more in told.items() if not more) or 'none'}.",
-        )
-
-
 def own_path(seat: Path, given: Any) -> Path:
     """A path of the course, as this student has it; raises `BadInput` for one that leads elsewhere."""
     name = inside(str(given))
@@ -175,9 +120,9 @@ def refuse_foreign(path: Path, released: Path) -> None:
             )
 
 
-def spreads(path: Path) -> bool:
-    """Whether a manifest makes what a reset of the namespace does not take away."""
-    return bool(kinds(path) - NAMESPACED - LOCAL_FILES)
+def spreading(path: Path) -> set[str]:
+    """The kinds in a manifest that a reset of the namespace does not take away."""
+    return kinds(path) - NAMESPACED - LOCAL_FILES
 
 
 def kinds(path: Path) -> set[str]:
@@ -204,3 +149,17 @@ def bounded(words: Mapping[str, Any]) -> dict[str, Any]:
     if "seconds" not in words:
         return dict(words)
     return {**words, "seconds": min(float(words["seconds"]), LONGEST)}
+
+
+def named(name: Any, pattern: re.Pattern[str], what: str) -> str:
+    """A plain name: no option, no path, no second word."""
+    if not isinstance(name, str) or not pattern.fullmatch(name):
+        raise BadInput(f"{name!s:.60} is no {what} of the lab.", fix="Use the name that the lab shows.")
+    return name
+
+
+def whole(number: Any, most: int, what: str) -> int:
+    """A whole number from 0 up to a limit."""
+    if isinstance(number, bool) or not isinstance(number, int) or not 0 <= number <= most:
+        raise BadInput(f"{number!s:.40} {what}: a graded run has 0 to {most}.", fix="As the course does.")
+    return number

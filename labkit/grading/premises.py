@@ -3,7 +3,7 @@
     work/workers/3.json    the process of worker 3      work/workers/3.log    what it said
     work/workers/3.out/    records of its load generators
     work/workers/3.tmp     leads to its folder for sockets, whose paths must be short
-    work/labs/w3/          its lab
+    work/labs/w3/          its lab, where it has one of its own; processes of others carry that path, too
 
 What a grader that was killed left behind is ended before anything else is done. Refuses a second grader.
 """
@@ -19,19 +19,22 @@ from pathlib import Path
 
 from labkit import _proc
 from labkit.errors import BadInput
+from labkit.grading.site import Site
 from labkit.node import records
 from labkit.providers.base import silent
 from labkit.providers.embedded.layout import Layout
 from labkit.providers.embedded.teardown import take_down
 
 GRACE = 5.0  # real seconds for a worker to end by itself: it is taking its lab down already
+HERE = Site()
 
 
 class Premises:
     """Of one report, by its work folder."""
 
-    def __init__(self, work: Path) -> None:
+    def __init__(self, work: Path, site: Site = HERE) -> None:
         self._labs, self._workers = work / "labs", work / "workers"
+        self._site = site
         self._number = 0
 
     @contextlib.contextmanager
@@ -56,10 +59,12 @@ class Premises:
         return self._number
 
     def environment(self, number: int) -> dict[str, str]:
-        """Where a worker has its cluster and its files, apart from everybody's."""
+        """Where a worker has its cluster (or finds it) and its files, apart from everybody's."""
         scratch = tempfile.mkdtemp(prefix="labkit-")
         self._scratch(number).symlink_to(scratch)
-        lab = {"LABKIT_HOME": str(self._labs), "LABKIT_LAB": f"w{number}"}
+        own = {"LABKIT_HOME": str(self._labs), "LABKIT_LAB": f"w{number}"}
+        guest = {**self._site.environment, _proc.MARKER: str(self._lab(number))}
+        lab = own if self._site.own else guest
         return {**lab, "LABKIT_OUT": str(self._out(number)), "TMPDIR": scratch}
 
     def log(self, number: int) -> Path:
@@ -72,15 +77,20 @@ class Premises:
 
     def clear(self, number: int) -> None:
         """After a worker has ended: nothing of it is left but logs."""
-        lab = self._labs / f"w{number}"
+        lab = self._lab(number)
         if lab.is_dir():
             take_down(Layout(lab), silent)
+        else:
+            _proc.end(_proc.marked(lab), grace=GRACE)
         scratch = self._scratch(number)
         if scratch.is_symlink():
             records.remove(scratch.resolve())
             scratch.unlink()
         shutil.rmtree(self._out(number), ignore_errors=True)
         self._recorded(number).unlink(missing_ok=True)
+
+    def _lab(self, number: int) -> Path:
+        return self._labs / f"w{number}"
 
     def _out(self, number: int) -> Path:
         return self._workers / f"{number}.out"

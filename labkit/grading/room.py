@@ -6,7 +6,7 @@ Says aloud what this platform can't enforce, and refuses to begin where that is 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,15 +15,31 @@ from labkit.errors import BadInput
 from labkit.grading import rubric as rubrics
 from labkit.grading.report.write import RUBRIC
 from labkit.grading.seal import Key
+from labkit.grading.site import Site
 from labkit.grading.sitting import Patience
 from labkit.node.bounds import MOST_PROCESSES
 from labkit.notebooks.release import release
 
 WORK = "work"
-UNENFORCED = (
-    "Pods that a submission starts share this machine's loopback: they reach what listens there unprotected.",
-    "Memory is bounded for each process of a notebook (3 GiB), not for all of them together.",
+HERE = Site()
+LOOPBACK = (
+    "Pods that a submission starts share this machine's loopback: they reach what listens there unprotected."
 )
+NODES = (
+    "Pods that a submission starts run on nodes that others use, too: held to Pod Security `baseline`, to 40 "
+    "pods and 12 GPUs, not to a share of the nodes' CPUs (notebook 04 needs pods that declare none)."
+)
+KIND = "Those nodes are containers of this machine, with its kernel."
+NETWORK = (
+    "A NetworkPolicy lets those pods ask for names and nothing else; where the network plugin enforces none, "
+    "they reach whatever their node reaches. Which one is there can't be seen from here."
+)
+MEMORY = "Memory is bounded for each process of a notebook (3 GiB), not for all of them together."
+AT: Mapping[str, tuple[str, ...]] = {
+    "embedded": (LOOPBACK, MEMORY),
+    "kind": (NODES, KIND, NETWORK, MEMORY),
+    "existing": (NODES, NETWORK, MEMORY),
+}
 AS_ROOT = (
     f"As root, processes are counted from outside only: more than {MOST_PROCESSES} are ended a moment later."
 )
@@ -37,20 +53,22 @@ class Room:
     report: Path
     key: Key
     patience: Patience = field(default_factory=Patience)
+    site: Site = HERE
 
 
-def unenforced() -> list[str]:
+def unenforced(site: Site = HERE) -> list[str]:
     """What this platform can't keep a submission from, in sentences."""
-    return [*UNENFORCED, *([AS_ROOT] if os.getuid() == 0 else [])]
+    return [*AT[site.provider], *([AS_ROOT] if os.getuid() == 0 else [])]
 
 
-def refuse_unless(trusted: bool) -> None:  # noqa: FBT001 - the answer to one question
+def refuse_unless(*, trusted: bool, site: Site = HERE) -> None:
     """Raise unless somebody accepts that."""
     if not trusted:
+        where = "a machine" if site.own else "a cluster"
         raise BadInput(
             "Submissions are other people's code, and this platform can't enforce everything:\n"
-            + "\n".join(f"  - {line}" for line in unenforced()),
-            fix="Grade on a machine with nothing to lose, and say so: --trust-submissions.",
+            + "\n".join(f"  - {line}" for line in unenforced(site)),
+            fix=f"Grade on {where} with nothing to lose, and say so: --trust-submissions.",
         )
 
 

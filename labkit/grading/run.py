@@ -7,24 +7,25 @@ that was killed goes on where it stopped, and nothing happens twice. One bad sub
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from labkit import toolchain
 from labkit.errors import BadInput
-from labkit.grading import capacity, permits
+from labkit.grading import asked, capacity, tenancy
 from labkit.grading.bundle import SUFFIX, Bundle, load, store
-from labkit.grading.crew import Workers
+from labkit.grading.crew import Result, Workers
 from labkit.grading.handed_in import HandedIn, clean
 from labkit.grading.intake import Intake
 from labkit.grading.premises import Premises
 from labkit.grading.released import Assignment
 from labkit.grading.report.write import EVIDENCE
 from labkit.grading.room import WORK, Room
+from labkit.grading.site import Site
 from labkit.grading.student import Job, digest
 
-Tell = Callable[[str], object]
+Tell = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ def run(
 ) -> Generator[Bundle, None, Tally]:
     """Each student's evidence as it comes, those of an earlier run first; close it to stop early."""
     (room.report / EVIDENCE).mkdir(parents=True, exist_ok=True)
-    premises = Premises(room.report / WORK)
+    premises = Premises(room.report / WORK, room.site)
     with premises.claimed():
         handed = [clean(one, wanted) for one in intake.submissions]
         known = {one.folder: _known(room, one, wanted) for one in handed}
@@ -50,29 +51,39 @@ def run(
         left = [one for one in handed if known[one.folder] is None]
         if not left:
             return Tally()
-        crew = capacity.chosen(wanted.notebooks.values(), len(left), asked=workers)
+        crew = _crew(room.site, wanted, len(left), workers)
         tell(f"{len(left)} of {len(handed)} students to run")
         tell(crew.why)
-        _fetch_programs(wanted)
-        job = Job(wanted, room.edition, room.report / WORK, room.patience)
-        with Workers(job, premises, crew.workers) as at_work:
-            ran = yield from _signed(room, at_work, left, tell)
+        if room.site.own:
+            _fetch_programs(wanted)
+        job = Job(wanted, room.edition, room.report / WORK, room.patience, room.site)
+        with (
+            tenancy.held(room.site, room.report, tell) as still,
+            Workers(job, premises, crew.workers) as at_work,
+        ):
+            ran = yield from _signed(room, still(at_work.run(left)), left, tell)
         return Tally(crew.workers, at_work.there, at_work.starting, ran)
+
+
+def _crew(site: Site, wanted: Assignment, students: int, workers: int | None) -> capacity.Crew:
+    if not site.own:
+        return capacity.guest(site, asked=workers)
+    return capacity.chosen(wanted.notebooks.values(), students, asked=workers)
 
 
 def _fetch_programs(wanted: Assignment) -> None:
     """Once, and not by each worker; KWOK now, since to build it takes longer than a cell may take."""
     toolchain.ensure()
-    if any("kwok" in permits.verbs(notebook) for notebook in wanted.notebooks.values()):
+    if any("kwok" in asked.verbs(notebook) for notebook in wanted.notebooks.values()):
         toolchain.ensure(["kwok"])
 
 
 def _signed(
-    room: Room, workers: Workers, left: Sequence[HandedIn], tell: Tell
+    room: Room, results: Iterable[Result], left: Sequence[HandedIn], tell: Tell
 ) -> Generator[Bundle, None, float]:
     """Evidence as it comes; the seconds that all notebooks ran, in the end."""
     began, ran = time.monotonic(), 0.0
-    for number, result in enumerate(workers.run(left), 1):
+    for number, result in enumerate(results, 1):
         path = store(result.body, _evidence(room, result.student), room.key)
         bundle = load(path, room.key)
         ran += sum(one.seconds for one in bundle.ran)

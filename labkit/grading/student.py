@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,18 +16,23 @@ from typing import Any
 import nbformat
 
 from labkit import checks
-from labkit.autoscaling import audit
 from labkit.grading.broker import Broker, Seen
-from labkit.grading.bundle import Bundle, Observation, Ran, Write
+from labkit.grading.bundle import Bundle, Observation, Ran
 from labkit.grading.derived import to_run
+from labkit.grading.guard import Guard
 from labkit.grading.handed_in import HandedIn
 from labkit.grading.released import Assignment
 from labkit.grading.remark import Remark, printable
+from labkit.grading.site import Site
 from labkit.grading.sitting import Patience, Sitting
+from labkit.grading.written import by_the_hpa
 from labkit.lab import Lab
-from labkit.providers.base import Provider
 
-CLOCK, SEED = 15.0, 0
+SEED = 0
+HERE = Site()
+TOKENS = "tokens"
+MARGIN = 120.0
+"""Real seconds that a student's token lasts longer than their notebook may take."""
 OUT_OF_TIME = "not run: the notebooks before it took all the time that a student has"
 
 
@@ -39,6 +44,7 @@ class Job:
     edition: Path
     work: Path
     patience: Patience
+    site: Site = HERE
 
 
 @dataclass(frozen=True)
@@ -77,16 +83,17 @@ def examine(job: Job, lab: Lab, handed: HandedIn) -> Done:
     remarks: list[Remark] = list(handed.remarks)
     ran: list[Ran] = []
     spread = False
-    for name in handed.notebooks:
-        one, seen = _sit_or_again(job, lab, handed, name, began + job.patience.student)
-        ran.append(one)
-        observations += seen.observations
-        remarks += seen.remarks
-        spread |= seen.spread
-    made = Bundle(handed.student, handed.folder, began, tuple(observations), ran=tuple(ran))
-    writes = tuple(_writes(lab.session.provider, began))
+    with by_the_hpa(lab, began) as writes:
+        for name in handed.notebooks:
+            one, seen = _sit_or_again(job, lab, handed, name, began + job.patience.student)
+            ran.append(one)
+            observations += seen.observations
+            remarks += seen.remarks
+            spread |= seen.spread
+        scaled = writes()
+    made = Bundle(handed.student, handed.folder, began, tuple(observations), scaled, tuple(ran))
     shutil.rmtree(seat)
-    whole = replace(made, of=digest(handed, job.wanted), writes=writes, remarks=tuple(remarks))
+    whole = replace(made, of=digest(handed, job.wanted), remarks=tuple(remarks))
     return Done(whole.pack(), fit=not spread)
 
 
@@ -118,13 +125,14 @@ def _sit(job: Job, lab: Lab, handed: HandedIn, name: str, until: float) -> tuple
     """One notebook, until a Unix time at the latest; whatever goes wrong is a line in the report."""
     left = until - time.time()
     seat = _at(job, handed)
-    broker = Broker(lab, seat, job.wanted.notebooks[name], job.edition)
+    guard = None if job.site.own else Guard(lab.kube, job.work / TOKENS, job.patience.notebook + MARGIN)
+    broker = Broker(lab, seat, job.wanted.notebooks[name], job.edition, guard=guard)
     if left <= 0:
         broker.seen.remarks.append(Remark("flagged", OUT_OF_TIME, name))
         return Ran(name, 0.0, OUT_OF_TIME), broker.seen
     patience = replace(job.patience, notebook=min(job.patience.notebook, left))
     notebook = to_run(handed.notebooks[name].notebook, job.wanted.notebooks[name])
-    sitting = Sitting(name, notebook, broker, job.edition, seat, parameters(), patience)
+    sitting = Sitting(name, notebook, broker, job.edition, seat, parameters(job.site), patience)
     try:
         return sitting.run(), broker.seen
     except Exception as error:  # noqa: BLE001 - whatever a kernel sends, the class goes on
@@ -132,11 +140,14 @@ def _sit(job: Job, lab: Lab, handed: HandedIn, name: str, until: float) -> tuple
         if broker.cell:
             broker.seen.remarks.append(Remark("flagged", f"broke off in {broker.cell}: {what}", name))
         return Ran(name, 0.0, f"it could not be run: {what}", ours=not broker.cell), broker.seen
+    finally:
+        shutil.rmtree(job.work / TOKENS, ignore_errors=True)
 
 
-def parameters() -> dict[str, Any]:
+def parameters(site: Site = HERE) -> dict[str, Any]:
     """What papermill puts into each notebook's first cell."""
-    return {"PROVIDER": "embedded", "ANSWERS": "exercises", "SEED": SEED, "CLOCK": int(CLOCK)}
+    clock = site.clock if site.clock % 1 else int(site.clock)
+    return {"PROVIDER": site.provider, "ANSWERS": "exercises", "SEED": SEED, "CLOCK": clock}
 
 
 def _at(job: Job, handed: HandedIn) -> Path:
@@ -151,12 +162,3 @@ def _seat(job: Job, handed: HandedIn) -> Path:
     for path, data in handed.exercises.items():
         (seat / path).write_bytes(data)
     return seat
-
-
-def _writes(provider: Provider, since: float) -> Iterator[Write]:
-    """What the HPA's controller set, by the API server's own diary."""
-    diary = provider.audit_logs()
-    for one in audit.read(diary) if diary else ():
-        own = one.user == audit.CONTROLLER and one.subresource == "scale" and one.verb in {"update", "patch"}
-        if own and one.succeeded and one.done >= since and one.sent.get("spec") is not None:
-            yield Write(one.done, one.name, one.replicas)

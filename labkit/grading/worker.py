@@ -1,9 +1,10 @@
 """One worker of a class: a process with a cluster of its own, which runs the students that it is handed.
 
-    python -m labkit.grading.worker HANDLE        HANDLE is its end of a socket to the grader
+    python -m labkit.grading.worker HANDLE PROVIDER      HANDLE is its end of a socket to the grader
 
 Holds no key: it sends what it saw, the grader signs. Ends with the grader, however that ends: it becomes
-`labkit down` then, so that no thread of it is left to start what was just ended.
+`labkit down` then, so that no thread of it is left to start what was just ended. On a cluster that was there
+before it (any provider but `embedded`) it is a guest: it brings nothing up, and takes nothing down.
 """
 
 from __future__ import annotations
@@ -15,21 +16,24 @@ from multiprocessing.connection import Connection
 from queue import SimpleQueue
 from typing import Any
 
-from labkit.grading.student import CLOCK, SEED, Failed, Job, Ready, examine
+from labkit.grading.site import OWN, Site
+from labkit.grading.student import SEED, Failed, Job, Ready, examine
 from labkit.lab import Lab, connect
 from labkit.providers import catalog
 from labkit.providers.base import Spec
 from labkit.view.notebook import shown_to
 
 
-def main(handle: int) -> None:
-    """Bring a cluster up, run one student after the other, take it down."""
+def main(handle: int, provider: str) -> None:
+    """Bring a cluster up, or find one; run one student after the other; take down what we brought up."""
     grader: Connection[Any, Any] = Connection(handle)
     handed: SimpleQueue[Any] = SimpleQueue()
-    threading.Thread(target=_listen, args=(grader, handed), name="labkit-grader", daemon=True).start()
+    threading.Thread(
+        target=_listen, args=(grader, handed, provider), name="labkit-grader", daemon=True
+    ).start()
     job: Job = handed.get()
     try:
-        lab = _lab()
+        lab = _lab(job.site)
         grader.send(Ready())
         while True:
             grader.send(examine(job, lab, handed.get()))
@@ -38,30 +42,33 @@ def main(handle: int) -> None:
         sys.excepthook(*sys.exc_info())  # into this worker's log
         raise
     finally:
-        _leave()
+        _leave(provider)
 
 
-def _listen(grader: Connection[Any, Any], handed: SimpleQueue[Any]) -> None:
+def _listen(grader: Connection[Any, Any], handed: SimpleQueue[Any], provider: str) -> None:
     while True:
         try:
             handed.put(grader.recv())
         except (EOFError, OSError):
-            _leave()
+            _leave(provider)
 
 
-def _leave() -> None:
+def _leave(provider: str) -> None:
     """Become the command that takes this worker's lab down; its kernels and loads end with its threads."""
     sys.stdout.flush()
     sys.stderr.flush()
+    if provider != OWN:
+        os._exit(0)
     os.execv(sys.executable, [sys.executable, "-m", "labkit.cli", "down"])  # noqa: S606 - ourselves
 
 
-def _lab() -> Lab:
-    provider = catalog.get("embedded")
-    provider.up(Spec(clock=CLOCK), report=lambda line: print(line, flush=True))  # noqa: T201 - its log
+def _lab(site: Site) -> Lab:
+    if site.own:
+        up = catalog.get(site.provider).up
+        up(Spec(clock=site.clock), report=lambda line: print(line, flush=True))  # noqa: T201 - its log
     with shown_to(lambda _: None):
-        return connect(provider=provider.name, clock=CLOCK, seed=SEED)
+        return connect(provider=site.provider, clock=site.clock, seed=SEED)
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]))
+    main(int(sys.argv[1]), sys.argv[2])

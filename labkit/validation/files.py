@@ -9,7 +9,7 @@ from typing import Any
 
 from labkit import checks
 from labkit.errors import BadInput
-from labkit.grading import permits
+from labkit.grading import asked
 from labkit.grading.sources import sources
 from labkit.notebooks.learners import edition
 from labkit.notebooks.steps import steps
@@ -74,7 +74,7 @@ def _arguments(released: Any) -> Iterator[Problem]:
 
 
 def _beyond(path: Path, released: Any) -> Iterator[Problem]:
-    for verb in permits.beyond(released):
+    for verb in asked.beyond(released):
         yield Problem(
             path.stem, f"a graded run has no {verb}", "labkit grade carries out what it knows to be safe.",
             "Do without it, or permit it in labkit/grading/permits.py, with its arguments confined.",

@@ -27,8 +27,9 @@ from labkit.grading.rubric import of
 from labkit.grading.run import Tally, run
 from labkit.grading.seal import key
 from labkit.grading.sheet import grade
+from labkit.grading.site import CLOCK
 from labkit.grading.sitting import Patience
-from labkit.grading.student import CLOCK, parameters
+from labkit.grading.student import parameters
 from labkit.providers.base import Spec
 from labkit.providers.embedded.provider import Embedded
 from tests.bench.figures import Figure, percentile

@@ -20,11 +20,14 @@ from labkit.grading.released import Assignment
 from labkit.grading.room import furnish
 from labkit.grading.run import Tell, run
 from labkit.grading.seal import key
+from labkit.grading.site import Site
 from labkit.grading.sitting import Patience
 from labkit.notebooks.learners import edition
 from labkit.notebooks.strip import METADATA
 
 ROOT = Path(__file__).parents[2]
+OWN = Site()
+SOON = Patience(cell=60, notebook=150)
 HPA = PurePosixPath("manifests/05-hpa-queue/exercises/hpa.yaml")
 
 CELLS = """
@@ -96,6 +99,7 @@ class Quiz:
     name: str
     sources: tuple[str, ...]
     checks: tuple[str, ...]
+    patience: Patience = SOON
 
     @property
     def released(self) -> Any:
@@ -117,11 +121,11 @@ SHORT = Quiz("05-short", SOURCES[:7], CHECKS[:3])
 
 
 def grade_class(
-    place: Path, quiz: Quiz = WHOLE, *, workers: int = 1, tell: Tell = print
+    place: Path, quiz: Quiz = WHOLE, *, workers: int = 1, tell: Tell = print, at: Site = OWN
 ) -> dict[str, Bundle]:
     """Grade `place/class` into `place/report`, as `labkit grade` does it for the course's own notebooks."""
     made = furnish(ROOT, place / "report", key(place / "key.pem"), rubric=None, notebooks=[quiz.name])
-    room = replace(made, patience=Patience(cell=60, notebook=150))
+    room = replace(made, patience=quiz.patience, site=at)
     with closing(run(room, take_in(place / "class"), quiz.assignment(), tell=tell, workers=workers)) as found:
         return {one.student: one for one in found}
 

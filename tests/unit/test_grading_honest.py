@@ -4,7 +4,6 @@ What a cell asks for is refused, or flagged, before the lab is asked. So all tha
 in seconds; whether it works on one, `tests/embedded/test_grading_course.py` tells.
 """
 
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -13,14 +12,12 @@ import pytest
 from labkit.grading.broker import Broker
 from labkit.grading.bundle import Observation
 from labkit.grading.derived import to_run
-from labkit.grading.handed_in import clean
-from labkit.grading.intake import take_in
 from labkit.grading.released import assignment
 from labkit.grading.sitting import Patience, Sitting
 from labkit.grading.student import parameters
 from tests.unit.grading_class import ROOT
 from tests.unit.grading_jailed import Desk
-from tests.unit.grading_solved import hand_in
+from tests.unit.grading_solved import solved
 
 NOTEBOOKS = sorted(ROOT.glob("notebooks/*.ipynb"))
 VOUCHED = {"03": {"03.capacity", "03.little"}, "06": {"06.trace"}, "10": {"10.keda"}}
@@ -33,20 +30,12 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Desk:
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_an_honest_student_is_not_flagged(desk: Desk, path: Path, tmp_path: Path) -> None:
-    wanted = assignment(ROOT, [path])
-    released = wanted.notebooks[path.stem]
-    hand_in(path.name[:2], tmp_path / "class" / "ada")
-    handed = clean(take_in(tmp_path / "class").submissions[0], wanted)
-    seat = tmp_path / "seat"
-    shutil.copytree(desk.edition / "manifests", seat / "manifests")
-    for place, data in handed.exercises.items():
-        (seat / place).write_bytes(data)
-    broker = Broker(desk.lab, seat, released, desk.edition)
-    made, patience = to_run(handed.notebooks[path.stem].notebook, released), Patience(cell=15, notebook=120)
-    ran = Sitting(path.stem, made, broker, desk.edition, seat, parameters(), patience).run()
-    flagged = [one for one in (*handed.remarks, *broker.seen.remarks) if one.kind == "flagged"]
-    assert not [one for one in flagged if one.what != ran.ended]
+def test_an_honest_student_is_not_flagged(desk: Desk, path: Path) -> None:
+    released = assignment(ROOT, [path]).notebooks[path.stem]
+    broker = Broker(desk.lab, desk.edition, released, desk.edition)
+    made, patience = to_run(solved(path), released), Patience(cell=15, notebook=120)
+    ran = Sitting(path.stem, made, broker, desk.edition, desk.edition, parameters(), patience).run()
+    assert not [one for one in broker.seen.remarks if one.kind == "flagged" and one.what != ran.ended]
     seen: Mapping[str, Observation] = {one.check: one for one in broker.seen.observations}
     assert seen
     assert VOUCHED.get(path.name[:2], set()) <= set(seen)

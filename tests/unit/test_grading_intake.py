@@ -14,7 +14,6 @@ from labkit.grading.collect import REPORT, Collected, collect
 from labkit.grading.files import Limits, of_folder, of_zip
 from labkit.grading.handed_in import HandedIn, clean
 from labkit.grading.intake import safe, student, take_in
-from labkit.grading.released import assignment
 from labkit.grading.restore import is_solution
 from labkit.notebooks.strip import read
 from tests.unit.grading_class import (
@@ -163,16 +162,6 @@ def test_an_exercise_that_no_api_server_should_see_is_refused(tmp_path: Path, da
     handed = of(tmp_path, {NAME: notebook(), HPA: data})
     assert why in handed.remarks[0].what
     assert not handed.exercises
-
-
-def test_a_kustomization_is_the_courses_own_again_and_its_patches_stay_the_students(tmp_path: Path) -> None:
-    wanted = assignment(ROOT, sorted(ROOT.glob("notebooks/10-*.ipynb")))
-    [listed] = [path for path in wanted.exercises if path.name == "kustomization.yaml"]
-    patch = listed.with_name("hpa.yaml")
-    folder(tmp_path / "ada", {str(listed): b"resources: [https://evil]\n", str(patch): b"spec: {}\n"})
-    handed = clean(take_in(tmp_path).submissions[0], wanted)
-    assert list(handed.exercises) == [patch]
-    assert f"restored: {listed}: which files belong together is the course's to say" in lines(handed)
 
 
 def test_a_notebook_of_a_gigabyte_is_not_read(tmp_path: Path) -> None:

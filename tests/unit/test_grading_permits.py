@@ -10,6 +10,7 @@ import pytest
 from labkit.errors import BadInput
 from labkit.evidence.pace import Pacing
 from labkit.grading import commands, permits
+from labkit.grading.asked import refuse_beyond, refuse_beyond_there
 from labkit.grading.confined import Confined
 from labkit.grading.contexts import BUILT, THE_COURSES
 from labkit.grading.held import Held
@@ -19,10 +20,10 @@ from labkit.grading.permits import (
     own_path,
     permitted,
     refuse_address,
-    refuse_beyond,
     refuse_foreign,
 )
 from labkit.grading.released import assignment
+from labkit.grading.site import Site
 from labkit.kube.client import Kube
 from labkit.lab import Lab
 from labkit.load import Arrivals, Closed, Open
@@ -69,6 +70,44 @@ def test_a_notebook_that_asks_for_more_is_refused_by_name() -> None:
     asked.cells = [type(asked)(cell) for cell in cells]
     with pytest.raises(BadInput, match=r"99-new uses kubectl drain, lab\.gpus, lab\.kube\.scale"):
         refuse_beyond({"99-new": asked})
+
+
+@pytest.mark.parametrize(
+    ("provider", "fit"),
+    [("kind", "02-deploy 03-load 04-hpa-cpu 06-tuning"), ("existing", "04-hpa-cpu")],
+)
+def test_where_others_work_too_some_notebooks_are_refused_up_front(provider: str, fit: str) -> None:
+    wanted = assignment(ROOT, NOTEBOOKS).notebooks
+    chosen = {name: wanted[name] for name in fit.split()}
+    refuse_beyond_there(chosen, Site(provider), ROOT)
+    for name in set(wanted) - set(chosen):
+        with pytest.raises(BadInput, match=rf"Can't be graded on {provider}: {name} uses") as error:
+            refuse_beyond_there({name: wanted[name]}, Site(provider), ROOT)
+        assert f"among: {', '.join(chosen)}. Or leave --provider out" in error.value.fix
+    refuse_beyond_there(wanted, Site(), ROOT)
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("00-start", "kubectl patch node/…"),
+        ("01-containerize", "lab.push"),
+        ("05-hpa-queue", "lab.plant, manifests/05-hpa-queue/faults/apiservice.yaml (APIService)"),
+        ("09-placement", "kubectl taint node, lab.kwok, lab.start_node, lab.stop_node"),
+    ],
+)
+def test_what_would_change_the_cluster_for_others_is_named(name: str, told: str) -> None:
+    with pytest.raises(BadInput, match="Can't be graded on kind") as error:
+        refuse_beyond_there({name: assignment(ROOT, NOTEBOOKS).notebooks[name]}, Site("kind"), ROOT)
+    assert told in error.value.what
+
+
+def test_a_provider_that_lacks_something_is_told_so() -> None:
+    wanted = assignment(ROOT, NOTEBOOKS).notebooks
+    for name, told in (("02-deploy", "lab.kill"), ("03-load", "existing/server (there is none)")):
+        with pytest.raises(BadInput) as error:
+            refuse_beyond_there({name: wanted[name]}, Site("existing"), ROOT)
+        assert told in error.value.what
 
 
 def test_every_verb_that_is_permitted_is_one_of_the_lab() -> None:
@@ -327,6 +366,51 @@ def test_nobody_builds_images_without_end(edition: Path, tmp_path: Path) -> None
         small.allowed("build", [given, MINE], {})
 
 
+SPREADING = [(verb, args, words) for verb, args, words, spreads in RIGHT if spreads]
+
+
+@pytest.mark.parametrize(("verb", "args", "words"), SPREADING, ids=lambda one: str(one)[:60])
+def test_where_others_work_too_nothing_outlives_a_reset(
+    edition: Path, verb: str, args: list[Any], words: dict[str, Any]
+) -> None:
+    guest = Confined(edition, edition, shared=True)
+    with pytest.raises(BadInput, match="others use"):
+        guest.allowed(verb, args, words)
+    assert guest.allowed("show", ["pods"], {}) == (["pods"], {})  # and the next one is not held against it
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("-p", r'{"metadata": {"managed\u0046ields": [{}]}}'),
+        ("-p", '{"metadata": {"managedFields": [{}]}}'),
+        ("--type=json", '-p=[{"op": "remove", "path": "/metadata/managedFields/0"}]'),
+        ("--type=json", "-p", '[{"op": "add", "path": "/metadata/annotations/labkit.dev~1address"}]'),
+        ("-p", r'{"metadata": {"annotations": {"labkit.dev\/address": "127.0.0.1:9"}}}'),
+        ("-p", '{\t"metadata": {"annotations": {"labkit.dev\\u002faddress": "127.0.0.1:9"}}}'),
+        ("-p", '{"spec": {"externalIPs": ["10.0.0.1"]}}'),
+    ],
+)
+def test_nobody_writes_who_wrote_a_field_or_who_answers_for_a_pod(words: tuple[str, ...]) -> None:
+    with pytest.raises(BadInput, match=r"to write|can't be read"):
+        commands.refuse_options(("patch", "pod/x", *words))
+
+
+def test_nor_in_a_manifest_behind_an_escape(confined: Confined, tmp_path: Path) -> None:
+    path = tmp_path / "hpa.yaml"
+    path.write_text('kind: Pod\nmetadata: {annotations: {"labkit.dev\\x2faddress": "127.0.0.1:9"}}\n')
+    with pytest.raises(BadInput, match=r"labkit\.dev/address is not a student's"):
+        refuse_foreign(path, path)
+
+
+def test_a_status_is_a_nodes_or_nobodys() -> None:
+    status = ("--subresource=status", "--type=merge", "-p", "{}")
+    commands.refuse_options(("patch", "node/gpu-node-1", *status))
+    for targets in (("hpa/llm-hpa",), ("hpa/llm-hpa", "node/gpu-node-1"), ("hpa", "node/x"), ()):
+        with pytest.raises(BadInput, match="controller's to write"):
+            commands.refuse_options(("patch", *targets, *status))
+
+
 @pytest.mark.parametrize("folder", sorted(BUILT))
 def test_an_image_is_built_from_the_courses_files(confined: Confined, edition: Path, folder: str) -> None:
     [context, name], _ = confined.allowed("build", [{"folder": folder}, MINE], {})
@@ -401,8 +485,8 @@ def test_every_exercise_and_solution_of_the_course_is_permitted() -> None:
 
 def test_what_outlives_a_reset_of_the_namespace_is_known(tmp_path: Path) -> None:
     (tmp_path / "a.yaml").write_text("kind: Pod\n---\nkind: PriorityClass\n")
-    assert permits.spreads(tmp_path / "a.yaml")
-    assert not permits.spreads(ROOT / "manifests/05-hpa-queue/solutions/hpa.yaml")
+    assert permits.spreading(tmp_path / "a.yaml")
+    assert not permits.spreading(ROOT / "manifests/05-hpa-queue/solutions/hpa.yaml")
 
 
 @pytest.mark.parametrize(
