@@ -132,7 +132,7 @@ PASSING: list[Case] = [
     ("07.piled-up", {"answer": 36, **MEASURED}),
     ("07.piled-up", {"answer": "38", **MEASURED}),
     ("07.earlier", {"late": SLOW, "early": EARLY}),
-    ("07.earlier", {"late": SLOW, "early": desired((45, 3), (135, 10))}),
+    ("07.earlier", {"late": SLOW, "early": desired((105, 6), (120, 10))}),
     ("07.patience", {"answer": 24, "start": 120.0, "period": 5}),
     ("07.patience", {"answer": 25.0, "start": 120.0, "period": 5}),
     ("07.mended", {"deployment": SERVER, "pods": pods(0), "start": 120.0}),
