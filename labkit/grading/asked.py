@@ -12,6 +12,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+import yaml
+
 from labkit.errors import BadInput
 from labkit.grading.commands import beyond_namespace, known
 from labkit.grading.permits import LAB, LOCAL, PARTS, VERBS, spreading
@@ -24,6 +26,8 @@ SPREADING |= frozenset({"kube.patch", "workshop.push"})
 IMAGES = frozenset({"build", "digest", "login", "pull_secret", "push", "registry", "tag", "workshop"})
 LACKING: Mapping[str, frozenset[str]] = {"kind": frozenset(), "existing": IMAGES | {"kill", "ledger", "why"}}
 """What a provider can't do: it has no registry, no way to a pod's processes, no audit logs."""
+SERVICE = Path("manifests/base/server/service.yaml")
+LOADING = frozenset({"load", "trial"})
 PUT_IN = "…"  # in place of what only a run knows
 
 
@@ -47,6 +51,8 @@ def beyond_there(notebook: Any, site: Site, course: Path) -> list[str]:
     asked = verbs(notebook) | {".".join(words[1:]) for words in _used(notebook)}
     more = {f"lab.{verb}" for verb in asked & (SPREADING | LACKING[site.provider])}
     more |= {f"kubectl {' '.join(words[:2])}" for words in _commands(notebook) if beyond_namespace(words)}
+    if site.provider == "existing" and asked & LOADING and not _answers_outside(course / SERVICE):
+        more.add(f"lab.load ({SERVICE} has no address outside of a cluster: type LoadBalancer or NodePort)")
     for name in _files(notebook, site.provider):
         path = course / name
         if not path.exists():
@@ -81,6 +87,10 @@ def refuse_beyond_there(notebooks: Mapping[str, Any], site: Site, course: Path) 
             fix=f"Choose with -b among: {', '.join(fit) or 'none'}. Or leave --provider out: on "
             "embedded, each worker has a cluster of its own.",
         )
+
+
+def _answers_outside(service: Path) -> bool:
+    return yaml.safe_load(service.read_text())["spec"].get("type") in {"LoadBalancer", "NodePort"}
 
 
 def _told(wrong: Mapping[str, list[str]]) -> str:

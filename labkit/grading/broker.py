@@ -12,7 +12,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from labkit.evidence.reads import read
 from labkit.evidence.recording import Recording
 from labkit.grading import permits
 from labkit.grading.again import Again, Handed
-from labkit.grading.bundle import Given, Observation
+from labkit.grading.bundle import Given, Observation, Seen
 from labkit.grading.codec import Claims, Codec, Tabulated
 from labkit.grading.confined import Confined
 from labkit.grading.derived import NOT_WORKED_OUT, Cells
@@ -43,19 +43,8 @@ COUNTS = frozenset({"answering", "digest", "manifest", "requests_by_pod"})
 """Verbs that give plain data which the grader itself counted or read."""
 BY_THE_GRADER = frozenset({"doctor", "follow", "pace", "record", "reset", "time_start"})
 """Evidence, and a fresh namespace: done with the grader's own rights where a student's are narrower."""
+NODES = ("objects", "nodes")  # the what-if model counts GPUs
 FORBIDDEN = "forbidden"  # what an API server calls it: no such right, over a quota, against Pod Security
-
-
-@dataclass
-class Seen:
-    """What one notebook left with the grader."""
-
-    observations: list[Observation] = field(default_factory=list)
-    remarks: list[Remark] = field(default_factory=list)
-    spread: bool = False
-    """Whether something was done, or is still under way, that a reset of the namespace does not undo."""
-    trouble: str = ""
-    """Why something could not be seen that is no student's fault."""
 
 
 class Broker:
@@ -151,14 +140,19 @@ class Broker:
         )
         if isinstance(target, Lab) and name == "trial":
             return self._trial(*args)
-        own = target is self._lab and name in BY_THE_GRADER
-        found = getattr(self._graders if own else target, name)
+        found = getattr(self._whose(target, name, args), name)
         value = self._kept(name, found(*args, **words)) if callable(found) else found
         if name == "reset" and self._guard:
             self._guard.lay()
         if name == "metrics":
             self._again.keep(args[0], words.get("since"), value)
         return value
+
+    def _whose(self, target: Any, name: str, args: list[Any]) -> Any:
+        """The student's own lab or the grader's: who has the right to it."""
+        if target is self._lab and name in BY_THE_GRADER:
+            return self._graders
+        return self._graders.kube if target is self._lab.kube and (name, *args) == NODES else target
 
     def _trial(self, choice: int | Path, day: str) -> Trial:
         """Run one policy under one load, as notebook 06 does, with the load beside what was recorded."""

@@ -12,7 +12,7 @@ import base64
 import gzip
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +72,18 @@ class Ran:
     seconds: float
     ended: str = ""
     ours: bool = False
+
+
+@dataclass
+class Seen:
+    """What one notebook left with the grader."""
+
+    observations: list[Observation] = field(default_factory=list)
+    remarks: list[Remark] = field(default_factory=list)
+    spread: bool = False
+    """Whether something was done, or is still under way, that a reset of the namespace does not undo."""
+    trouble: str = ""
+    """Why something could not be seen that is no student's fault."""
 
 
 @dataclass(frozen=True)

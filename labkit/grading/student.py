@@ -16,8 +16,8 @@ from typing import Any
 import nbformat
 
 from labkit import checks
-from labkit.grading.broker import Broker, Seen
-from labkit.grading.bundle import Bundle, Observation, Ran
+from labkit.grading.broker import Broker
+from labkit.grading.bundle import Bundle, Observation, Ran, Seen
 from labkit.grading.derived import to_run
 from labkit.grading.guard import Guard
 from labkit.grading.handed_in import HandedIn

@@ -1,7 +1,11 @@
-"""A class is graded as a guest: on a cluster that was there before it, and that others use, too."""
+"""A class is graded as a guest: on a cluster that was there before it, and that others use, too.
+
+python -m tests.embedded.test_grading_elsewhere PLACE      a grader to be killed
+"""
 
 import contextlib
 import http.server
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -11,22 +15,31 @@ import pytest
 import requests
 import yaml
 
-from labkit import _wait, reset
+from labkit import _proc, _wait, reset
 from labkit.errors import BadInput, ClusterError, NotOurs, ProviderError
 from labkit.grading import claim, tenancy
-from labkit.grading.bundle import Bundle
+from labkit.grading.asked import refuse_beyond_there
+from labkit.grading.bundle import Bundle, load, store
 from labkit.grading.claim import GRADING, LASTS, Claim
 from labkit.grading.guard import Guard
+from labkit.grading.handed_in import clean
+from labkit.grading.intake import take_in
+from labkit.grading.released import assignment
+from labkit.grading.room import furnish
 from labkit.grading.rubric import of
+from labkit.grading.seal import key
 from labkit.grading.sheet import Sheet, grade
 from labkit.grading.site import Site
+from labkit.grading.student import Job, examine
 from labkit.kube import Kube, namespaces
 from labkit.lab import NAMESPACE, Lab, Session
 from labkit.providers.base import Endpoint
 from labkit.providers.embedded.provider import Embedded
 from tests.attacks import ANSWERS, RIGHT, HandIn
 from tests.attacks.attack import attack
-from tests.embedded.grading_quiz import SOURCES, Quiz, grade_class
+from tests.embedded.grading_quiz import ROOT, SOURCES, Quiz, grade_class
+from tests.embedded.test_grading_crew import await_first, evidence, processes
+from tests.unit.grading_solved import hand_in
 
 pytestmark = pytest.mark.long
 
@@ -204,10 +217,13 @@ def test_what_was_tried_is_told(sheets: dict[str, Sheet], name: str, told: str) 
     assert told in flags(sheets[name])
 
 
-def test_the_namespace_is_left_empty_and_nothing_of_the_class_is_there(
-    owner: Lab, bundles: dict[str, Bundle]
-) -> None:
+def test_the_namespace_is_left_empty(owner: Lab, bundles: dict[str, Bundle]) -> None:
     assert len(bundles) == len(CLASS)
+    refuse_leftovers(owner)
+
+
+def refuse_leftovers(owner: Lab) -> None:
+    """Nothing of the class is there, and nothing that held it."""
     for kind in ("pods", "deployments", "hpa", "resourcequotas", "limitranges", "networkpolicies", "roles"):
         assert owner.kube.objects(kind) == [], kind
     there = namespaces.find(owner.kube.api, GRADING)
@@ -285,6 +301,27 @@ def test_the_report_of_a_killed_grader_goes_on_at_once(owner: Lab, tmp_path: Pat
         assert owner.kube.objects("deployments") == []
 
 
+def test_a_grader_that_is_killed_goes_on_where_it_was(owner: Lab, tmp_path: Path) -> None:
+    for name in HONEST:
+        CLASS[name].write(tmp_path / "class" / name, GUESTS.name, GUESTS.released)
+    argv = [sys.executable, "-m", "tests.embedded.test_grading_elsewhere", str(tmp_path)]
+    child = _proc.popen(argv, cwd=ROOT, log=tmp_path / "grader.log")
+    await_first(tmp_path)
+    owner.kube.until("deployment/llm-inference-service available", seconds=60)  # of the second student
+    child.kill()
+    child.wait()
+    before = evidence(tmp_path)
+    lines: list[str] = []
+    graded = grade_class(tmp_path, GUESTS, at=THERE, tell=lines.append)
+    assert {name: passed(grade(one, RUBRIC)) for name, one in graded.items()} == {
+        name: set(GUESTS.checks) for name in HONEST
+    }
+    assert "1 of 2 students to run" in lines
+    assert {name: evidence(tmp_path)[name] for name in before} == before
+    assert processes(tmp_path) == []
+    refuse_leftovers(owner)
+
+
 def test_nothing_is_believed_that_was_seen_after_a_claim_was_lost(
     owner: Lab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -331,3 +368,30 @@ def test_a_students_token_does_the_course_and_nothing_else(owner: Lab, tmp_path:
             student.kubectl(*words)
     reset.clear(owner.kube, print)
     owner.kube.delete_namespace(GRADING)
+
+
+@pytest.mark.parametrize("number", ["02", "03", "04", "06"])
+def test_a_solved_notebook_has_all_its_points_as_a_guest(
+    owner: Lab, number: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The embedded lab stands in for kind: the same objects, an audit log, a clock of 15."""
+    monkeypatch.setattr(Site, "connected", lambda _: owner.session.provider)
+    guests = Site("kind", clock=owner.clock)
+    [path] = ROOT.glob(f"notebooks/{number}-*.ipynb")
+    hand_in(number, tmp_path / "class" / "ada")
+    room = furnish(ROOT, tmp_path / "report", key(tmp_path / "key.pem"), rubric=None, notebooks=[path.stem])
+    wanted, [ada] = assignment(ROOT, [path]), take_in(tmp_path / "class").submissions
+    refuse_beyond_there(wanted.notebooks, guests, ROOT)
+    job = Job(wanted, room.edition, tmp_path / "work", room.patience, guests)
+    with tenancy.held(guests, tmp_path, print):
+        done = examine(job, owner, clean(ada, wanted))
+    evidence = load(store(done.body, tmp_path / "ada.evidence", room.key), room.key)
+    sheet = grade(evidence, of({"notebooks": [number]}))
+    short = {line.id: (line.state, line.observed) for line in sheet.lines if line.state != "passed"}
+    unjudged = {line.id for line in sheet.unjudged}  # a machine that was too busy is no wrong answer
+    assert set(short) == unjudged, (short, sheet.remarks)
+    assert not sheet.flagged, sheet.remarks
+
+
+if __name__ == "__main__":
+    grade_class(Path(sys.argv[1]), GUESTS, at=THERE)

@@ -1,6 +1,7 @@
 """What a student's process may ask for: all that the notebooks need, and of each verb no more than that."""
 
 import ast
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -74,7 +75,7 @@ def test_a_notebook_that_asks_for_more_is_refused_by_name() -> None:
 
 @pytest.mark.parametrize(
     ("provider", "fit"),
-    [("kind", "02-deploy 03-load 04-hpa-cpu 06-tuning"), ("existing", "04-hpa-cpu")],
+    [("kind", "02-deploy 03-load 04-hpa-cpu 06-tuning"), ("existing", "")],
 )
 def test_where_others_work_too_some_notebooks_are_refused_up_front(provider: str, fit: str) -> None:
     wanted = assignment(ROOT, NOTEBOOKS).notebooks
@@ -83,7 +84,7 @@ def test_where_others_work_too_some_notebooks_are_refused_up_front(provider: str
     for name in set(wanted) - set(chosen):
         with pytest.raises(BadInput, match=rf"Can't be graded on {provider}: {name} uses") as error:
             refuse_beyond_there({name: wanted[name]}, Site(provider), ROOT)
-        assert f"among: {', '.join(chosen)}. Or leave --provider out" in error.value.fix
+        assert f"among: {', '.join(chosen) or 'none'}. Or leave --provider out" in error.value.fix
     refuse_beyond_there(wanted, Site(), ROOT)
 
 
@@ -108,6 +109,17 @@ def test_a_provider_that_lacks_something_is_told_so() -> None:
         with pytest.raises(BadInput) as error:
             refuse_beyond_there({name: wanted[name]}, Site("existing"), ROOT)
         assert told in error.value.what
+
+
+def test_a_load_on_any_cluster_needs_a_service_with_an_address(tmp_path: Path) -> None:
+    for folder in ("manifests", "notebooks"):
+        shutil.copytree(ROOT / folder, tmp_path / folder)
+    wanted = {"04-hpa-cpu": assignment(ROOT, NOTEBOOKS).notebooks["04-hpa-cpu"]}
+    with pytest.raises(BadInput, match="no address outside of a cluster"):
+        refuse_beyond_there(wanted, Site("existing"), tmp_path)
+    service = tmp_path / "manifests/base/server/service.yaml"
+    service.write_text(service.read_text().replace("spec:\n", "spec:\n  type: LoadBalancer\n"))
+    refuse_beyond_there(wanted, Site("existing"), tmp_path)
 
 
 def test_every_verb_that_is_permitted_is_one_of_the_lab() -> None:
