@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 from labkit.grading.claim import GRADING
 from labkit.grading.rubric import of
 from labkit.grading.sheet import grade
@@ -12,6 +14,8 @@ from labkit.lab import NAMESPACE
 from labkit.providers.kind.provider import Kind
 from tests.attacks import ANSWERS, CLUSTERED, HandIn
 from tests.embedded.grading_quiz import CHECKS, WHOLE, Quiz, grade_class
+
+pytestmark = pytest.mark.long
 
 PATIENT = Quiz(
     WHOLE.name,

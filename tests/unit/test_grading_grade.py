@@ -227,6 +227,11 @@ def test_kubectl_scale_that_poses_as_the_hpa_earns_nothing_and_is_flagged() -> N
     assert "the HPA did not write that" in line(sheet, "05.scale-out").note
 
 
+def test_what_the_hpa_did_to_another_deployment_does_not_cover_a_scale_by_hand() -> None:
+    decoy = [replace(write, name="decoy") for write in bundle().writes]
+    assert len(posing(replace(GOOD, began=BEGAN), decoy)) == 3
+
+
 def test_a_real_write_at_another_time_does_not_cover_a_scale_by_hand() -> None:
     run = replace(GOOD, began=BEGAN)
     later = [replace(write, at=write.at + 30) for write in bundle().writes]
