@@ -6,6 +6,7 @@ python -m tests.embedded.test_grading_elsewhere PLACE      a grader to be killed
 import contextlib
 import http.server
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -19,6 +20,7 @@ from labkit import _proc, _wait, reset
 from labkit.errors import BadInput, ClusterError, NotOurs, ProviderError
 from labkit.grading import claim, tenancy
 from labkit.grading.asked import refuse_beyond_there
+from labkit.grading.broker import Broker
 from labkit.grading.bundle import Bundle, load, store
 from labkit.grading.claim import GRADING, LASTS, Claim
 from labkit.grading.guard import Guard
@@ -366,6 +368,22 @@ def test_a_students_token_does_the_course_and_nothing_else(owner: Lab, tmp_path:
     ):
         with pytest.raises(ClusterError, match="forbidden"):
             student.kubectl(*words)
+    reset.clear(owner.kube, print)
+    owner.kube.delete_namespace(GRADING)
+
+
+def test_after_a_reset_a_submission_is_held_to_twelve_gpus_again(owner: Lab, tmp_path: Path) -> None:
+    owner.kube.ensure_namespace(GRADING)
+    broker = Broker(owner, tmp_path, GUESTS.released, ROOT, guard=Guard(owner.kube, tmp_path, 600))
+    with tempfile.TemporaryDirectory() as sockets:
+        close = broker.listen(Path(sockets) / "s")
+        broker._do({"on": 0, "do": "reset", "args": [], "words": {}})
+        close()
+    greedy = tmp_path / "greedy.yaml"
+    greedy.write_bytes(GREEDY)
+    owner.kube.apply(greedy)
+    _wait.until(lambda: "exceeded quota" in str(owner.kube.events()), "the quota's refusal", seconds=60)
+    assert len(owner.kube.objects("pods")) == 12
     reset.clear(owner.kube, print)
     owner.kube.delete_namespace(GRADING)
 
