@@ -32,10 +32,12 @@ PULL_SECRET = prerequisites.PULL_SECRET
 IMAGE = "llm-inference:1.0"
 GRACE = "--grace-period=1"  # leftovers have no users: nothing to drain
 COURSE, SIMULATED = "labkit.dev/course", "labkit.dev/simulated=true"
-CONTENTS = (
+WORK = (
     "hpa,deployments,statefulsets,daemonsets,cronjobs,jobs,replicasets,pods,services,poddisruptionbudgets,"
-    "configmaps,secrets,resourcequotas,limitranges,networkpolicies,persistentvolumeclaims"
+    "configmaps,persistentvolumeclaims"
 )
+RULES = "secrets,resourcequotas,limitranges,networkpolicies"
+"""On a cluster of somebody else's these are their rules: the login that pulls images, what may be taken."""
 
 
 def run(kube: Kube, provider: Provider, report: Report) -> None:
@@ -45,7 +47,7 @@ def run(kube: Kube, provider: Provider, report: Report) -> None:
             report(f"brought back {name}")
     for name in faults.lift(kube):
         report(f"putting back {name}, which an earlier run had broken")
-    clear(kube, report)
+    clear(kube, report, owned=provider.owns_cluster)
     kwok.remove(kube, provider, report=report)
     if provider.owns_cluster:
         nodes.tidy(kube)
@@ -55,13 +57,17 @@ def run(kube: Kube, provider: Provider, report: Report) -> None:
         pull_secret.make(kube, access, name=PULL_SECRET)
 
 
-def clear(kube: Kube, report: Report) -> None:
-    """Empty the namespace. It is not deleted: a namespace takes 5 real seconds to go, whatever CLOCK says."""
+def clear(kube: Kube, report: Report, *, owned: bool = True) -> None:
+    """Empty the namespace; its owner's secrets, quotas and policies stay where the cluster is not labkit's.
+
+    It is not deleted: a namespace takes 5 real seconds to go, whatever CLOCK says.
+    """
     kube.ensure_namespace()  # first of all: refuses a namespace that is not ours
     left = len(kube.objects("pods"))
     if left:
         report(f"taking away {left} pods of an earlier run")
-    kube.kubectl("delete", CONTENTS, "--all", GRACE, "--wait=true", "--timeout=60s")
+    contents = f"{WORK},{RULES}" if owned else WORK
+    kube.kubectl("delete", contents, "--all", GRACE, "--wait=true", "--timeout=60s")
     cluster_wide(kube, report)
     # A ReplicaSet may have replaced a pod while it was being deleted itself.
     kube.until("pods total=0", seconds=60)

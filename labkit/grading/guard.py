@@ -82,5 +82,6 @@ class Guard:
 
 
 def lift(kube: Kube) -> None:
-    """Take away what `reset` leaves: the student's rights. Their account goes with its namespace."""
+    """Take away what `reset` leaves; the student's account goes with its namespace."""
     kube.delete("rolebindings/student", "roles/student")
+    kube.delete("networkpolicies/class", "limitranges/class", QUOTA)

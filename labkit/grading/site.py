@@ -51,6 +51,11 @@ class Site:
         return self.provider == OWN
 
     @property
+    def is_labkits(self) -> bool:
+        """Whether the cluster is labkit's: then nothing in the course's namespace is anybody else's."""
+        return self.connected().owns_cluster
+
+    @property
     def environment(self) -> dict[str, str]:
         """How a process is told which cluster is meant."""
         return {NAMED_BY[self.provider]: self.name} if self.name else {}

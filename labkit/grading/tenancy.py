@@ -43,13 +43,13 @@ def held(site: Site, report: Path, tell: Report) -> Iterator[Still]:
     tell(f"claimed namespace {NAMESPACE} on {site}{' (an earlier grader left it)' if again else ''}")
     try:
         with claim.renewed():
-            reset.clear(kube, tell)
+            reset.clear(kube, tell, owned=site.is_labkits)
             with _told_whom_to_ask():
                 Guard(kube, report, 0.0).rehearse()
             yield partial(_while_ours, claim)
     finally:
         if claim.ours:
-            leave(kube, claim, tell)
+            leave(kube, claim, site, tell)
 
 
 def _take(claim: Claim, kube: Kube, site: Site) -> bool:
@@ -68,9 +68,9 @@ def _while_ours(claim: Claim, results: Iterable[Result]) -> Iterator[Result]:
         yield result
 
 
-def leave(kube: Kube, claim: Claim, tell: Report) -> None:
+def leave(kube: Kube, claim: Claim, site: Site, tell: Report) -> None:
     """Empty the namespace, take away what held students to it, and the claim last of all."""
-    reset.clear(kube, tell)
+    reset.clear(kube, tell, owned=site.is_labkits)
     lift(kube)
     claim.release()
     kube.delete_namespace(GRADING, wait=False)

@@ -103,6 +103,26 @@ def test_nothing_outside_its_namespace_is_touched_from_up_to_down(owner: Kube, f
     assert snapshot(owner) == before
 
 
+def test_a_reset_leaves_the_owners_login_quota_and_policy(owner: Kube, foreign: Existing) -> None:
+    names = ("secret/registry-login", "resourcequota/team", "networkpolicy/team")
+    owner.kubectl("create", "secret", "generic", "registry-login", "--from-literal=token=mine")
+    owner.kubectl("create", "quota", "team", "--hard=pods=5")
+    owner.kubectl("apply", "-f", "-", stdin=policy("team"))
+    owner.kubectl("create", "configmap", "mine", "--from-literal=a=b")
+    try:
+        reset.run(clients.kube(foreign, namespace=NAMESPACE), foreign, print)
+        assert all(owner.object(name) for name in names)
+        assert "mine" not in {found.name for found in owner.objects("configmaps")}
+    finally:
+        owner.delete(*names)
+
+
+def policy(name: str) -> str:
+    spec = {"podSelector": {}, "policyTypes": ["Egress"]}
+    head = {"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": {"name": name}}
+    return json.dumps({**head, "spec": spec})
+
+
 def test_what_is_missing_is_told_and_does_not_stop_the_rest(foreign: Existing) -> None:
     said: list[str] = []
     foreign.up(Spec(), said.append)

@@ -15,7 +15,7 @@ from labkit.kube.documents import KUSTOMIZATION, load
 
 ROOT = Path(__file__).resolve().parents[2]
 MANIFESTS = ROOT / "manifests"
-RUNGS = ("embedded", "kind", "gpu")
+RUNGS = ("embedded", "kind", "gpu", "existing")
 TOPICS = sorted(p.parent for p in MANIFESTS.glob("[0-9]*/exercises"))
 PLAIN = sorted(
     f
@@ -59,6 +59,10 @@ def test_the_lessons_own_file_is_word_for_word() -> None:
 )
 def test_the_figures_stand_where_the_cluster_can_carry_them(folder: str) -> None:
     is_the_lessons(rendered(folder)["Deployment"])
+
+
+def test_a_load_from_outside_has_a_way_into_a_cluster_of_somebody_elses() -> None:
+    assert rendered("overlays/existing")["Service"]["spec"]["type"] == "LoadBalancer"
 
 
 def test_two_replicas_until_an_autoscaler_owns_the_number() -> None:
