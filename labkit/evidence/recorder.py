@@ -49,8 +49,9 @@ class Recorder:
         self.ended = 0.0
 
     def start(self) -> Self:
-        """Begin; lab time 0 is now."""
+        """Begin; lab time 0 is now. How it was before what comes next is on record then."""
         self.started = time.time()
+        self._note()
         self._thread.start()
         return self
 
@@ -85,7 +86,7 @@ class Recorder:
         return tuple(((at - self.started) * self._clock, value) for at, value in seen if value is not None)
 
     def _follow(self) -> None:
-        while not self._over.wait(EVERY if self._looks or self.gaps else 0):
+        while not self._over.wait(EVERY):
             self._note()
         self._note()  # how it was in the end
 
