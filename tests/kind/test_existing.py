@@ -1,4 +1,4 @@
-"""What `existing` needs of real kubelets: a forward to one pod, and Prometheus behind the API server."""
+"""What `existing` needs of real kubelets: a forward to a pod, Prometheus by the API server, and a way in."""
 
 from __future__ import annotations
 
@@ -7,8 +7,11 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
+from labkit import pull_secret, reset
 from labkit.errors import Unreachable
 from labkit.kube import Kube
+from labkit.lab import connect
+from labkit.load import Closed
 from labkit.metrics.client import Metrics
 from labkit.providers import in_cluster
 from labkit.providers.forward import Forwards
@@ -35,3 +38,23 @@ def test_a_prometheus_that_wants_a_certificate_is_told_so_through_the_api_server
     with pytest.raises(Unreachable, match="does not reach Prometheus") as error:
         Metrics(at.url, ca=at.ca, cert=at.cert, key=at.key).authorize(at.authorization).query("up")
     assert "wants a certificate" in error.value.cause
+
+
+@pytest.mark.long
+def test_a_load_reaches_the_courses_server_through_its_service(
+    cluster: Kind, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The owner has given the nodes a login to the registry; labkit knows nothing but a kubeconfig."""
+    monkeypatch.setenv("KUBECONFIG", str(cluster.kubeconfig()))
+    monkeypatch.delenv("LABKIT_CONTEXT", raising=False)
+    lab = connect(provider="existing", clock=1, seed=0)
+    pull_secret.make(lab.kube, cluster.registry(), name=reset.PULL_SECRET)
+    lab.reset()
+    try:
+        lab.apply("manifests/overlays/existing/server")
+        lab.until("deployment/llm-inference-service available", "pods app=llm-model ready=2", seconds=240)
+        done = lab.load(Closed(users=8, seconds=20)).wait()
+        assert done.rows
+        assert not done.failures()
+    finally:
+        reset.clear(lab.kube, print)
