@@ -12,13 +12,12 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-import yaml
-
 from labkit.errors import BadInput
 from labkit.grading.commands import beyond_namespace, known
 from labkit.grading.permits import LAB, LOCAL, PARTS, VERBS, spreading
 from labkit.grading.released import assignment
 from labkit.grading.site import Site
+from labkit.kube import documents
 
 SPREADING = frozenset({"kwok", "plant", "plug_in", "push", "start_node", "stop_node"})
 SPREADING |= frozenset({"kube.patch", "workshop.push"})
@@ -26,7 +25,8 @@ SPREADING |= frozenset({"kube.patch", "workshop.push"})
 IMAGES = frozenset({"build", "digest", "login", "pull_secret", "push", "registry", "tag", "workshop"})
 LACKING: Mapping[str, frozenset[str]] = {"kind": frozenset(), "existing": IMAGES | {"kill", "ledger", "why"}}
 """What a provider can't do: it has no registry, no way to a pod's processes, no audit logs."""
-SERVICE = Path("manifests/base/server/service.yaml")
+OUTSIDE = frozenset({"LoadBalancer", "NodePort"})
+WAYS_IN = "a Service of type " + " or ".join(sorted(OUTSIDE))
 LOADING = frozenset({"load", "trial"})
 PUT_IN = "…"  # in place of what only a run knows
 
@@ -51,9 +51,10 @@ def beyond_there(notebook: Any, site: Site, course: Path) -> list[str]:
     asked = verbs(notebook) | {".".join(words[1:]) for words in _used(notebook)}
     more = {f"lab.{verb}" for verb in asked & (SPREADING | LACKING[site.provider])}
     more |= {f"kubectl {' '.join(words[:2])}" for words in _commands(notebook) if beyond_namespace(words)}
-    if site.provider == "existing" and asked & LOADING and not _answers_outside(course / SERVICE):
-        more.add(f"lab.load ({SERVICE} has no address outside of a cluster: type LoadBalancer or NodePort)")
-    for name in _files(notebook, site.provider):
+    files = _files(notebook, site.provider)
+    if site.provider == "existing" and asked & LOADING:
+        more |= {f"lab.load ({name} gives no way in: {WAYS_IN})" for name in files if _shut(course / name)}
+    for name in files:
         path = course / name
         if not path.exists():
             more.add(f"{name} (there is none)")
@@ -89,8 +90,11 @@ def refuse_beyond_there(notebooks: Mapping[str, Any], site: Site, course: Path) 
         )
 
 
-def _answers_outside(service: Path) -> bool:
-    return yaml.safe_load(service.read_text())["spec"].get("type") in {"LoadBalancer", "NodePort"}
+def _shut(folder: Path) -> bool:
+    """Whether a folder of manifests has a Service that nobody outside of the cluster reaches."""
+    found = documents.load(folder) if folder.is_dir() else []
+    services = [one.obj for one in found if one.obj["kind"] == "Service"]
+    return any(service["spec"].get("type") not in OUTSIDE for service in services)
 
 
 def _told(wrong: Mapping[str, list[str]]) -> str:

@@ -44,10 +44,12 @@ def test_a_prometheus_that_wants_a_certificate_is_told_so_through_the_api_server
 def test_a_load_reaches_the_courses_server_through_its_service(
     cluster: Kind, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The owner has given the nodes a login to the registry; labkit knows nothing but a kubeconfig."""
+    """The owner has pushed the image, and left a login to it; labkit knows nothing but a kubeconfig."""
     monkeypatch.setenv("KUBECONFIG", str(cluster.kubeconfig()))
     monkeypatch.delenv("LABKIT_CONTEXT", raising=False)
     lab = connect(provider="existing", clock=1, seed=0)
+    reset.model_image(cluster.registry(), print)
+    lab.kube.ensure_namespace()
     pull_secret.make(lab.kube, cluster.registry(), name=reset.PULL_SECRET)
     lab.reset()
     try:
