@@ -274,7 +274,9 @@ class Lab:
 
     def load(self, shape: Closed | Open, **options: Any) -> Running:
         """Start a load on the model server and go on; `lab.watch(…, until=running)` follows it."""
-        options = {"url": self.url(), "clock": self.clock, "seed": self.session.seed, **options}
+        if "url" not in options:  # the lab's own Service, wherever a cluster that is not labkit's has it
+            options |= {"url": self.url(), "allow_remote": not self.session.provider.owns_cluster}
+        options = {"clock": self.clock, "seed": self.session.seed, **options}
         return start_load(Load(shape=shape, **options), course.out("load"))
 
     def requests_by_pod(self, running: Running, *, seconds: float) -> dict[str, int]:

@@ -66,6 +66,7 @@ def clear(kube: Kube, report: Report, *, owned: bool = True) -> None:
     left = len(kube.objects("pods"))
     if left:
         report(f"taking away {left} pods of an earlier run")
+    _orphans(kube)
     contents = f"{WORK},{RULES}" if owned else WORK
     kube.kubectl("delete", contents, "--all", GRACE, "--wait=true", "--timeout=60s")
     cluster_wide(kube, report)
@@ -77,6 +78,16 @@ def clear(kube: Kube, report: Report, *, owned: bool = True) -> None:
     kube.kubectl("label", "namespace", kube.namespace, *labels, "--overwrite")
     account = "the namespace's default service account"
     _wait.until(lambda: _exists(kube, "serviceaccount/default"), account, seconds=30)
+
+
+def _orphans(kube: Kube) -> None:
+    """Delete the pods of nodes that are gone: no kubelet tells that they ended, and PodGC takes a minute."""
+    try:
+        nodes = {"", *(node.name for node in kube.objects("nodes"))}
+    except ClusterError:  # whoever may not list nodes has taken none away
+        return
+    if pods := [pod.name for pod in kube.objects("pods") if pod.at("spec.nodeName", "") not in nodes]:
+        kube.kubectl("delete", "pods", *pods, "--grace-period=0", "--force", "--ignore-not-found")
 
 
 def cluster_wide(kube: Kube, report: Report) -> None:
