@@ -60,6 +60,7 @@ def test_nodes_are_shown_with_their_gpus(lab: Lab, capsys: pytest.CaptureFixture
 def test_gpus_are_watched_until_a_pod_has_gone_and_the_end_is_told(
     lab: Lab, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    lab.until_metric("count(DCGM_FI_DEV_FB_USED) >= 12", seconds=60)
     lab.watch("gpus", "pods", until="pods app=llm-model total=0", seconds=20)
     said = capsys.readouterr().out
     assert "gpu-node-3" in said
