@@ -37,7 +37,7 @@ clean:  ## what was made in this checkout (not the cache of binaries)
 # The gates are scripts, one each, the same for people and CI: see scripts/.
 .PHONY: test test-kind gates unit embedded notebooks exercises bench fidelity gpu-profile lock
 
-# Notebooks measure, so they run apart from the tests of attacks: a fork bomb beside them is one too many.
+# Notebooks measure, so they begin when the tests that load the machine (fork bombs, clusters killed) are over.
 test: setup  ## all gates and all tests
 	@$(MAKE) --no-print-directory gates unit embedded
 	@$(MAKE) --no-print-directory notebooks exercises
