@@ -2,7 +2,8 @@
 
 A student's verbs are carried out with that token: what it may not do, no argument that got past us does. Its
 account is in a namespace of its own, so that no pod of a student's can be started under it. Laid anew after
-each reset, which takes quotas and policies away with the rest. Refuses a namespace without Pod Security.
+each reset, which takes quotas and policies away where the cluster is labkit's. Refuses a namespace without
+Pod Security.
 """
 
 from __future__ import annotations
@@ -26,7 +27,6 @@ QUOTA = "resourcequota/class"
 TOKEN = f"/api/v1/namespaces/{GRADING}/serviceaccounts/student/token"
 SHORTEST = 600.0
 """Real seconds: the API server gives no token for less."""
-ENFORCED = "pod-security.kubernetes.io/enforce"
 
 
 @dataclass(frozen=True)
@@ -72,12 +72,13 @@ class Guard:
 
     def _refuse_without_pod_security(self) -> None:
         there = namespaces.find(self.kube.api, self.kube.namespace)
-        level = there.labels.get(ENFORCED, "") if there else ""
+        level = there.labels.get(namespaces.ENFORCE, "") if there else ""
         if level not in {"baseline", "restricted"}:
             raise ProviderError(
                 f"Namespace {self.kube.namespace} enforces no Pod Security: {level or 'no label'}.",
                 cause="A submission could start a privileged pod, and have the node.",
-                fix=f"kubectl label namespace {self.kube.namespace} {ENFORCED}=baseline --overwrite",
+                fix=f"kubectl label namespace {self.kube.namespace} "
+                f"{namespaces.ENFORCE}=baseline --overwrite",
             )
 
 

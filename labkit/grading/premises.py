@@ -19,14 +19,13 @@ from pathlib import Path
 
 from labkit import _proc
 from labkit.errors import BadInput
-from labkit.grading.site import Site
+from labkit.grading.site import HERE, Site
 from labkit.node import records
 from labkit.providers.base import silent
 from labkit.providers.embedded.layout import Layout
 from labkit.providers.embedded.teardown import take_down
 
 GRACE = 5.0  # real seconds for a worker to end by itself: it is taking its lab down already
-HERE = Site()
 
 
 class Premises:

@@ -15,13 +15,12 @@ from labkit.errors import BadInput
 from labkit.grading import rubric as rubrics
 from labkit.grading.report.write import RUBRIC
 from labkit.grading.seal import Key
-from labkit.grading.site import Site
+from labkit.grading.site import HERE, Site
 from labkit.grading.sitting import Patience
 from labkit.node.bounds import MOST_PROCESSES
 from labkit.notebooks.release import release
 
 WORK = "work"
-HERE = Site()
 LOOPBACK = (
     "Pods that a submission starts share this machine's loopback: they reach what listens there unprotected."
 )

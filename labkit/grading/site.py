@@ -63,3 +63,7 @@ class Site:
     def connected(self) -> Provider:
         """The provider of the one cluster."""
         return catalog.get(self.provider, self.name or None)
+
+
+HERE = Site()
+"""On clusters of the workers' own."""

@@ -23,13 +23,12 @@ from labkit.grading.guard import Guard
 from labkit.grading.handed_in import HandedIn
 from labkit.grading.released import Assignment
 from labkit.grading.remark import Remark, printable
-from labkit.grading.site import Site
+from labkit.grading.site import HERE, Site
 from labkit.grading.sitting import Patience, Sitting
 from labkit.grading.written import by_the_hpa
 from labkit.lab import Lab
 
 SEED = 0
-HERE = Site()
 TOKENS = "tokens"
 MARGIN = 120.0
 """Real seconds that a student's token lasts longer than their notebook may take."""

@@ -7,11 +7,11 @@ from labkit.errors import NotOurs, Refused
 from labkit.kube.api import Api, Request
 from labkit.kube.objects import KubeObject
 
-MANAGED = "labkit.dev/managed"
+MANAGED, ENFORCE = "labkit.dev/managed", "pod-security.kubernetes.io/enforce"
 LABELS = {
     MANAGED: "true",
     # `restricted` would refuse the lesson's Deployment; so it only warns, and learners read why.
-    "pod-security.kubernetes.io/enforce": "baseline",
+    ENFORCE: "baseline",
     "pod-security.kubernetes.io/warn": "restricted",
 }
 
