@@ -35,12 +35,12 @@ clean:  ## what was made in this checkout (not the cache of binaries)
 ### BEGIN AUTHORS
 #   make test    all gates and all tests (CI leaves out those marked `long`)
 # The gates are scripts, one each, the same for people and CI: see scripts/.
-.PHONY: test test-kind gates unit embedded notebooks exercises bench fidelity gpu-profile lock
+.PHONY: test test-kind gates unit embedded notebooks bench fidelity gpu-profile lock
 
 # Notebooks measure, so they begin when the tests that load the machine (fork bombs, clusters killed) are over.
 test: setup  ## all gates and all tests
 	@$(MAKE) --no-print-directory gates unit embedded
-	@$(MAKE) --no-print-directory notebooks exercises
+	@$(MAKE) --no-print-directory notebooks
 
 gates: setup  ## ruff, mypy, import-linter, notebooks without outputs
 	@scripts/lint
@@ -54,13 +54,9 @@ unit: toolchain  ## tests that need no cluster
 embedded: toolchain  ## tests on a running embedded cluster
 	@pytest tests/embedded
 
-notebooks: toolchain  ## every notebook through papermill, with solutions
+notebooks: toolchain  ## every notebook through papermill, with solutions and as a learner gets it; two labs at a time
 	@labkit toolchain fetch kwok
-	@pytest tests/notebooks/test_notebooks.py
-
-exercises: toolchain  ## every notebook as a learner gets it, on a lab of its own
-	@labkit toolchain fetch kwok
-	@LABKIT_LAB=exercises pytest tests/notebooks/test_exercises.py tests/notebooks/test_release.py
+	@pytest -n 2 --dist worksteal tests/notebooks
 
 test-kind: toolchain  ## tests and notebooks on a kind cluster (needs Docker or Podman)
 	@labkit toolchain fetch kind
