@@ -50,8 +50,9 @@ def grade(
 
     Several students are run at a time: each worker has a cluster of its own, and whoever is run next finds
     it empty, or a new one where that is not enough. How many workers, and why, is said at the start. Results
-    are written as they come. The same command goes on where one was stopped, by Ctrl-C or kill -9. To run a
-    student again, delete their file of evidence. labkit regrade weighs evidence anew.
+    are written as they come. The same command goes on where one was stopped, by Ctrl-C or kill -9; with
+    another --provider or --name it runs everybody again. To run a student again, delete their file of
+    evidence. labkit regrade weighs evidence anew.
 
     With --provider kind or existing (--name: which lab, or context) the cluster is one that is there, and the
     class its guest: one student at a time, in namespace llm-lab, which must hold nobody's work, and is left

@@ -30,6 +30,7 @@ class Look:
     gpus: float | None
     average: float | None
     cpu: float | None
+    minimum: float | None
 
 
 class Recorder:
@@ -78,6 +79,7 @@ class Recorder:
             Series("gpus", "GPUs", self._points("gpus"), "GPUs held, by pods that start or leave too"),
             Series("queue average", "requests per pod", self._points("average")),
             Series("cpu", "% of the request", self._points("cpu"), "CPU, as the HPA saw it"),
+            Series("minimum", "replicas", self._points("minimum"), "minReplicas of the HPA"),
         )
         return Timeline(self._clock, self._stamp, series, tuple(self._events), began=self.started)
 
@@ -102,7 +104,8 @@ class Recorder:
         desired = deployment.at("spec.replicas") if deployment else None
         ready = (deployment.at("status.readyReplicas") or 0) if deployment else None
         gpus = held(deployment) if deployment else None
-        return Look(at, desired, ready, gpus, average_of(hpa), utilization_of(hpa))
+        minimum = hpa.at("spec.minReplicas") if hpa else None
+        return Look(at, desired, ready, gpus, average_of(hpa), utilization_of(hpa), minimum)
 
     def _object(self, name: str) -> KubeObject | None:
         try:

@@ -23,7 +23,7 @@ RECORDED = "llm-inference-service"  # the Deployment of every recording that a c
 def doubts(one: Observation, writes: Sequence[Write]) -> tuple[str, ...]:
     """All that speaks against the recordings that a check was handed."""
     runs = [value for value in one.evidence.values() if isinstance(value, Timeline)]
-    return tuple(doubt for run in runs for doubt in (*posing(run, writes), *faked_queue(run)))
+    return tuple(doubt for run in runs for doubt in (*posing(run, writes), *propped(run), *faked_queue(run)))
 
 
 def posing(run: Timeline, writes: Iterable[Write]) -> list[str]:
@@ -38,6 +38,18 @@ def posing(run: Timeline, writes: Iterable[Write]) -> list[str]:
 
 def _same(one: Write, at: float, replicas: float) -> bool:
     return (one.name, one.replicas) == (RECORDED, replicas) and -1.0 <= at - one.at <= BY_HAND
+
+
+def propped(run: Timeline) -> list[str]:
+    """Each rise of `desired` that `minReplicas` explains: an HPA that is told so needs no queue for it."""
+    found, floor = [], run.one("minimum")
+    for (_, before), (at, after) in pairwise(run.one("desired").steps()):
+        lately = [value for t, value in floor.points if 0 <= at - t <= BY_HAND * run.clock]
+        least = max([*lately, floor.at(at) or 0.0])
+        if before < after <= least:
+            told = f"replicas went from {before:g} to {after:g} at lab second {at:.0f}"
+            found.append(f"{told}, and minReplicas was {least:g}: that took no queue")
+    return found
 
 
 def in_flight(loads: Iterable[LoadResult], run: Timeline) -> Series:

@@ -104,7 +104,7 @@ def _known(room: Room, handed: HandedIn, wanted: Assignment) -> Bundle | None:
     except BadInput:
         return None
     whole = bundle is not None and not any(one.ours for one in bundle.ran)
-    return bundle if bundle and whole and bundle.of == digest(handed, wanted) else None
+    return bundle if bundle and whole and bundle.of == digest(handed, wanted, room.site) else None
 
 
 def _roughly(seconds: float) -> str:

@@ -66,9 +66,10 @@ class Failed:
     why: str
 
 
-def digest(handed: HandedIn, wanted: Assignment) -> str:
-    """Of all that decides what is run."""
-    parts = [nbformat.writes(wanted.notebooks[name]) for name in sorted(wanted.notebooks)]
+def digest(handed: HandedIn, wanted: Assignment, site: Site) -> str:
+    """Of all that decides what is run: evidence of one cluster says nothing of another."""
+    parts = [f"{site}, clock {site.clock:g}"]
+    parts += [nbformat.writes(wanted.notebooks[name]) for name in sorted(wanted.notebooks)]
     parts += [nbformat.writes(handed.notebooks[name].notebook) for name in sorted(handed.notebooks)]
     parts += [f"{path}: {data!r}" for path, data in sorted(handed.exercises.items())]
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
@@ -92,7 +93,7 @@ def examine(job: Job, lab: Lab, handed: HandedIn) -> Done:
         scaled = writes()
     made = Bundle(handed.student, handed.folder, began, tuple(observations), scaled, tuple(ran))
     shutil.rmtree(seat)
-    whole = replace(made, of=digest(handed, job.wanted), remarks=tuple(remarks))
+    whole = replace(made, of=digest(handed, job.wanted, job.site), remarks=tuple(remarks))
     return Done(whole.pack(), fit=not spread)
 
 
@@ -100,7 +101,7 @@ def lost(job: Job, handed: HandedIn, why: str) -> Bundle:
     """Evidence of nothing but that this student could not be run, which is not their fault."""
     ran = tuple(Ran(name, 0.0, why, ours=True) for name in handed.notebooks)
     remarks = (*handed.remarks, Remark("flagged", why))
-    of = digest(handed, job.wanted)
+    of = digest(handed, job.wanted, job.site)
     return Bundle(handed.student, handed.folder, time.time(), ran=ran, remarks=remarks, of=of)
 
 

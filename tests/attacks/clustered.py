@@ -32,6 +32,12 @@ with lab.attempt():
     lab.kube.kubectl("patch", "hpa/llm-hpa", "--subresource=status", "--type=merge", "-p", claimed)
 users.stop()
 """
+RAISE = """
+trick = None
+users.stop()
+with lab.attempt():
+    lab.kube.kubectl("patch", "hpa/llm-hpa", "--type=merge", "-p", '{"spec": {"minReplicas": 8}}')
+"""
 WRECK = """
 trick = None
 users.stop()
@@ -64,6 +70,7 @@ CLUSTERED = {
     "forged-load": attack({"answer-05-scale-out": LOADED}, SPARED),
     "forged-status": attack({"answer-05-scale-out": STATUS}, SPARED),
     "forged-managed-fields": attack({"answer-05-scale-out": SCALE}, BY_HAND, hpa=MANAGED),
+    "raised-minimum": attack({"answer-05-scale-out": RAISE}, SPARED),
     "scale-by-hand": attack({"answer-05-scale-out": SCALE}, BY_HAND, hpa=None),
     "wrecker": attack({"answer-05-scale-out": WRECK}, SPARED),
     "quitter": attack({"answer-05-desired-by-hand": QUIT}, ("05.hpa", "05.names")),

@@ -67,6 +67,10 @@ def test_a_queue_that_nobody_stands_in_is_no_queue(sheets: dict[str, Sheet]) -> 
     assert "on their way" in line(sheets["faked-queue"], "05.scale-out").note
 
 
+def test_an_hpa_that_is_told_to_has_not_seen_a_queue(sheets: dict[str, Sheet]) -> None:
+    assert "minReplicas was 8" in line(sheets["raised-minimum"], "05.scale-out").note
+
+
 def test_a_process_that_ends_itself_gets_what_it_had(sheets: dict[str, Sheet]) -> None:
     assert line(sheets["quitter"], "05.names").state == "passed"
     assert line(sheets["quitter"], "05.steps").state == "not reached"

@@ -22,6 +22,7 @@ from labkit.grading.released import assignment
 from labkit.grading.report.write import Growing
 from labkit.grading.restore import Restored
 from labkit.grading.seal import key
+from labkit.grading.site import HERE
 from labkit.grading.sitting import Patience
 from labkit.grading.student import Job, digest, lost, unsure
 from tests.unit.grading_bundle import bundle
@@ -139,7 +140,7 @@ def test_a_class_whose_evidence_is_there_is_reported_and_nobody_is_run(tmp_path:
     folder(tmp_path / "class" / "ada", {f"{QUEUE}.ipynb": notebook()})
     [submission] = take_in(tmp_path / "class").submissions
     wanted = assignment(ROOT, [ROOT / "notebooks" / f"{QUEUE}.ipynb"])
-    made = replace(bundle(), of=digest(clean(submission, wanted), wanted))
+    made = replace(bundle(), of=digest(clean(submission, wanted), wanted, HERE))
     report = tmp_path / "report"
     (report / "work").mkdir(parents=True)
     (report / "evidence").mkdir()

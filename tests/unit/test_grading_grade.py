@@ -14,7 +14,7 @@ from labkit.errors import BadInput
 from labkit.evidence import Series, Timeline
 from labkit.grading.bundle import Bundle, Observation, Ran, load
 from labkit.grading.codec import Tabulated, claim, decode, encode
-from labkit.grading.proofs import IN_FLIGHT, faked_queue, in_flight, posing
+from labkit.grading.proofs import IN_FLIGHT, faked_queue, in_flight, posing, propped
 from labkit.grading.released import assignment
 from labkit.grading.rubric import load as load_rubric
 from labkit.grading.rubric import of
@@ -237,6 +237,14 @@ def test_a_real_write_at_another_time_does_not_cover_a_scale_by_hand() -> None:
     later = [replace(write, at=write.at + 30) for write in bundle().writes]
     assert posing(run, bundle().writes) == []
     assert len(posing(run, later)) == 3
+
+
+def test_a_rise_that_min_replicas_explains_is_no_answer_to_a_queue() -> None:
+    [rose] = [at for at, value in GOOD.one("desired").steps() if value == 4]
+    floor = Series("minimum", "replicas", ((0.0, 2.0), (rose - 10, 4.0), (rose - 5, 2.0)))
+    assert propped(GOOD) == propped(GOOD.with_series([replace(floor, points=floor.points[:1])])) == []
+    [told] = propped(GOOD.with_series([floor]))
+    assert f"to 4 at lab second {rose:.0f}, and minReplicas was 4" in told
 
 
 def test_a_self_reported_fake_queue_earns_nothing_and_is_flagged() -> None:

@@ -10,6 +10,7 @@ from labkit.grading.handed_in import HandedIn
 from labkit.grading.released import Assignment
 from labkit.grading.restore import Restored
 from labkit.grading.seal import key
+from labkit.grading.site import Site
 from labkit.grading.sitting import Patience
 from labkit.grading.student import OUT_OF_TIME, Job, digest, examine
 from labkit.lab import Lab
@@ -42,7 +43,9 @@ def run(desk: Desk, lab: Lab, place: Path, patience: Patience) -> Bundle:
     assert done.fit
     mine = key(place / "key.pem")
     bundle = load(store(done.body, place / "ada.evidence", mine), mine)
-    assert bundle.of == digest(handed, job.wanted)
+    assert bundle.of == digest(handed, job.wanted, job.site)
+    elsewhere = Site("kind", clock=5)
+    assert bundle.of != digest(handed, job.wanted, elsewhere)
     assert not list((place / "work" / "seats").iterdir())
     return bundle
 
