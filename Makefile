@@ -37,10 +37,12 @@ clean:  ## what was made in this checkout (not the cache of binaries)
 # The gates are scripts, one each, the same for people and CI: see scripts/.
 .PHONY: test test-kind gates unit embedded notebooks bench fidelity gpu-profile lock
 
+# So many tests at a time, each with a lab of its own: a lab waits more than it works, so two fit on two cores.
+WORKERS ?= 2
+
 # Notebooks measure, so they begin when the tests that load the machine (fork bombs, clusters killed) are over.
-test: setup  ## all gates and all tests
-	@$(MAKE) --no-print-directory gates unit embedded
-	@$(MAKE) --no-print-directory notebooks
+test: gates unit embedded notebooks  ## all gates and all tests
+.NOTPARALLEL:
 
 gates: setup  ## ruff, mypy, import-linter, notebooks without outputs
 	@scripts/lint
@@ -49,14 +51,14 @@ gates: setup  ## ruff, mypy, import-linter, notebooks without outputs
 	@scripts/strip-notebooks --check
 
 unit: toolchain  ## tests that need no cluster
-	@pytest tests/unit
+	@pytest -n $(WORKERS) --dist worksteal tests/unit
 
 embedded: toolchain  ## tests on a running embedded cluster
-	@pytest tests/embedded
+	@pytest -n $(WORKERS) --dist loadfile tests/embedded
 
-notebooks: toolchain  ## every notebook through papermill, with solutions and as a learner gets it; two labs at a time
+notebooks: toolchain  ## every notebook through papermill, with solutions and as a learner gets it
 	@labkit toolchain fetch kwok
-	@pytest -n 2 --dist worksteal tests/notebooks
+	@pytest -n $(WORKERS) --dist worksteal tests/notebooks
 
 test-kind: toolchain  ## tests and notebooks on a kind cluster (needs Docker or Podman)
 	@labkit toolchain fetch kind
