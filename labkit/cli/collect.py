@@ -33,9 +33,9 @@ def collect(
     Links, paths that lead out, archives that grow without end, broken or foreign notebooks: each becomes a
     line of collected.md, and none keeps the others from being taken in.
     """
-    from labkit.grading.collect import PAGE  # noqa: PLC0415 - nbformat takes a while to import
-    from labkit.grading.collect import collect as take  # noqa: PLC0415
-    from labkit.grading.released import assignment  # noqa: PLC0415
+    from labkit.grading.submissions.collect import PAGE  # noqa: PLC0415 - nbformat takes a while to import
+    from labkit.grading.submissions.collect import collect as take  # noqa: PLC0415
+    from labkit.grading.submissions.released import assignment  # noqa: PLC0415
 
     folder = course.root()
     wanted = assignment(folder, choose(notebooks or [], folder / "notebooks"))

@@ -63,13 +63,16 @@ def grade(
     Exit 1 where a student could not be graded, or something could not be judged for reasons of ours.
     """
     # A second of imports that other commands must not pay for.
-    from labkit.grading import asked, jail, room, seal  # noqa: PLC0415
-    from labkit.grading.intake import take_in  # noqa: PLC0415
-    from labkit.grading.released import assignment  # noqa: PLC0415
+    from labkit.grading import room  # noqa: PLC0415
+    from labkit.grading.judging import seal  # noqa: PLC0415
+    from labkit.grading.kernel import jail  # noqa: PLC0415
     from labkit.grading.report.write import Graded, Growing  # noqa: PLC0415
     from labkit.grading.run import run  # noqa: PLC0415
-    from labkit.grading.site import Site  # noqa: PLC0415
+    from labkit.grading.sites.site import Site  # noqa: PLC0415
     from labkit.grading.sitting import Patience  # noqa: PLC0415
+    from labkit.grading.submissions.intake import take_in  # noqa: PLC0415
+    from labkit.grading.submissions.released import assignment  # noqa: PLC0415
+    from labkit.grading.verbs import asked  # noqa: PLC0415
 
     site = Site.chosen(provider, name)
     room.refuse_unless(trusted=trust, site=site)

@@ -37,8 +37,8 @@ def regrade(
     Exit 1 where a student could not be graded, or something could not be judged for reasons of ours.
     """
     from labkit._proc import write_atomically  # noqa: PLC0415 - matplotlib takes a while to import
-    from labkit.grading import rubric as rubrics  # noqa: PLC0415
-    from labkit.grading import seal  # noqa: PLC0415
+    from labkit.grading.judging import rubric as rubrics  # noqa: PLC0415
+    from labkit.grading.judging import seal  # noqa: PLC0415
     from labkit.grading.report.write import RUBRIC, Added, write  # noqa: PLC0415
 
     if rubric is not None:

@@ -47,7 +47,7 @@ def validate(
 
     root = course.root()
     whose("solutions", there=release.answers(root))
-    from labkit.grading import rubric as rubrics  # noqa: PLC0415
+    from labkit.grading.judging import rubric as rubrics  # noqa: PLC0415
     from labkit.notebooks.run import Plan  # noqa: PLC0415
     from labkit.validation import files, findings, live, stored  # noqa: PLC0415
 

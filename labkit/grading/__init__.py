@@ -20,7 +20,7 @@ gives it a weight. A check counts in the course's own cell only.
 
 What a notebook prints, files that it leaves, how its process ends: no source of points.
 
-Taking in, before anything is run:
+`submissions`: taking a class in, before anything is run:
 
     intake     folders and zip files as an LMS exports them; never follows a link, never leaves its folder
     restore    cells of the course come from the course; only solution cells and exercise files are taken
@@ -29,26 +29,34 @@ Taking in, before anything is run:
 
 Running:
 
-    site       where: on clusters of the workers' own, or as a guest on one that is there; `asked` says which
-               notebooks can be graded there
-    jail       what a student's kernel sees: Python, labkit, a copy of their own files. `inside` runs in it
-    wire       how the two sides talk; `permits` is what may be asked for, `confined` with which arguments
-               (`commands` of kubectl, `contexts` of an image)
+    run        the class: goes on where it was stopped, signs what workers saw
+    crew       all workers: hired, replaced where they are lost; `capacity` says how many there are
+    worker     a process with a cluster of its own, which runs the students that it is handed
+    student    all notebooks of one, and what was seen of them; `written` is what the HPA scaled meanwhile
+    sitting    one notebook of one student
+    tenancy    a class as a guest: its claim on the cluster, and a namespace that is left empty
+
+`sites`: where. A `site` is clusters of the workers' own, or one that is there:
+
+    premises   where workers have their labs, one grader at a time; ends what a killed grader left
+    claim      of a guest on a cluster; `guard` is quota, limits, network policy and token of a submission
+
+`kernel`: a student's process:
+
+    jail       what it sees: Python, labkit, a copy of their own files. `inside` runs in it
+    wire       how the two sides talk
+
+`verbs`: what it may ask for:
+
+    permits    which verbs, `confined` with which arguments (`commands` of kubectl, `contexts` of an image);
+               `asked` says which notebooks can be graded where
     broker     does what is asked, records, and writes each check down with its evidence; what is under way
                is `held`
-    sitting    one notebook of one student; `student` is all of one, and what was seen of them; `written` is
-               what the HPA scaled meanwhile
-    worker     a process with a cluster of its own, which runs the students that it is handed
-    crew       all workers: hired, replaced where they are lost; `capacity` says how many there are
-    premises   where they have their labs, one grader at a time; ends what a killed grader left
-    tenancy    a class as a guest: its `claim` on the cluster, and a namespace that is left empty; `guard` is
-               quota, limits, network policy and token that hold a submission to it
-    run        the class: goes on where it was stopped, signs what workers saw
 
-Judging and telling, at any time later and without a cluster:
+`judging`: at any time later and without a cluster; `report` tells it:
 
     sources    of each argument, from the released notebook; `derived` works out again what
-               cells made of recordings (`again` is what they may ask)
+               cells made of recordings (`verbs.again` is what they may ask)
     bundle     what the grader saw of a student, in a file signed with `seal`; `codec` is its data
     proofs     whether a recording shows what it seems to: who scaled, was there a queue at all
     rubric     what a check is worth; `sheet` judges a bundle and weighs it

@@ -14,8 +14,8 @@ from typing import Any
 import psutil
 
 from labkit.errors import BadInput
-from labkit.grading.asked import verbs
-from labkit.grading.site import Site
+from labkit.grading.sites.site import Site
+from labkit.grading.verbs.asked import verbs
 
 MEMORY = 1.5
 """GiB: a cluster takes 0.6, a kernel and the grader's own process 0.3, ten model servers and a load 0.6."""

@@ -20,9 +20,9 @@ from typing import Any, Self
 
 from labkit import _proc
 from labkit.errors import ProviderError
-from labkit.grading.handed_in import HandedIn
-from labkit.grading.premises import Premises
+from labkit.grading.sites.premises import Premises
 from labkit.grading.student import Done, Failed, Job, Ready, lost
+from labkit.grading.submissions.handed_in import HandedIn
 
 STARTS, STARTING = 3, 300.0
 """How often a cluster may fail to come up in a row, and how long (real seconds) it may take."""

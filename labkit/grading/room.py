@@ -12,12 +12,12 @@ from pathlib import Path
 
 from labkit._proc import write_atomically
 from labkit.errors import BadInput
-from labkit.grading import rubric as rubrics
+from labkit.grading.judging import rubric as rubrics
+from labkit.grading.judging.seal import Key
 from labkit.grading.report.write import RUBRIC
-from labkit.grading.seal import Key
-from labkit.grading.site import HERE, Site
+from labkit.grading.sites.site import HERE, Site
 from labkit.grading.sitting import Patience
-from labkit.node.bounds import MOST_PROCESSES
+from labkit.node.process.bounds import MOST_PROCESSES
 from labkit.notebooks.release import release
 
 WORK = "work"

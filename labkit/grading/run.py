@@ -13,17 +13,18 @@ from pathlib import Path
 
 from labkit import toolchain
 from labkit.errors import BadInput
-from labkit.grading import asked, capacity, tenancy
-from labkit.grading.bundle import SUFFIX, Bundle, load, store
+from labkit.grading import capacity, tenancy
 from labkit.grading.crew import Result, Workers
-from labkit.grading.handed_in import HandedIn, clean
-from labkit.grading.intake import Intake
-from labkit.grading.premises import Premises
-from labkit.grading.released import Assignment
+from labkit.grading.judging.bundle import SUFFIX, Bundle, load, store
 from labkit.grading.report.write import EVIDENCE
 from labkit.grading.room import WORK, Room
-from labkit.grading.site import Site
+from labkit.grading.sites.premises import Premises
+from labkit.grading.sites.site import Site
 from labkit.grading.student import Job, digest
+from labkit.grading.submissions.handed_in import HandedIn, clean
+from labkit.grading.submissions.intake import Intake
+from labkit.grading.submissions.released import Assignment
+from labkit.grading.verbs import asked
 
 Tell = Callable[[str], None]
 

@@ -28,11 +28,11 @@ from nbclient.exceptions import CellTimeoutError, DeadKernelError
 from papermill.iorw import load_notebook_node
 from papermill.parameterize import parameterize_notebook
 
-from labkit.grading.broker import Broker
-from labkit.grading.bundle import Ran
-from labkit.grading.jail import Jail
-from labkit.grading.remark import Remark, shown
-from labkit.node import bounds
+from labkit.grading.judging.bundle import Ran
+from labkit.grading.kernel.jail import Jail
+from labkit.grading.submissions.remark import Remark, shown
+from labkit.grading.verbs.broker import Broker
+from labkit.node.process import bounds
 
 KERNEL = "student"
 MESSAGE = 8 * 2**20  # bytes: who sends more at once is cut off
@@ -169,7 +169,7 @@ def _manager(jail: Jail) -> Any:
     specs = jail.sockets / "kernels"
     (specs / KERNEL).mkdir(parents=True)
     argv = jail.argv(
-        "python", "-m", "labkit.grading.inside", jail.sockets / "broker.sock", "{connection_file}"
+        "python", "-m", "labkit.grading.kernel.inside", jail.sockets / "broker.sock", "{connection_file}"
     )
     spec = {"argv": argv, "display_name": KERNEL, "language": "python"}
     (specs / KERNEL / "kernel.json").write_text(json.dumps(spec))

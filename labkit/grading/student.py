@@ -16,15 +16,15 @@ from typing import Any
 import nbformat
 
 from labkit import checks
-from labkit.grading.broker import Broker
-from labkit.grading.bundle import Bundle, Observation, Ran, Seen
-from labkit.grading.derived import to_run
-from labkit.grading.guard import Guard
-from labkit.grading.handed_in import HandedIn
-from labkit.grading.released import Assignment
-from labkit.grading.remark import Remark, printable
-from labkit.grading.site import HERE, Site
+from labkit.grading.judging.bundle import Bundle, Observation, Ran, Seen
+from labkit.grading.judging.derived import to_run
+from labkit.grading.sites.guard import Guard
+from labkit.grading.sites.site import HERE, Site
 from labkit.grading.sitting import Patience, Sitting
+from labkit.grading.submissions.handed_in import HandedIn
+from labkit.grading.submissions.released import Assignment
+from labkit.grading.submissions.remark import Remark, printable
+from labkit.grading.verbs.broker import Broker
 from labkit.grading.written import by_the_hpa
 from labkit.lab import Lab
 

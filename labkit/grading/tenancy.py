@@ -15,10 +15,10 @@ from pathlib import Path
 from labkit import reset
 from labkit.autoscaling import audit
 from labkit.errors import NotOurs, ProviderError, Refused
-from labkit.grading.claim import GRADING, Claim
 from labkit.grading.crew import Result
-from labkit.grading.guard import FILE, Guard, lift
-from labkit.grading.site import Site
+from labkit.grading.sites.claim import GRADING, Claim
+from labkit.grading.sites.guard import FILE, Guard, lift
+from labkit.grading.sites.site import Site
 from labkit.kube.client import Kube
 from labkit.kube.objects import KubeObject
 from labkit.lab import NAMESPACE

@@ -16,7 +16,7 @@ from multiprocessing.connection import Connection
 from queue import SimpleQueue
 from typing import Any
 
-from labkit.grading.site import OWN, Site
+from labkit.grading.sites.site import OWN, Site
 from labkit.grading.student import SEED, Failed, Job, Ready, examine
 from labkit.lab import Lab, connect
 from labkit.providers import catalog

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from labkit.autoscaling import audit
 from labkit.errors import ClusterError
-from labkit.grading.bundle import Write
+from labkit.grading.judging.bundle import Write
 from labkit.kube.client import Kube
 from labkit.kube.objects import KubeObject
 from labkit.lab import Lab

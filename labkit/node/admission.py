@@ -6,7 +6,7 @@ from typing import Any
 
 from labkit.gpus import handout
 from labkit.gpus.inventory import NoFreeGpu
-from labkit.node.context import PodContext
+from labkit.node.pod.context import PodContext
 
 Json = dict[str, Any]
 

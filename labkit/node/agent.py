@@ -19,16 +19,16 @@ from labkit.gpus.holder import Holder
 from labkit.gpus.inventory import Inventory
 from labkit.images.store import Store
 from labkit.node import leftovers
-from labkit.node.addresses import AddressBook
 from labkit.node.config import AgentConfig, NodeSpec
-from labkit.node.edge import Edge
-from labkit.node.link import Link
-from labkit.node.machine import Machine
+from labkit.node.kubelet.edge import Edge
+from labkit.node.network.addresses import AddressBook
+from labkit.node.network.ports import PodIPs, Ports
 from labkit.node.nodeloop import NodeLoop
-from labkit.node.objects import ObjectReader
-from labkit.node.pods import PodTable
-from labkit.node.ports import PodIPs, Ports
-from labkit.node.pulling import NodeImages, Way
+from labkit.node.pod.link import Link
+from labkit.node.pod.machine import Machine
+from labkit.node.pod.objects import ObjectReader
+from labkit.node.pod.pods import PodTable
+from labkit.node.pod.pulling import NodeImages, Way
 
 _MEMORY_SECONDS = 0.5  # real time between two looks at the memory of containers
 _CONFIG_SECONDS = 1.0  # and at node.json

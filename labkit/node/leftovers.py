@@ -8,9 +8,10 @@ import signal
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
-from labkit.node import container, processes, records
-from labkit.node.machine import Machine
-from labkit.node.records import PodRecord, RunRecord
+from labkit.node.pod import records
+from labkit.node.pod.machine import Machine
+from labkit.node.pod.records import PodRecord, RunRecord
+from labkit.node.process import container, processes
 
 
 def found(lab_dir: Path) -> list[PodRecord]:

@@ -11,7 +11,7 @@ import time
 from typing import Any
 
 from labkit.apiserver.api import Change, Listed
-from labkit.node.machine import Machine
+from labkit.node.pod.machine import Machine
 from labkit.node.worker import PodWorker
 
 Json = dict[str, Any]

@@ -14,17 +14,17 @@ from typing import Any
 
 from labkit.apiserver.api import ApiError
 from labkit.errors import Unreachable
-from labkit.node import records, volumes
 from labkit.node.admission import Rejection, admit, release, release_devices
-from labkit.node.blueprint import address_annotations
-from labkit.node.context import PodContext, Stopped
-from labkit.node.lifecycle import ContainerLoop
-from labkit.node.machine import HOST_IP, Machine
-from labkit.node.pods import RunningPod
-from labkit.node.publisher import Publisher
-from labkit.node.records import PodRecord
-from labkit.node.status import PodView, is_sidecar, pod_status
-from labkit.node.volumes import MountFailure, Volumes
+from labkit.node.life.blueprint import address_annotations
+from labkit.node.life.lifecycle import ContainerLoop
+from labkit.node.pod import records, volumes
+from labkit.node.pod.context import PodContext, Stopped
+from labkit.node.pod.machine import HOST_IP, Machine
+from labkit.node.pod.pods import RunningPod
+from labkit.node.pod.publisher import Publisher
+from labkit.node.pod.records import PodRecord
+from labkit.node.pod.status import PodView, is_sidecar, pod_status
+from labkit.node.pod.volumes import MountFailure, Volumes
 
 Json = dict[str, Any]
 

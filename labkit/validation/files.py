@@ -9,8 +9,8 @@ from typing import Any
 
 from labkit import checks
 from labkit.errors import BadInput
-from labkit.grading import asked
-from labkit.grading.sources import sources
+from labkit.grading.judging.sources import sources
+from labkit.grading.verbs import asked
 from labkit.notebooks.learners import edition
 from labkit.notebooks.steps import steps
 from labkit.notebooks.strip import read
@@ -77,7 +77,7 @@ def _beyond(path: Path, released: Any) -> Iterator[Problem]:
     for verb in asked.beyond(released):
         yield Problem(
             path.stem, f"a graded run has no {verb}", "labkit grade carries out what it knows to be safe.",
-            "Do without it, or permit it in labkit/grading/permits.py, with its arguments confined.",
+            "Do without it, or permit it in labkit/grading/verbs/permits.py, with its arguments confined.",
         )  # fmt: skip
 
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from labkit import checks
 from labkit.evidence import Verdict
-from labkit.grading.rubric import Rubric
-from labkit.grading.sheet import Line, judged, weigh
+from labkit.grading.judging.rubric import Rubric
+from labkit.grading.judging.sheet import Line, judged, weigh
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from labkit.evidence import Verdict
-from labkit.grading.rubric import Rubric
+from labkit.grading.judging.rubric import Rubric
 from labkit.lab import connect
 from labkit.notebooks.record import Record
 from labkit.notebooks.run import Plan, Progress, quiet, run

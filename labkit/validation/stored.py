@@ -12,7 +12,7 @@ from pathlib import Path
 
 from labkit import checks
 from labkit.evidence import Verdict
-from labkit.grading.rubric import Rubric
+from labkit.grading.judging.rubric import Rubric
 from labkit.notebooks.strip import read
 from labkit.validation import examples
 from labkit.validation.findings import Problem, Scored, points

@@ -19,17 +19,17 @@ from nbclient.exceptions import CellTimeoutError
 from papermill.exceptions import PapermillExecutionError
 from traitlets.config import Config
 
-from labkit.grading.bundle import Bundle
-from labkit.grading.intake import take_in
+from labkit.grading.judging.bundle import Bundle
+from labkit.grading.judging.rubric import of
+from labkit.grading.judging.seal import key
+from labkit.grading.judging.sheet import grade
 from labkit.grading.report.write import Growing
 from labkit.grading.room import Room, furnish
-from labkit.grading.rubric import of
 from labkit.grading.run import Tally, run
-from labkit.grading.seal import key
-from labkit.grading.sheet import grade
-from labkit.grading.site import CLOCK
+from labkit.grading.sites.site import CLOCK
 from labkit.grading.sitting import Patience
 from labkit.grading.student import parameters
+from labkit.grading.submissions.intake import take_in
 from labkit.providers.base import Spec
 from labkit.providers.embedded.provider import Embedded
 from tests.bench.figures import Figure, percentile

@@ -10,7 +10,7 @@ from typing import Any
 
 import nbformat
 
-from labkit.grading.released import Assignment
+from labkit.grading.submissions.released import Assignment
 from labkit.notebooks.learners import edition
 from labkit.notebooks.strip import METADATA
 from tests.attacks import ANSWERS, HandIn

@@ -14,14 +14,14 @@ from typing import Any
 
 import nbformat
 
-from labkit.grading.bundle import Bundle
-from labkit.grading.intake import take_in
-from labkit.grading.released import Assignment
+from labkit.grading.judging.bundle import Bundle
+from labkit.grading.judging.seal import key
 from labkit.grading.room import furnish
 from labkit.grading.run import Tell, run
-from labkit.grading.seal import key
-from labkit.grading.site import Site
+from labkit.grading.sites.site import Site
 from labkit.grading.sitting import Patience
+from labkit.grading.submissions.intake import take_in
+from labkit.grading.submissions.released import Assignment
 from labkit.notebooks.learners import edition
 from labkit.notebooks.strip import METADATA
 

@@ -27,7 +27,7 @@ from labkit.images.reference import parse
 from labkit.images.registry import Mirror
 from labkit.images.store import Store
 from labkit.kube import Kube
-from labkit.node.sandbox import bwrap
+from labkit.node.process.sandbox import bwrap
 from labkit.providers.base import RegistryAccess, Spec
 from labkit.providers.embedded import startup
 from labkit.providers.embedded.layout import Layout

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from labkit.grading.bundle import Bundle
-from labkit.grading.rubric import of
-from labkit.grading.sheet import Line, Sheet, grade
+from labkit.grading.judging.bundle import Bundle
+from labkit.grading.judging.rubric import of
+from labkit.grading.judging.sheet import Line, Sheet, grade
 from tests.attacks import ANSWERS, CLUSTERED, HandIn
 from tests.embedded.grading_quiz import CHECKS, WHOLE, grade_class
 

@@ -4,13 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from labkit.grading.intake import take_in
-from labkit.grading.released import assignment
+from labkit.grading.judging.rubric import of
+from labkit.grading.judging.seal import key
+from labkit.grading.judging.sheet import Sheet, grade
 from labkit.grading.room import furnish
-from labkit.grading.rubric import of
 from labkit.grading.run import run
-from labkit.grading.seal import key
-from labkit.grading.sheet import Sheet, grade
+from labkit.grading.submissions.intake import take_in
+from labkit.grading.submissions.released import assignment
 from tests.unit.grading_class import ROOT
 from tests.unit.grading_solved import hand_in
 

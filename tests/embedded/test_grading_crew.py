@@ -12,9 +12,9 @@ import pytest
 from labkit import _proc, _wait
 from labkit._proc import Proc
 from labkit.errors import BadInput
-from labkit.grading.bundle import Bundle
-from labkit.grading.rubric import of
-from labkit.grading.sheet import grade
+from labkit.grading.judging.bundle import Bundle
+from labkit.grading.judging.rubric import of
+from labkit.grading.judging.sheet import grade
 from tests.attacks import ANSWERS, HandIn
 from tests.embedded.grading_quiz import ROOT, SHORT, grade_class
 

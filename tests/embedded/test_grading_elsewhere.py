@@ -18,21 +18,22 @@ import yaml
 
 from labkit import _proc, _wait, reset
 from labkit.errors import BadInput, ClusterError, NotOurs, ProviderError
-from labkit.grading import claim, tenancy
-from labkit.grading.asked import refuse_beyond_there
-from labkit.grading.broker import Broker
-from labkit.grading.bundle import Bundle, load, store
-from labkit.grading.claim import GRADING, LASTS, Claim
-from labkit.grading.guard import Guard
-from labkit.grading.handed_in import clean
-from labkit.grading.intake import take_in
-from labkit.grading.released import assignment
+from labkit.grading import tenancy
+from labkit.grading.judging.bundle import Bundle, load, store
+from labkit.grading.judging.rubric import of
+from labkit.grading.judging.seal import key
+from labkit.grading.judging.sheet import Sheet, grade
 from labkit.grading.room import furnish
-from labkit.grading.rubric import of
-from labkit.grading.seal import key
-from labkit.grading.sheet import Sheet, grade
-from labkit.grading.site import Site
+from labkit.grading.sites import claim
+from labkit.grading.sites.claim import GRADING, LASTS, Claim
+from labkit.grading.sites.guard import Guard
+from labkit.grading.sites.site import Site
 from labkit.grading.student import Job, examine
+from labkit.grading.submissions.handed_in import clean
+from labkit.grading.submissions.intake import take_in
+from labkit.grading.submissions.released import assignment
+from labkit.grading.verbs.asked import refuse_beyond_there
+from labkit.grading.verbs.broker import Broker
 from labkit.kube import Kube, namespaces
 from labkit.lab import NAMESPACE, Lab, Session
 from labkit.providers.base import Endpoint

@@ -25,7 +25,7 @@ from labkit.images.reference import parse
 from labkit.images.registry import Mirror
 from labkit.images.store import Store
 from labkit.kube import Kube
-from labkit.node import bounds
+from labkit.node.process import bounds
 from labkit.providers.embedded.provider import Embedded
 from labkit.toolchain import cache_root
 

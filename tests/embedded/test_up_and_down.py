@@ -14,7 +14,7 @@ import pytest
 
 from labkit import _proc, _wait
 from labkit.errors import BadInput, ComponentError, ProviderError
-from labkit.node.ports import is_free
+from labkit.node.network.ports import is_free
 from labkit.providers.base import Spec
 from labkit.providers.embedded.api import Api
 from labkit.providers.embedded.layout import Layout, prepare

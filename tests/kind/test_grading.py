@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from labkit.grading.claim import GRADING
-from labkit.grading.rubric import of
-from labkit.grading.sheet import grade
-from labkit.grading.site import Site
+from labkit.grading.judging.rubric import of
+from labkit.grading.judging.sheet import grade
+from labkit.grading.sites.claim import GRADING
+from labkit.grading.sites.site import Site
 from labkit.grading.sitting import Patience
 from labkit.kube import Kube, namespaces
 from labkit.lab import NAMESPACE

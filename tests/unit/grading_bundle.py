@@ -6,10 +6,10 @@ from typing import Any
 
 from labkit import checks
 from labkit.evidence import Series, Timeline
-from labkit.grading.bundle import Bundle, Given, Observation, Ran, Write
-from labkit.grading.codec import Tabulated
-from labkit.grading.rubric import Rubric, of
-from labkit.grading.sources import Source, sources
+from labkit.grading.judging.bundle import Bundle, Given, Observation, Ran, Write
+from labkit.grading.judging.codec import Tabulated
+from labkit.grading.judging.rubric import Rubric, of
+from labkit.grading.judging.sources import Source, sources
 from labkit.validation.examples.hpa_queue import PASSING
 from tests.unit.grading_class import QUEUE, released
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import nbformat
 
-from labkit.grading.released import Assignment, assignment
+from labkit.grading.submissions.released import Assignment, assignment
 
 ROOT = Path(__file__).parents[2]
 QUEUE = "05-hpa-queue"

@@ -9,15 +9,15 @@ from typing import Any
 
 import nbformat
 
-from labkit.grading.broker import Broker
-from labkit.grading.bundle import Bundle
-from labkit.grading.derived import to_run
-from labkit.grading.handed_in import clean
-from labkit.grading.intake import take_in
-from labkit.grading.released import Assignment
-from labkit.grading.rubric import of
-from labkit.grading.sheet import Sheet, grade
+from labkit.grading.judging.bundle import Bundle
+from labkit.grading.judging.derived import to_run
+from labkit.grading.judging.rubric import of
+from labkit.grading.judging.sheet import Sheet, grade
 from labkit.grading.sitting import Patience, Sitting
+from labkit.grading.submissions.handed_in import clean
+from labkit.grading.submissions.intake import take_in
+from labkit.grading.submissions.released import Assignment
+from labkit.grading.verbs.broker import Broker
 from labkit.kube.client import Kube
 from labkit.lab import NAMESPACE, Lab, Session
 from labkit.notebooks.learners import edition

@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 
-from labkit.node.addresses import AddressBook
-from labkit.node.balancer import Balancer
-from labkit.node.service_table import Frontend, ServiceTable
+from labkit.node.network.addresses import AddressBook
+from labkit.node.network.balancer import Balancer
+from labkit.node.network.service_table import Frontend, ServiceTable
 
 WEB = "shop/web:80"
 pytestmark = pytest.mark.anyio

@@ -3,8 +3,8 @@
 from collections import Counter
 from pathlib import Path
 
-from labkit.grading.handed_in import clean
-from labkit.grading.intake import take_in
+from labkit.grading.submissions.handed_in import clean
+from labkit.grading.submissions.intake import take_in
 from tests.bench.submissions import CHECKS, KINDS, assignment, generate
 
 

@@ -9,7 +9,7 @@ from labkit.images.manifest import ImageConfig
 from labkit.images.reference import parse
 from labkit.images.rootfs import RunnableImage
 from labkit.kube.objects import KubeObject
-from labkit.node.link import SIZE, Link, declared, size_of
+from labkit.node.pod.link import SIZE, Link, declared, size_of
 from labkit.view import states
 
 MOMENTS = {

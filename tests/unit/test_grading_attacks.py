@@ -5,7 +5,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from labkit.grading import reach
+from labkit.grading.submissions import reach
 from labkit.notebooks.answers import BEGIN, without_solutions
 from labkit.notebooks.strip import read
 from tests.attacks import ANSWERS, CLUSTERED, JAILED, HandIn

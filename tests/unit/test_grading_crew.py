@@ -12,19 +12,19 @@ from labkit._proc import MARKER
 from labkit.cli.grade import app
 from labkit.errors import BadInput, ProviderError
 from labkit.evidence import Timeline
-from labkit.grading.bundle import Bundle, load
 from labkit.grading.capacity import Capacity, chosen
 from labkit.grading.crew import Workers
-from labkit.grading.handed_in import HandedIn, clean
-from labkit.grading.intake import take_in
-from labkit.grading.premises import Premises
-from labkit.grading.released import assignment
+from labkit.grading.judging.bundle import Bundle, load
+from labkit.grading.judging.seal import key
 from labkit.grading.report.write import Growing
-from labkit.grading.restore import Restored
-from labkit.grading.seal import key
-from labkit.grading.site import HERE
+from labkit.grading.sites.premises import Premises
+from labkit.grading.sites.site import HERE
 from labkit.grading.sitting import Patience
 from labkit.grading.student import Job, digest, lost, unsure
+from labkit.grading.submissions.handed_in import HandedIn, clean
+from labkit.grading.submissions.intake import take_in
+from labkit.grading.submissions.released import assignment
+from labkit.grading.submissions.restore import Restored
 from tests.unit.grading_bundle import bundle
 from tests.unit.grading_class import QUEUE, ROOT, folder, notebook, released
 

@@ -10,16 +10,16 @@ from labkit.errors import BadInput, Unreachable
 from labkit.evidence.cold_start import ColdStart
 from labkit.evidence.queueing import LoadPoint
 from labkit.evidence.states import Span
-from labkit.grading.again import Again, Handed
-from labkit.grading.broker import Broker
-from labkit.grading.bundle import Given
-from labkit.grading.confined import Confined
-from labkit.grading.derived import Cells, handing_over, to_run
-from labkit.grading.inside import Grader, RemoteLab
-from labkit.grading.released import assignment
-from labkit.grading.restore import restore
-from labkit.grading.sources import Source
-from labkit.grading.wire import WORD, Giver, is_ours
+from labkit.grading.judging.bundle import Given
+from labkit.grading.judging.derived import Cells, handing_over, to_run
+from labkit.grading.judging.sources import Source
+from labkit.grading.kernel.inside import Grader, RemoteLab
+from labkit.grading.kernel.wire import WORD, Giver, is_ours
+from labkit.grading.submissions.released import assignment
+from labkit.grading.submissions.restore import restore
+from labkit.grading.verbs.again import Again, Handed
+from labkit.grading.verbs.broker import Broker
+from labkit.grading.verbs.confined import Confined
 from labkit.kube.client import Kube
 from labkit.lab import NAMESPACE, Lab, Session
 from labkit.load import Open, arrivals

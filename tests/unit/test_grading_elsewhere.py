@@ -7,12 +7,12 @@ import pytest
 import yaml
 
 from labkit.errors import BadInput, NotOurs, ProviderError
-from labkit.grading.bundle import Write
 from labkit.grading.capacity import guest
-from labkit.grading.guard import FILE
-from labkit.grading.premises import Premises
+from labkit.grading.judging.bundle import Write
 from labkit.grading.room import refuse_unless, unenforced
-from labkit.grading.site import Site
+from labkit.grading.sites.guard import FILE
+from labkit.grading.sites.premises import Premises
+from labkit.grading.sites.site import Site
 from labkit.grading.student import parameters
 from labkit.grading.tenancy import refuse_work
 from labkit.grading.written import Scalings

@@ -12,15 +12,15 @@ import pytest
 from labkit import checks
 from labkit.errors import BadInput
 from labkit.evidence import Series, Timeline
-from labkit.grading.bundle import Bundle, Observation, Ran, load
-from labkit.grading.codec import Tabulated, claim, decode, encode
-from labkit.grading.proofs import IN_FLIGHT, faked_queue, in_flight, posing, propped
-from labkit.grading.released import assignment
-from labkit.grading.rubric import load as load_rubric
-from labkit.grading.rubric import of
-from labkit.grading.seal import key
-from labkit.grading.sheet import Hand, Sheet, grade
-from labkit.grading.sources import Source, recorded, sources
+from labkit.grading.judging.bundle import Bundle, Observation, Ran, load
+from labkit.grading.judging.codec import Tabulated, claim, decode, encode
+from labkit.grading.judging.proofs import IN_FLIGHT, faked_queue, in_flight, posing, propped
+from labkit.grading.judging.rubric import load as load_rubric
+from labkit.grading.judging.rubric import of
+from labkit.grading.judging.seal import key
+from labkit.grading.judging.sheet import Hand, Sheet, grade
+from labkit.grading.judging.sources import Source, recorded, sources
+from labkit.grading.submissions.released import assignment
 from labkit.load.results import LoadResult
 from labkit.load.rows import Row
 from labkit.validation.examples.hpa_queue import GOOD, MUTANTS, PASSING

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from labkit.grading.broker import Broker
-from labkit.grading.bundle import Observation
-from labkit.grading.derived import to_run
-from labkit.grading.released import assignment
+from labkit.grading.judging.bundle import Observation
+from labkit.grading.judging.derived import to_run
 from labkit.grading.sitting import Patience, Sitting
 from labkit.grading.student import parameters
+from labkit.grading.submissions.released import assignment
+from labkit.grading.verbs.broker import Broker
 from tests.unit.grading_class import ROOT
 from tests.unit.grading_jailed import Desk
 from tests.unit.grading_solved import solved

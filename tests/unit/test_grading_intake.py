@@ -10,11 +10,11 @@ from typer.testing import CliRunner
 
 from labkit.cli.collect import app
 from labkit.errors import BadInput
-from labkit.grading.collect import REPORT, Collected, collect
-from labkit.grading.files import Limits, of_folder, of_zip
-from labkit.grading.handed_in import HandedIn, clean
-from labkit.grading.intake import safe, student, take_in
-from labkit.grading.restore import is_solution
+from labkit.grading.submissions.collect import REPORT, Collected, collect
+from labkit.grading.submissions.files import Limits, of_folder, of_zip
+from labkit.grading.submissions.handed_in import HandedIn, clean
+from labkit.grading.submissions.intake import safe, student, take_in
+from labkit.grading.submissions.restore import is_solution
 from labkit.notebooks.strip import read
 from tests.unit.grading_class import (
     ANSWER,

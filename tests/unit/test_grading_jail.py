@@ -17,12 +17,12 @@ from labkit.cli.grade import app
 from labkit.errors import BadInput, LabError, Refused, Unreachable, WaitTimeout
 from labkit.evidence import Series, Timeline
 from labkit.grading import sitting
-from labkit.grading.codec import Tabulated
-from labkit.grading.inside import Grader, Remote
-from labkit.grading.jail import COURSE, Jail, refuse_without
+from labkit.grading.judging.codec import Tabulated
+from labkit.grading.judging.seal import key
+from labkit.grading.kernel.inside import Grader, Remote
+from labkit.grading.kernel.jail import COURSE, Jail, refuse_without
+from labkit.grading.kernel.wire import Giver, Line, is_ours
 from labkit.grading.room import furnish, refuse_unless, unenforced
-from labkit.grading.seal import key
-from labkit.grading.wire import Giver, Line, is_ours
 from labkit.load import Closed
 from labkit.notebooks.release import release
 from tests.unit.grading_class import ROOT, folder

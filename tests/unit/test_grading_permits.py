@@ -10,12 +10,14 @@ import pytest
 
 from labkit.errors import BadInput
 from labkit.evidence.pace import Pacing
-from labkit.grading import commands, permits
-from labkit.grading.asked import refuse_beyond, refuse_beyond_there
-from labkit.grading.confined import Confined
-from labkit.grading.contexts import BUILT, THE_COURSES
-from labkit.grading.held import Held
-from labkit.grading.permits import (
+from labkit.grading.sites.site import Site
+from labkit.grading.submissions.released import assignment
+from labkit.grading.verbs import commands, permits
+from labkit.grading.verbs.asked import refuse_beyond, refuse_beyond_there
+from labkit.grading.verbs.confined import Confined
+from labkit.grading.verbs.contexts import BUILT, THE_COURSES
+from labkit.grading.verbs.held import Held
+from labkit.grading.verbs.permits import (
     LAB,
     LOCAL,
     own_path,
@@ -23,8 +25,6 @@ from labkit.grading.permits import (
     refuse_address,
     refuse_foreign,
 )
-from labkit.grading.released import assignment
-from labkit.grading.site import Site
 from labkit.kube.client import Kube
 from labkit.lab import Lab
 from labkit.load import Arrivals, Closed, Open

@@ -16,14 +16,14 @@ from typer.testing import CliRunner
 from labkit.checks import CHECKS
 from labkit.cli.regrade import app
 from labkit.errors import BadInput
-from labkit.grading.bundle import Bundle, Ran
-from labkit.grading.hand import hands
-from labkit.grading.remark import Remark
+from labkit.grading.judging.bundle import Bundle, Ran
+from labkit.grading.judging.hand import hands
+from labkit.grading.judging.seal import Key, key
+from labkit.grading.judging.sheet import grade
 from labkit.grading.report.gradebook import COLUMNS
 from labkit.grading.report.overview import Overview
 from labkit.grading.report.write import Graded, write
-from labkit.grading.seal import Key, key
-from labkit.grading.sheet import grade
+from labkit.grading.submissions.remark import Remark
 from tests.unit.grading_bundle import BEGAN, RUBRIC, bundle
 from tests.unit.grading_class import QUEUE
 

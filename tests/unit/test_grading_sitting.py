@@ -2,8 +2,8 @@
 
 import pytest
 
-from labkit.grading.bundle import Bundle
-from labkit.grading.sheet import Sheet
+from labkit.grading.judging.bundle import Bundle
+from labkit.grading.judging.sheet import Sheet
 from tests.attacks import ANSWERS
 from tests.attacks.attack import attack
 from tests.unit.grading_jailed import CHECKS, Desk

@@ -10,11 +10,11 @@ from labkit.evidence import Bill
 from labkit.evidence.cold_start import ColdStart
 from labkit.evidence.pace import Pace
 from labkit.evidence.states import Span
-from labkit.grading.codec import decode, encode
-from labkit.grading.derived import Cells
-from labkit.grading.released import assignment
-from labkit.grading.restore import is_solution
-from labkit.grading.sources import Source, constants, queries, sources
+from labkit.grading.judging.codec import decode, encode
+from labkit.grading.judging.derived import Cells
+from labkit.grading.judging.sources import Source, constants, queries, sources
+from labkit.grading.submissions.released import assignment
+from labkit.grading.submissions.restore import is_solution
 from tests.unit.grading_class import ROOT
 
 

@@ -5,14 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from labkit.grading.bundle import Bundle, load, store
-from labkit.grading.handed_in import HandedIn
-from labkit.grading.released import Assignment
-from labkit.grading.restore import Restored
-from labkit.grading.seal import key
-from labkit.grading.site import Site
+from labkit.grading.judging.bundle import Bundle, load, store
+from labkit.grading.judging.seal import key
+from labkit.grading.sites.site import Site
 from labkit.grading.sitting import Patience
 from labkit.grading.student import OUT_OF_TIME, Job, digest, examine
+from labkit.grading.submissions.handed_in import HandedIn
+from labkit.grading.submissions.released import Assignment
+from labkit.grading.submissions.restore import Restored
 from labkit.lab import Lab
 from labkit.providers.base import Spec
 from labkit.providers.embedded.layout import Ports

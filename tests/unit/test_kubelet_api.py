@@ -21,12 +21,12 @@ from labkit import _proc
 from labkit.gpus.dcgm import GpuMetrics
 from labkit.gpus.device import devices_of
 from labkit.gpus.inventory import Inventory
-from labkit.node import processes
 from labkit.node.config import NodeSpec
-from labkit.node.kubelet_api import KubeletServer, NodeView
-from labkit.node.log_reader import LogTimes
-from labkit.node.pods import PodTable, RunningContainer, RunningPod
-from labkit.node.stats import Sampler
+from labkit.node.kubelet.kubelet_api import KubeletServer, NodeView
+from labkit.node.kubelet.log_reader import LogTimes
+from labkit.node.kubelet.stats import Sampler
+from labkit.node.pod.pods import PodTable, RunningContainer, RunningPod
+from labkit.node.process import processes
 from labkit.providers.embedded import pki
 
 pytestmark = pytest.mark.anyio

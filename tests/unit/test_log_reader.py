@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from labkit.node.log_reader import LogOptions, LogTimes, read
+from labkit.node.kubelet.log_reader import LogOptions, LogTimes, read
 
 pytestmark = pytest.mark.anyio
 

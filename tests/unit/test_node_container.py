@@ -14,9 +14,10 @@ import pytest
 
 from labkit import _proc
 from labkit.images import hostbase
-from labkit.node import container, processes, sandbox, unboxed, volumes
-from labkit.node.container import Run
-from labkit.node.sandbox import Mount, Sandbox
+from labkit.node.pod import volumes
+from labkit.node.process import container, processes, sandbox, unboxed
+from labkit.node.process.container import Run
+from labkit.node.process.sandbox import Mount, Sandbox
 
 
 def usable() -> bool:

@@ -8,7 +8,15 @@ from typing import Any
 import pytest
 
 from labkit.images.manifest import ImageConfig
-from labkit.node.environment import ConfigError, command_line, expand, references, resource, user, variables
+from labkit.node.process.environment import (
+    ConfigError,
+    command_line,
+    expand,
+    references,
+    resource,
+    user,
+    variables,
+)
 from labkit.node.quantities import amount
 
 POD: dict[str, Any] = {

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from labkit.node.probes import SHORTEST_TIMEOUT, Counter, Outcome, ProbeLoop, Target, probe
+from labkit.node.life.probes import SHORTEST_TIMEOUT, Counter, Outcome, ProbeLoop, Target, probe
 
 
 def test_counter_needs_its_thresholds_in_a_row() -> None:

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from labkit.node.backoff import BackOff, restart_delay
-from labkit.node.status import (
+from labkit.node.life.backoff import BackOff, restart_delay
+from labkit.node.pod.status import (
     ContainerState,
     PodView,
     Running,

@@ -13,7 +13,7 @@ from labkit.checks.check import Finding
 from labkit.cli.validate import app
 from labkit.errors import BadInput
 from labkit.evidence import Verdict
-from labkit.grading.rubric import Rubric, of
+from labkit.grading.judging.rubric import Rubric, of
 from labkit.notebooks.record import Record
 from labkit.notebooks.release import release
 from labkit.notebooks.strip import read

@@ -13,8 +13,8 @@ from collections.abc import Iterable
 from dataclasses import asdict
 from typing import Any
 
-from labkit.grading.rubric import Rubric
-from labkit.grading.sheet import Sheet
+from labkit.grading.judging.rubric import Rubric
+from labkit.grading.judging.sheet import Sheet
 
 COLUMNS = (
     "assignment", "duedate", "timestamp", "student_id", "last_name", "first_name", "email",

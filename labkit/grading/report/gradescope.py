@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from labkit.grading.sheet import Line, Sheet
+from labkit.grading.judging.sheet import Line, Sheet
 
 
 def results(sheet: Sheet) -> str:

@@ -9,8 +9,8 @@ from __future__ import annotations
 import xml.etree.ElementTree as ET
 from collections.abc import Sequence
 
-from labkit.grading.remark import printable
-from labkit.grading.sheet import Line, Sheet
+from labkit.grading.judging.sheet import Line, Sheet
+from labkit.grading.submissions.remark import printable
 
 FAILURES = frozenset({"failed", "forged", "not reached"})
 

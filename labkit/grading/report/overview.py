@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import mean, median
 
-from labkit.grading.sheet import Line, Sheet
+from labkit.grading.judging.sheet import Line, Sheet
 
 BINS = 10
 STUCK = 3

@@ -17,11 +17,11 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from labkit._proc import write_atomically
 from labkit.evidence.timeline import Timeline
-from labkit.grading.bundle import Bundle
-from labkit.grading.codec import encode
+from labkit.grading.judging.bundle import Bundle
+from labkit.grading.judging.codec import encode
+from labkit.grading.judging.rubric import Rubric
+from labkit.grading.judging.sheet import Sheet
 from labkit.grading.report.overview import Overview
-from labkit.grading.rubric import Rubric
-from labkit.grading.sheet import Sheet
 from labkit.view import plot
 
 _PAGES = Environment(

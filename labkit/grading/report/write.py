@@ -17,14 +17,14 @@ from pathlib import Path
 
 from labkit._proc import write_atomically
 from labkit.errors import BadInput
-from labkit.grading import rubric as rubrics
-from labkit.grading.bundle import SUFFIX, Bundle, load
-from labkit.grading.hand import hands
+from labkit.grading.judging import rubric as rubrics
+from labkit.grading.judging.bundle import SUFFIX, Bundle, load
+from labkit.grading.judging.hand import hands
+from labkit.grading.judging.rubric import Rubric
+from labkit.grading.judging.seal import Key
+from labkit.grading.judging.sheet import Sheet, grade
 from labkit.grading.report import gradebook, gradescope, junit, pages
 from labkit.grading.report.overview import Overview
-from labkit.grading.rubric import Rubric
-from labkit.grading.seal import Key
-from labkit.grading.sheet import Sheet, grade
 
 EVIDENCE, RUBRIC = "evidence", "rubric.toml"
 

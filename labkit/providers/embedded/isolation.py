@@ -12,7 +12,7 @@ from pathlib import Path
 from labkit import _proc
 from labkit.errors import ProviderError
 from labkit.images import hostbase
-from labkit.node import sandbox
+from labkit.node.process import sandbox
 from labkit.providers.base import Spec
 from labkit.toolchain import cache_root
 

@@ -36,7 +36,7 @@ def balancer(layout: Layout) -> Component:
     """Spreads new connections over the ready pods of each Service."""
     return Component(
         name="kube-proxy",
-        argv=(*PYTHON, "labkit.node.balancer", str(layout.dir)),
+        argv=(*PYTHON, "labkit.node.network.balancer", str(layout.dir)),
         why="gives each Service an address and spreads new connections over its ready pods",
     )
 

@@ -9,7 +9,7 @@ import random
 from dataclasses import fields
 
 from labkit.errors import ProviderError
-from labkit.node.ports import is_free
+from labkit.node.network.ports import is_free
 from labkit.providers.embedded.layout import Ports
 
 RANGE = range(20_000, 22_000)

@@ -16,8 +16,8 @@ from labkit import _proc, toolchain
 from labkit.errors import LabError, ProviderError
 from labkit.kube import clock
 from labkit.kube.objects import KubeObject
-from labkit.node import crash
-from labkit.node.ports import ADDRESS
+from labkit.node.network.ports import ADDRESS
+from labkit.node.process import crash
 from labkit.providers.alone import alone, same
 from labkit.providers.base import Endpoint, NewNode, Part, RegistryAccess, Report, Spec, silent
 from labkit.providers.embedded import control_plane, files, guests, isolation, kwok, nodes, platform, ports

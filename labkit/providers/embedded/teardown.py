@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import psutil
 
 from labkit import _proc
-from labkit.node import records
+from labkit.node.pod import records
 from labkit.providers.base import Report
 from labkit.providers.embedded.layout import Layout
 

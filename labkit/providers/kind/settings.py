@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, fields
 
 from labkit._proc import write_atomically
 from labkit.errors import ProviderError
-from labkit.node.ports import Ports
+from labkit.node.network.ports import Ports
 from labkit.providers.base import Spec
 from labkit.providers.embedded.layout import Layout, home
 

@@ -1,0 +1,1 @@
+"""What a student's process may ask of the lab, with which arguments, and who does it."""

@@ -1,0 +1,1 @@
+"""What the cluster sees of a node: its Node object and Lease, logs, exec and metrics."""

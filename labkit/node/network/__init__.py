@@ -1,0 +1,1 @@
+"""Pod IPs, ports and Services on the host's loopback."""
