@@ -1,9 +1,10 @@
 """Hand-ins of a class: released notebooks with a student's work in them, and with all that goes wrong."""
 
+import ast
 import io
 import json
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import nbformat
 from labkit.grading.submissions.released import Assignment, assignment
 
 ROOT = Path(__file__).parents[2]
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 QUEUE = "05-hpa-queue"
 HPA = "manifests/05-hpa-queue/exercises/hpa.yaml"
 ANSWER = 'renamed_by, labelled_by = "adapter", "Prometheus"'
@@ -82,3 +84,14 @@ def billion_laughs() -> bytes:
 
 def plain(data: bytes) -> Any:
     return json.loads(data)
+
+
+def called(name: str) -> Iterator[tuple[str, ...]]:
+    """The calls of a verb in all notebooks whose words stand there in so many words."""
+    released = assignment(ROOT, NOTEBOOKS).notebooks.values()
+    sources = [cell.source for one in released for cell in one.cells if cell.cell_type == "code"]
+    for node in (node for source in sources for node in ast.walk(ast.parse(source))):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == name:
+            words = [word.value for word in node.args if isinstance(word, ast.Constant)]
+            if len(words) == len(node.args):
+                yield tuple(map(str, words))
