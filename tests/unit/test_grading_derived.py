@@ -11,10 +11,11 @@ from labkit.evidence.cold_start import ColdStart
 from labkit.evidence.queueing import LoadPoint
 from labkit.evidence.states import Span
 from labkit.grading.judging.bundle import Given
+from labkit.grading.judging.codec import WORD
 from labkit.grading.judging.derived import Cells, handing_over, to_run
 from labkit.grading.judging.sources import Source
 from labkit.grading.kernel.inside import Grader, RemoteLab
-from labkit.grading.kernel.wire import WORD, Giver, is_ours
+from labkit.grading.kernel.wire import Giver, is_ours
 from labkit.grading.submissions.released import assignment
 from labkit.grading.submissions.restore import restore
 from labkit.grading.verbs.again import Again, Handed
