@@ -15,6 +15,9 @@ from labkit.notebooks.strip import read, stored
 ROOT = Path(__file__).parents[2]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 LINES = 8  # of code in one cell, solution marks, blank lines and comments not counted
+COLUMNS = 106  # of code: more are cut off on an exported page, and beside the file browser on a laptop
+BLOCK = re.compile(r"^```\w*\n(.*?)^```", re.MULTILINE | re.DOTALL)
+DRAWN = 84  # columns of a block in prose: more are wrapped there, and a drawing falls apart
 
 
 def code(notebook: Any) -> list[Any]:
@@ -72,6 +75,14 @@ def test_connects_and_resets_first(notebook: Any) -> None:
 def test_cells_of_code_are_short(notebook: Any) -> None:
     long = [cell.source for cell in code(notebook)[1:] if lines(cell.source) > LINES]
     assert not long
+
+
+def test_nothing_is_wider_than_a_page(notebook: Any) -> None:
+    written = [line for cell in code(notebook) for line in cell.source.splitlines()]
+    assert [line for line in written if len(line) > COLUMNS] == []
+    prose = [cell.source for cell in notebook.cells if cell.cell_type == "markdown"]
+    blocks = [block for source in prose for block in BLOCK.findall(source)]
+    assert [line for block in blocks for line in block.splitlines() if len(line) > DRAWN] == []
 
 
 def test_at_most_two_cells_of_code_in_a_row(notebook: Any) -> None:
