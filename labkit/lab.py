@@ -325,7 +325,7 @@ class Lab:
         found = self.ledger(run, hpa=hpa)
         told = found.telling().sentences()
         notebook.show(decisions.picture(run, told, title=title))
-        notebook.show(decisions.table(told, title=repr(found), stamp=self.session.stamp))
+        notebook.show(decisions.table(told, title=str(found), stamp=self.session.stamp))
 
     def what_if(self, shape: Open, policy: Choice, **options: Any) -> Outcome:
         """Ask the model what a load would meet under a policy: an HPA's file, or a number of replicas."""

@@ -87,9 +87,12 @@ class Ledger:
     clock: float
 
     def __repr__(self) -> str:
+        return f"<ledger of {self}>"
+
+    def __str__(self) -> str:
         agreeing = sum(line.agrees for line in self.lines)
         share = f" ({self.agreement:.1%})" if self.lines else ""
-        return f"<ledger of {len(self.lines)} syncs, {agreeing} as computed{share}>"
+        return f"{len(self.lines)} syncs, {agreeing} as computed{share}"
 
     @property
     def agreement(self) -> float:

@@ -13,7 +13,7 @@ from labkit.evidence.timeline import Timeline
 from labkit.load.results import LoadResult
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Bill:
     """`kept` of `requests` had their first token within `ttft` lab s; GPUs were held for `gpu_seconds`."""
 
@@ -23,6 +23,9 @@ class Bill:
     ttft: float
     seconds: float
     doubts: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        return f"<bill: {self}>"
 
     def __str__(self) -> str:
         return f"{self.attainment:.0%} within {self.ttft:g} s for {self.gpu_seconds:,.0f} GPU s"
