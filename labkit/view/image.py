@@ -7,7 +7,7 @@ import re
 from labkit.view.table import Table
 from labkit.workshop import Built, Push, layers_of
 
-WIDTH = 72  # of an instruction in a table; the Dockerfile has all of it
+WIDTH = 64  # of an instruction in a table; the Dockerfile has all of it
 SHORT = 15  # characters of a digest, its scheme left out
 _GREEN, _ORANGE = "#009E73", "#E69F00"
 
