@@ -48,12 +48,14 @@ pytestmark = pytest.mark.long
 
 THERE = Site("existing", clock=1)
 WATCH = """
+target = '{"type": "Utilization", "averageUtilization": 10}'
+cpu = '{"type": "Resource", "resource": {"name": "cpu", "target": %s}}' % target
 with lab.attempt():
-    lab.kube.kubectl("patch", "hpa/llm-hpa", "-p", '{"spec": {"minReplicas": 6}}')
+    lab.kube.kubectl("patch", "hpa/llm-hpa", "-p", '{"spec": {"metrics": [%s]}}' % cpu)
     lab.until("deployment/llm-inference-service ready>=6", seconds=45)
 run = seen.stop()
 """
-"""A load would need a Service with an address outside; a floor that rises makes the HPA scale, too."""
+"""A load would need a Service with an address outside; a target below an idle server's CPU will do."""
 GUESTS = Quiz(
     "05-guests",
     (
