@@ -29,6 +29,7 @@ What a notebook prints, files that it leaves, how its process ends: no source of
 
 Running:
 
+    room       what a class is graded with: report, key, rubric, the course's edition, and where
     run        the class: goes on where it was stopped, signs what workers saw
     crew       all workers: hired, replaced where they are lost; `capacity` says how many there are
     worker     a process with a cluster of its own, which runs the students that it is handed

@@ -6,7 +6,7 @@ may scale a Deployment by hand. Each proof says what does not fit; empty where a
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 
 from labkit.evidence.timeline import Series, Timeline
@@ -30,10 +30,17 @@ def posing(run: Timeline, writes: Iterable[Write]) -> list[str]:
     """Each rise of `desired` that the HPA's controller did not write: somebody scaled by hand."""
     own = list(writes)
     return [
-        f"replicas went from {before:g} to {after:g} at lab second {at:.0f}, and the HPA did not write that"
-        for (_, before), (at, after) in pairwise(run.one("desired").steps())
-        if after > before and not any(_same(one, run.began + at / run.clock, after) for one in own)
+        f"{told}, and the HPA did not write that"
+        for at, after, told in _rises(run)
+        if not any(_same(one, run.began + at / run.clock, after) for one in own)
     ]
+
+
+def _rises(run: Timeline) -> Iterator[tuple[float, float, str]]:
+    """Each rise of `desired`: its lab second, the replicas after it, and both in words."""
+    for (_, before), (at, after) in pairwise(run.one("desired").steps()):
+        if after > before:
+            yield at, after, f"replicas went from {before:g} to {after:g} at lab second {at:.0f}"
 
 
 def _same(one: Write, at: float, replicas: float) -> bool:
@@ -43,11 +50,10 @@ def _same(one: Write, at: float, replicas: float) -> bool:
 def propped(run: Timeline) -> list[str]:
     """Each rise of `desired` that `minReplicas` explains: an HPA that is told so needs no queue for it."""
     found, floor = [], run.one("minimum")
-    for (_, before), (at, after) in pairwise(run.one("desired").steps()):
+    for at, after, told in _rises(run):
         lately = [value for t, value in floor.points if 0 <= at - t <= BY_HAND * run.clock]
         least = max([*lately, floor.at(at) or 0.0])
-        if before < after <= least:
-            told = f"replicas went from {before:g} to {after:g} at lab second {at:.0f}"
+        if after <= least:
             found.append(f"{told}, and minReplicas was {least:g}: that took no queue")
     return found
 
