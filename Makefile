@@ -2,29 +2,42 @@
 #   make lab     sets everything up, runs the notebooks on the embedded cluster, leaves the results under out/
 
 PYTHON ?= python3
-VENV := .venv
+# One environment for all editions: an edition in a course's folder (learn/) works with the course's own.
+VENV := $(if $(and $(wildcard .labkit-release.json),$(wildcard ../.venv/.installed)),../.venv,.venv)
 BIN := $(VENV)/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
+# Set for another Python, they would lead ours astray.
+unexport PYTHONHOME PYTHONPATH
 
-.PHONY: help setup toolchain lab jupyter study clean
+.PHONY: help setup toolchain lab jupyter shell study clean
 
 help:  ## what there is to do
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
 
-$(VENV)/.installed: requirements.lock pyproject.toml
+ifeq ($(VENV),.venv)
+$(VENV)/.installed: requirements.lock pyproject.toml cluster/pyproject.toml
 	@scripts/setup $(PYTHON) $(VENV)
 	@touch $@
+endif
 
 setup: $(VENV)/.installed  ## a virtual environment with everything that Python needs
 
 toolchain: setup  ## the control plane's binaries: found, downloaded or built (once per machine)
-	@labkit toolchain fetch
+	@labkit toolchain fetch >$(if $(filter toolchain,$(MAKECMDGOALS)),/dev/stdout,/dev/null)
+
+# How many labs run side by side: one for each core with 4 GiB of memory.
+WORKERS ?= $(shell $(PYTHON) -c 'from os import cpu_count, sysconf; \
+	print(max(1, min(8, cpu_count() or 1, sysconf("SC_PHYS_PAGES") * sysconf("SC_PAGE_SIZE") >> 32)))')
 
 lab: toolchain  ## run every notebook on the embedded cluster; results in out/
-	@scripts/lab
+	@LABS=$${LABS:-$(WORKERS)} scripts/lab
 
-jupyter: toolchain  ## open the notebooks in JupyterLab, on a running lab
-	@labkit up && JUPYTER_PATH=$(CURDIR)/cluster/jupyter:$$JUPYTER_PATH jupyter lab --notebook-dir=notebooks
+# Its flags: make jupyter JUPYTER_ARGS="--no-browser --port=8899"
+jupyter: toolchain  ## work through the course: your edition (learn/) in JupyterLab, on a running lab
+	@exec labkit jupyter $(JUPYTER_ARGS)
+
+shell: setup  ## a shell in which labkit, kubectl and jupyter are found
+	@exec "$${SHELL:-/bin/sh}"
 
 study: toolchain  ## the comparison of notebook 06: half an hour on the embedded cluster; goes on where it stopped
 	@scripts/study
@@ -33,36 +46,44 @@ clean:  ## what was made in this checkout (not the cache of binaries)
 	rm -rf $(VENV) out build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
 
 ### BEGIN AUTHORS
-#   make test    all gates and all tests (CI leaves out those marked `long`)
+#   make test        what CI runs: all gates and all tests but those marked `long`
+#   make test-all    those, too: hours on two cores
 # The gates are scripts, one each, the same for people and CI: see scripts/.
-.PHONY: test test-kind gates unit embedded notebooks bench fidelity gpu-profile lock
+.PHONY: test test-all test-kind gates unit embedded notebooks browser bench fidelity gpu-profile lock
 
-# So many tests at a time, each with a lab of its own: a lab waits more than it works, so two fit on two cores.
-WORKERS ?= 2
+CHOSEN ?= -m "not long"
 
 # Notebooks measure, so they begin when the tests that load the machine (fork bombs, clusters killed) are over.
-test: gates unit embedded notebooks  ## all gates and all tests
+test: gates unit embedded notebooks browser  ## what CI runs: all gates, and all tests but those of many minutes
+
+test-all: CHOSEN =
+test-all: test test-kind  ## all tests there are: hours on two cores
 .NOTPARALLEL:
 
-gates: setup  ## ruff, mypy, import-linter, notebooks without outputs
+gates: setup  ## ruff, mypy, import-linter, notebooks without outputs, one version of Kubernetes
 	@scripts/lint
 	@scripts/types
 	@scripts/layers
 	@scripts/strip-notebooks --check
+	@scripts/kubernetes-version --check
 
 unit: toolchain  ## tests that need no cluster
-	@pytest -n $(WORKERS) --dist worksteal tests/unit
+	@pytest $(CHOSEN) -n $(WORKERS) --dist worksteal tests/*/unit
 
 embedded: toolchain  ## tests on a running embedded cluster
-	@pytest -n $(WORKERS) --dist loadfile tests/embedded
+	@pytest $(CHOSEN) -n $(WORKERS) --dist loadfile tests/*/live
 
 notebooks: toolchain  ## every notebook through papermill, with solutions and as a learner gets it
 	@labkit toolchain fetch kwok
-	@pytest -n $(WORKERS) --dist worksteal tests/notebooks
+	@pytest $(CHOSEN) -n $(WORKERS) --dist worksteal tests/notebooks
+
+browser: toolchain  ## your edition in JupyterLab and a real browser (needs Chromium); pictures in out/browser/
+	@scripts/browser $(BIN)/python
+	@pytest $(CHOSEN) tests/browser
 
 test-kind: toolchain  ## tests and notebooks on a kind cluster (needs Docker or Podman)
 	@labkit toolchain fetch kind
-	@pytest tests/kind
+	@pytest $(CHOSEN) tests/*/kind
 
 bench: toolchain  ## the figures that we hold ourselves to; table on screen, JSON in out/
 	@scripts/bench
@@ -71,7 +92,7 @@ fidelity: toolchain  ## one scenario on embedded and on kind, every difference e
 	@python -m tests.fidelity embedded kind
 
 gpu-profile: setup  ## measure the timing profile of this machine's GPU (needs torch)
-	@python -m labkit.gpus.measure
+	@python -m localcluster.gpus.measure
 
 lock: setup  ## renew requirements.lock
 	@scripts/lock

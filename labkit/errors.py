@@ -1,96 +1,38 @@
-"""Every error that labkit raises on purpose, in one tree.
+"""The lab's errors, which are those of `localcluster.errors`, with commands as a learner types them."""
 
-    LabError                    what happened, the likely cause, the fix
-    ├── BadInput                what the caller handed in can't be right
-    │   └── ImageError          a Dockerfile, reference or registry that can't be used
-    ├── ToolchainError          a binary could not be found, fetched, checked or built
-    ├── ProviderError           a cluster could not be brought up, reached or taken down
-    │   ├── ComponentError      one of its processes did not start or died
-    │   └── NotOurs             refused: the object or cluster was not made by labkit
-    ├── ClusterError            the API server refused or failed a request
-    │   ├── Refused             it understood, and said no (4xx): learners meet these on purpose
-    │   └── Unreachable         it did not answer
-    ├── WaitTimeout             a condition did not come true; carries what was last seen
-    └── LoadError               the load generator could not run or broke
+from localcluster.errors import (
+    BadInput,
+    ClusterError,
+    ComponentError,
+    ImageError,
+    LabError,
+    LoadError,
+    NotOurs,
+    ProviderError,
+    Refused,
+    ToolchainError,
+    Unreachable,
+    WaitTimeout,
+    commands_of,
+)
 
-An error is for "could not do it". A wrong answer of a learner is a `Verdict`, never an error.
-"""
-
-from __future__ import annotations
-
-
-class LabError(Exception):
-    """What happened; with the likely cause and the fix where they are known."""
-
-    exit_code = 1
-
-    def __init__(self, what: str, *, cause: str = "", fix: str = "") -> None:
-        super().__init__(what)
-        self.what = what
-        self.cause = cause
-        self.fix = fix
-
-    def __str__(self) -> str:
-        lines = [self.what]
-        if self.cause:
-            lines.append(f"Likely cause: {self.cause}")
-        if self.fix:
-            lines.append(f"Fix: {self.fix}")
-        return "\n".join(lines)
+__all__ = [
+    "BadInput",
+    "ClusterError",
+    "ComponentError",
+    "ImageError",
+    "LabError",
+    "LoadError",
+    "NotOurs",
+    "ProviderError",
+    "Refused",
+    "ToolchainError",
+    "Unreachable",
+    "WaitTimeout",
+    "typed",
+]
 
 
-class BadInput(LabError):
-    """What the caller handed in can't be right; nothing was changed."""
-
-    exit_code = 2
-
-
-class ImageError(BadInput):
-    """A Dockerfile, image reference or registry that can't be used as it is."""
-
-
-class ToolchainError(LabError):
-    """A binary could not be found, fetched, checked or built."""
-
-
-class ProviderError(LabError):
-    """A cluster could not be brought up, reached or taken down."""
-
-
-class ComponentError(ProviderError):
-    """A process of the cluster did not start, or died."""
-
-
-class NotOurs(ProviderError):
-    """Refused: the object or the cluster was not made by labkit."""
-
-
-class ClusterError(LabError):
-    """The API server refused or failed a request."""
-
-
-class Refused(ClusterError):
-    """The API server understood the request and said no (HTTP 4xx)."""
-
-    def __init__(self, what: str, *, reason: str = "", cause: str = "", fix: str = "") -> None:
-        super().__init__(what, cause=cause, fix=fix)
-        self.reason = reason
-
-
-class Unreachable(ClusterError):
-    """The API server did not answer."""
-
-
-class WaitTimeout(LabError):
-    """A condition did not come true in time; `last_seen` tells what stood there instead."""
-
-    def __init__(self, waiting_for: str, *, seconds: float, last_seen: str, fix: str = "") -> None:
-        super().__init__(
-            f"Waited {seconds:.0f} s for {waiting_for}; last seen: {last_seen or 'nothing'}.", fix=fix
-        )
-        self.waiting_for = waiting_for
-        self.last_seen = last_seen
-
-
-class LoadError(LabError):
-    """The load generator could not run, or broke."""
+def typed(text: str) -> str:
+    """Rewrite commands in a text as a learner types them: those of localcluster are part of `labkit`."""
+    return commands_of("labkit", text)

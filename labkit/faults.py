@@ -1,7 +1,7 @@
-"""Faults planted in the cluster's own parts, outside of the notebook's namespace, and taken back again.
+"""Faults planted in the cluster's own components, outside the notebook's namespace, and undone again.
 
-What stood there is kept in an annotation of the object itself, so that `lift` (and so `lab.reset`) puts it
-back, whatever became of the notebook. Refuses clusters that labkit did not make: others work on those.
+The original values are kept in an annotation of the object itself, so that `lift` (and with it `lab.reset`)
+can restore them, whatever happened to the notebook. Refuses clusters that labkit did not make.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from labkit.kube.client import Kube
 
 BEFORE = "labkit.dev/before"
 KIND = "apiservices"
-"""The one kind that faults change so far."""
+"""The only kind that faults change so far."""
 
 
 def plant(kube: Kube, path: Path, *, owned: bool) -> list[str]:
-    """Change the fields that the file names; the names of the objects. `owned`: labkit made the cluster."""
+    """Change the fields in the file; return the objects' names. `owned`: whether labkit made the cluster."""
     if not owned:
         raise NotOurs(
             f"{path.name} breaks a part of the cluster itself, and labkit did not make this cluster.",
@@ -40,7 +40,7 @@ def plant(kube: Kube, path: Path, *, owned: bool) -> list[str]:
 
 
 def lift(kube: Kube) -> list[str]:
-    """Put back what faults changed; the names of the objects. Nothing was planted by who may not look."""
+    """Undo all faults; return the objects' names. A user who isn't allowed to look has planted none."""
     try:
         there = kube.objects(KIND)
     except Refused:
@@ -52,7 +52,7 @@ def lift(kube: Kube) -> list[str]:
 
 
 def _overlap(there: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict[str, Any]:
-    """What stands at the fields that are wanted to change; None where there is nothing."""
+    """The current values of the fields that a fault changes; None for those that are absent."""
     return {
         key: _overlap(there.get(key, {}), value) if isinstance(value, Mapping) else there.get(key)
         for key, value in wanted.items()

@@ -4,6 +4,16 @@ import signal
 
 import pytest
 
+pytest_plugins = ["tests.clusters", "tests.on_kind"]
+MARKS = {"live": "embedded", "kind": "kind"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What a test needs follows from its folder."""
+    for item in items:
+        if mark := MARKS.get(item.path.parent.name):
+            item.add_marker(mark)
+
 
 @pytest.fixture(scope="session", autouse=True)
 def interruptible() -> None:

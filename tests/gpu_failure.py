@@ -10,11 +10,11 @@ from typing import Any
 
 import yaml
 
-from labkit import _wait
-from labkit.gpu_faults import Gpu, GpuFaults
 from labkit.kube import Kube
 from labkit.kube.client import Which
-from labkit.kube.objects import KubeObject
+from localcluster import polling
+from localcluster.api.objects import KubeObject
+from localcluster.gpus.breaking import Gpu, GpuFaults
 
 GPU = "nvidia.com/gpu"
 REASON = "Xid 79: GPU has fallen off the bus"
@@ -68,10 +68,10 @@ def recovery(kube: Kube, gpus: GpuFaults) -> Recovery:
     before = allocatable(kube, failed.node)
     gpus.fail(failed.node, failed.index, reason=REASON)
     try:
-        died = _wait.until(lambda: dead(kube, old.name), "the container to die with its GPU", seconds=30)
+        died = polling.until(lambda: dead(kube, old.name), "the container to die with its GPU", seconds=30)
         [device] = died["allocatedResourcesStatus"][0]["resources"]
-        _wait.until(lambda: old.name not in names(kube), "the pod to be deleted", seconds=60)
-        _wait.until(lambda: len(names(kube)) == 1, "its replacement", seconds=30)
+        polling.until(lambda: old.name not in names(kube), "the pod to be deleted", seconds=60)
+        polling.until(lambda: len(names(kube)) == 1, "its replacement", seconds=30)
         kube.until("deployment/cuda available", seconds=60)
         [new] = names(kube)
         return Recovery(
@@ -86,7 +86,7 @@ def recovery(kube: Kube, gpus: GpuFaults) -> Recovery:
         )
     finally:
         gpus.heal(failed.node, failed.index)
-        _wait.until(
+        polling.until(
             lambda: allocatable(kube, failed.node) == before, "the GPU to be allocatable again", seconds=60
         )
 
@@ -98,7 +98,7 @@ def names(kube: Kube) -> list[str]:
 def holding(kube: Kube, gpus: GpuFaults, pod: str) -> Gpu:
     """The GPU of a pod, as the pod's status tells."""
     full = f"{kube.namespace}/{pod}"
-    found = _wait.until(
+    found = polling.until(
         lambda: [gpu for gpu in gpus.ls() if gpu.pod == full], f"the GPU of {full}", seconds=20
     )
     return found[0]

@@ -1,35 +1,44 @@
-"""The checks of the course: pure functions from what was observed to a `Verdict`.
+"""Checks: pure functions from what was observed to a `Verdict`.
 
-Each notebook's checks stand in a module of this package, as `CHECKS`; a module joins by being here.
+A course brings its own in the package `course.checks` beside its notebooks; labkit knows none by name.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable
+from functools import cache
 from importlib import import_module
-from pkgutil import iter_modules
 
 from labkit.checks.check import Check, Finding
 from labkit.errors import BadInput
 from labkit.evidence import Verdict
 
-
-def _of_all_notebooks() -> Iterator[Check]:
-    for module in iter_modules(__path__):
-        yield from getattr(import_module(f"{__name__}.{module.name}"), "CHECKS", ())
+CHECKS: dict[str, Check]
+"""By id, in the course's order. Loaded when first used: the course's checks import this package."""
 
 
-CHECKS: dict[str, Check] = {check.id: check for check in sorted(_of_all_notebooks(), key=lambda c: c.id[:2])}
+@cache
+def _checks() -> dict[str, Check]:
+    """Load the course's checks by their location, as manifests are; labkit loads no other course code."""
+    found: Iterable[Check] = import_module("course.checks").checks()
+    return {check.id: check for check in sorted(found, key=lambda c: c.id[:2])}
+
+
+def __getattr__(name: str) -> dict[str, Check]:
+    if name != "CHECKS":
+        raise AttributeError(name)
+    return _checks()
 
 
 def get(check: str) -> Check:
-    """The check of that name; raises `BadInput` with the names of its notebook where there is none."""
-    if check not in CHECKS:
-        near = [name for name in CHECKS if name[:2] == check[:2]] or sorted(CHECKS)
+    """The check with that name; if there is none, `BadInput` lists the checks of that notebook."""
+    known = _checks()
+    if check not in known:
+        near = [name for name in known if name[:2] == check[:2]] or sorted(known)
         raise BadInput(
             f"There is no check called {check!r}.", fix=f"Checks of this notebook: {', '.join(near)}."
         )
-    return CHECKS[check]
+    return known[check]
 
 
 __all__ = ["CHECKS", "Check", "Finding", "Verdict", "get"]

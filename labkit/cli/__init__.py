@@ -2,61 +2,46 @@
 
 from __future__ import annotations
 
-import sys
-from importlib import import_module
+from importlib.util import find_spec
 
 import typer
 
-from labkit.cli import cluster, status
-from labkit.cli.console import err, fail, refused_by_the_system
-from labkit.errors import LabError
-
-INTERRUPTED = 130
-"""Exit status after Ctrl-C, as shells have it."""
+import localcluster.cli
+from labkit.cli.menu import Menu
+from localcluster.cli.entry import add, run
 
 app = typer.Typer(
     name="labkit",
     help=(
         "A lab for autoscaling LLM inference with Kubernetes, on this machine.\n\n"
-        "First: labkit up. Then: labkit kubectl get nodes. At the end: labkit down."
+        "To work through the course: labkit jupyter.\n\n"
+        "By hand: labkit up, then labkit kubectl get nodes, at the end labkit down.\n\n"
+        "Commands mean the lab called `lab`, or the one that --name or the variable LABKIT_LAB names."
     ),
+    cls=Menu,
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
 )
-app.registered_commands += cluster.app.registered_commands + status.app.registered_commands
+app.registered_commands += localcluster.cli.COMMANDS
 
-ALONE = ("collect", "grade", "regrade", "release", "validate", "doctor")
-"""Commands whose module is imported for them only."""
-GROUPS = ("toolchain", "node", "image", "load", "gpu", "notebooks", "checks", "study")
+ALONE = {name: f"labkit.cli.{name}" for name in ("url", "jupyter", "solution", "validate")}
+"""Commands, by the module that is imported for them only."""
+if find_spec("labkit_grading"):
+    ALONE |= {
+        name: f"labkit_grading.cli.{name}"
+        for name in ("collect", "grade", "jupyter", "regrade", "release", "solution")
+    }
+GROUPS = localcluster.cli.GROUPS | {name: f"labkit.cli.{name}" for name in ("load", "notebooks")}
+ALONE["doctor"] = "course.cli.doctor"
+GROUPS |= {name: f"course.cli.{name}" for name in ("checks", "study")}
 
 
 def add_groups(words: list[str]) -> None:
-    """Add the group or the command that the line names, or all of them where it names none of ours.
-
-    What `labkit image` imports takes longer than a tenth of `labkit up`, so `up` does without.
-    """
-    first = next((word for word in words if not word.startswith("-")), "")
-    commands = {(c.name or (c.callback.__name__ if c.callback else "")) for c in app.registered_commands}
-    ours = (*ALONE, *GROUPS)
-    for name in (first,) if first in ours else () if first in commands else ours:
-        added = import_module(f"labkit.cli.{name}").app
-        if name in GROUPS:
-            app.add_typer(added)
-        else:
-            app.registered_commands += added.registered_commands
+    """Add what the line names, or everything (`labkit --help`)."""
+    add(app, words, groups=GROUPS, alone=ALONE)
 
 
 def main() -> None:
-    """Entry point: errors in one shape, the exit status of each command, Ctrl-C without a traceback."""
-    add_groups(sys.argv[1:])
-    try:
-        app()  # ends the process itself, with the status that the command chose
-    except LabError as error:
-        sys.exit(fail(error))
-    except OSError as error:
-        sys.exit(fail(refused_by_the_system(error)))
-    except SystemExit as leave:
-        if leave.code == INTERRUPTED:
-            err.print("interrupted")
-        raise
+    """Entry point."""
+    run(app, add_groups)

@@ -9,10 +9,10 @@ import typer
 from rich.live import Live
 from rich.text import Text
 
-from labkit.cli.console import err, out
 from labkit.errors import BadInput
 from labkit.load import Arrivals, Closed, Load, LoadResult, Open, Workload, arrivals, start, traces
 from labkit.load.figures import Figures, recorded
+from localcluster.cli.console import err, out
 
 app = typer.Typer(
     name="load",

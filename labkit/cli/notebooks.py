@@ -9,9 +9,9 @@ from typing import Annotated
 import typer
 
 from labkit import course
-from labkit.cli.console import err, out
 from labkit.errors import BadInput
-from labkit.providers import catalog
+from localcluster import catalog
+from localcluster.cli.console import columns, err, out
 
 app = typer.Typer(
     name="notebooks", help="Run the course's notebooks without a browser.", no_args_is_help=True
@@ -34,25 +34,30 @@ def run_notebooks(
         typer.Option(help="solutions (where the course holds them), or exercises as a learner meets them."),
     ] = "",
     into: Annotated[Path, typer.Option("--out", help="Where results go.")] = Path("out"),
+    labs: Annotated[
+        list[str] | None, typer.Option("--lab", help="A lab to run on; several run side by side.")
+    ] = None,
 ) -> None:
     """Run notebooks one after the other; executed notebooks, HTML, plots and a summary go to --out.
 
     Needs a running lab (labkit up). Exit 1 if a cell raised or a check did not pass.
     """
     # papermill and nbconvert cost two seconds to import; `labkit up` must not pay for them.
-    from labkit.notebooks import outline, pages, release  # noqa: PLC0415
+    from labkit.notebooks import answers as marks  # noqa: PLC0415
+    from labkit.notebooks import outline, pages  # noqa: PLC0415
     from labkit.notebooks.run import Plan, run  # noqa: PLC0415
 
     chosen = choose(which or [], folder := course.root() / "notebooks")
-    whose_files = whose(answers, there=release.answers(folder.parent))
-    catalog.get(provider).kubeconfig()  # raises, with the fix, where no lab runs
+    whose_files = whose(answers, there=marks.available(folder.parent))
+    for lab in labs or (None,):
+        catalog.get(provider, lab).kubeconfig()  # raises, with the fix, where no lab runs
     parameters = {
         "PROVIDER": provider,
         "ANSWERS": whose_files,
         "SEED": seed,
         "CLOCK": clock,
     }
-    plan = Plan(tuple(chosen), into.resolve(), folder.parent, parameters)
+    plan = Plan(tuple(chosen), into.resolve(), parameters, tuple(labs or ()))
     records = run(plan, Ticker(outline.measured(plan.out / "summary.json")).tick)
     page = pages.write_summary(records, plan.out)
     out.print(pages.summary(records), markup=False)
@@ -66,15 +71,22 @@ def list_notebooks(
     ran: Annotated[
         Path, typer.Option("--out", help="Where a run left its summary.json: how long each took.")
     ] = Path("out"),
+    markdown: Annotated[bool, typer.Option("--markdown", help="As a table for a README.")] = False,
 ) -> None:
-    """List the notebooks as Markdown: question, minutes for a learner, a 90-minute class, seconds of a run.
+    """List the notebooks: question, minutes for a learner and in a 90-minute class, seconds of a run.
 
     Minutes are those that each notebook names; seconds are those that papermill took, with all answers there.
     """
     from labkit.notebooks import outline  # noqa: PLC0415 - as above
 
     every = choose([], course.root() / "notebooks")
-    out.print(outline.table(map(outline.of, every), outline.measured(ran / "summary.json")), markup=False)
+    told, seconds = list(map(outline.of, every)), outline.measured(ran / "summary.json")
+    if markdown:
+        out.print(outline.table(told, seconds), markup=False)
+        return
+    took = {name: f"{value:.0f} s" for name, value in seconds.items()}
+    rows = [(o.name, str(o.minutes), str(o.core or "-"), took.get(o.name, "-"), o.question) for o in told]
+    columns([("NOTEBOOK", "MINUTES", "IN CLASS", "RUNS IN", "QUESTION"), *rows])
 
 
 def whose(answers: str, *, there: str) -> str:

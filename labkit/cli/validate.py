@@ -1,75 +1,28 @@
-"""labkit validate: whether the course's checks are right about right and wrong; for whoever edits it."""
+"""labkit validate: the tests of the course's own checks, in an author's checkout (tests/course)."""
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated
+import sys
+from importlib import import_module
 
 import typer
 
 from labkit import course
-from labkit.cli.console import columns, err, report
-from labkit.cli.notebooks import Ticker, choose, whose
-from labkit.providers import catalog
+from labkit.errors import BadInput
 
 app = typer.Typer()
-STORED = ("notebook", "points", "right evidence", "mutants caught", "checks alone")
-LIVE = ("with solutions", "untouched", "mutants on the lab")
 
 
 @app.command()
-def validate(
-    notebooks: Annotated[
-        list[str] | None, typer.Option("--notebook", "-b", help="Numbers such as 05; all if left out.")
-    ] = None,
-    fast: Annotated[bool, typer.Option("--fast", help="Stored evidence only: no lab, seconds.")] = False,
-    rubric: Annotated[
-        Path | None, typer.Option(help="What checks are worth; a point each if left out.")
-    ] = None,
-    provider: Annotated[str, typer.Option("--provider", "-p", help="embedded, kind, existing.")] = "embedded",
-    clock: Annotated[float, typer.Option(help="Lab seconds in one real second.")] = 15.0,
-    into: Annotated[Path, typer.Option("--out", help="Where executed notebooks go.")] = Path("out/validate"),
-) -> None:
-    """Validate the course after a change of a notebook, a solution or a check. Points are as in labkit grade.
+def validate() -> None:
+    """Validate the course after a change of a notebook, a solution or a check."""
+    raise BadInput(
+        "There is nothing here to validate.",
+        cause="This is a learner's edition: it holds no solutions, and not the tests of the course.",
+        fix="Run it in the author's checkout of the course.",
+    )
 
-    First on stored evidence (labkit/validation/examples): what is right earns all points, and each mutant,
-    which has one thing wrong, loses those of its check. For each check there is a mutant that loses no
-    other's points. The notebooks can be released and graded, and hand each check what it takes.
 
-    Then on a running lab (labkit up), unless --fast: each notebook with solutions earns all points, and
-    untouched exactly the declared ones (labkit/validation/open.toml). Takes twice what a notebook takes, and
-    half a minute for each mutant of a solution that is applied there (on embedded only).
-
-    Exit 1 where something does not hold; each line says what, why that may be, and what to do.
-    """
-    # A second of imports that other commands must not pay for; and a learner's edition has no validation.
-    from labkit.notebooks import outline, release  # noqa: PLC0415
-
-    root = course.root()
-    whose("solutions", there=release.answers(root))
-    from labkit.grading.judging import rubric as rubrics  # noqa: PLC0415
-    from labkit.notebooks.run import Plan  # noqa: PLC0415
-    from labkit.validation import files, findings, live, stored  # noqa: PLC0415
-
-    chosen = choose(notebooks or [], root / "notebooks")
-    numbers = [path.stem[:2] for path in chosen]
-    whole = rubrics.load(rubric) if rubric else rubrics.of({"notebooks": numbers})
-    if not fast:
-        catalog.get(provider).kubeconfig()  # raises, with the fix, where no lab runs
-    parameters = {"PROVIDER": provider, "SEED": 0, "CLOCK": clock}
-    plan = Plan(tuple(chosen), into.resolve(), root, parameters)
-    tick = Ticker(outline.measured(root / "out" / "summary.json")).tick
-    rows, problems = [[*STORED, *(() if fast else LIVE)]], list[findings.Problem]()
-    for path in chosen:
-        part = findings.of_notebook(whole, path.stem[:2])
-        right, mutants = stored.right(path, part), stored.mutants(path, part)
-        problems += [*files.validate(path), *right.problems, *mutants.problems]
-        scored = [] if fast else list(live.scores(path, plan, part, live.Tell(tick, report)))
-        problems += [problem for one in scored for problem in one.problems]
-        cells = [f"{part.most:g}", str(right), str(mutants), f"{mutants.alone} of {mutants.checks}"]
-        rows.append([path.stem, *cells, *map(str, scored)])
-    columns(rows)
-    for problem in problems:
-        err.print(str(problem), markup=False)
-    if problems:
-        raise typer.Exit(1)
+if (course.root() / "tests" / "course").is_dir():
+    sys.path.insert(0, str(course.root()))
+    app = import_module("tests.course.cli").app

@@ -1,5 +1,4 @@
-"""The doctor: looks at the path of the metric, and at what the course needs, and names what is broken.
+"""The doctor: follows the metric from the pods to the HPA, and names what is broken.
 
-`look` and `survey` talk to the cluster and return plain records; all else judges those records. Imports
-nothing here, since providers use the half of it that needs no Prometheus.
+`look` talks to the cluster and returns plain records; everything else judges those records.
 """

@@ -1,10 +1,11 @@
-"""From the API server's JSON to the doctor's records. Pure; refuses to keep what no hop looks at."""
+"""From the API server's JSON to the doctor's records. Pure; it keeps only what some hop looks at."""
 
 from __future__ import annotations
 
 import json
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -20,7 +21,8 @@ from labkit.doctor.facts import (
     Workload,
 )
 from labkit.kube.conditions import stuck
-from labkit.kube.objects import KubeObject
+from localcluster.api import selectors
+from localcluster.api.objects import KubeObject
 
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 HPA_CONTROLLER = "kube-controller-manager"
@@ -37,6 +39,7 @@ def workload(found: KubeObject) -> Workload:
         found.at("spec.selector.matchLabels", {}),
         tuple(_container(KubeObject(c)) for c in spec),
         tuple(_writers(found)),
+        selectors.text(selectors.of(found.at("spec.selector", {}))),
     )
 
 
@@ -50,7 +53,7 @@ def _container(found: KubeObject) -> Container:
 
 
 def _writers(found: KubeObject) -> Iterable[str]:
-    """Who holds spec.replicas but the HPA, and a person who scaled by hand once (subresource `scale`)."""
+    """Who manages spec.replicas besides the HPA and a one-off manual scale (subresource `scale`)."""
     for entry in found.at("metadata.managedFields", None) or ():
         holds = KubeObject(entry.get("fieldsV1", {})).at("f:spec.f:replicas") is not None
         if holds and entry.get("subresource") != "scale" and entry.get("manager") != HPA_CONTROLLER:
@@ -71,7 +74,19 @@ def pod(found: KubeObject, *, now: float) -> Pod:
         any(owner.get("controller") for owner in owners),
         _ready_for(found, now),
         _trouble(found),
+        next((f"{o.get('kind')}/{o.get('name')}" for o in owners if o.get("controller")), ""),
+        found.at("status.phase", ""),
+        tuple(_requesting(found)),
     )
+
+
+def _requesting(found: KubeObject) -> Iterable[Container]:
+    """The containers whose requests the HPA adds up, with sidecars; a pod-level request counts for each."""
+    whole = found.at("spec.resources.requests", None) or {}
+    sidecars = [c for c in found.at("spec.initContainers", None) or () if c.get("restartPolicy") == "Always"]
+    for each in (*found.at("spec.containers", ()), *sidecars):
+        one = _container(KubeObject(each))
+        yield replace(one, requests=tuple(sorted({*one.requests, *whole})))
 
 
 def _ready_for(found: KubeObject, now: float) -> float | None:
@@ -116,6 +131,7 @@ def _metric(found: KubeObject) -> Metric:
         part.at("metric.name") or part.at("name", ""),
         str(target.get("type", "")),
         f"{about['kind']}/{about['name']}" if about else "",
+        part.at("container", ""),
     )
 
 
@@ -132,9 +148,9 @@ def api_service(found: KubeObject) -> ApiService:
 
 
 def target(raw: Mapping[str, Any], namespace: str) -> Target | None:
-    """An active target of Prometheus; None where it is no pod of this namespace.
+    """An active target of Prometheus; None if it isn't a pod of this namespace.
 
-    By what Prometheus discovered, not by its labels: those are what relabelling may have broken.
+    It goes by what Prometheus discovered, not by the final labels, which relabelling can break.
     """
     found, labels = raw.get("discoveredLabels", {}), raw.get("labels", {})
     place = found.get("__meta_kubernetes_namespace") or labels.get("namespace")

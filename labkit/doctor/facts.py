@@ -1,6 +1,6 @@
 """What the doctor saw, as plain records: one `Observation` of the whole path from a pod to the HPA.
 
-Refuses to judge. In JSON (`to_json`) an observation can be kept, sent to somebody, and judged again later.
+Nothing is judged here. As JSON (`to_json`) an observation can be saved, sent to someone, and judged later.
 """
 
 from __future__ import annotations
@@ -34,18 +34,22 @@ class Container:
 
 @dataclass(frozen=True)
 class Workload:
-    """A Deployment; `writers` are those who write `spec.replicas` beside the HPA."""
+    """A Deployment; `writers` are the other managers of `spec.replicas` besides the HPA.
+
+    `selects` is its whole selector as text, if it has more than the labels in `selector`.
+    """
 
     name: str
     replicas: int
     selector: Labels
     containers: tuple[Container, ...] = ()
     writers: tuple[str, ...] = ()
+    selects: str = ""
 
 
 @dataclass(frozen=True)
 class Pod:
-    """A pod; `ready_for` is in real seconds, `owned` says whether a controller looks after it."""
+    """A pod; `ready_for` is in real seconds, `owned` says whether a controller owns it."""
 
     name: str
     labels: Labels
@@ -54,16 +58,25 @@ class Pod:
     ready_for: float | None = None
     trouble: str = ""
     """Why it does not start, in Kubernetes' words: ErrImagePull, CrashLoopBackOff, Unschedulable ..."""
+    owner: str = ""
+    """Its controller: `ReplicaSet/llm-6c9f`, `Job/benchmark`; empty if there is none, or it is not known."""
+    phase: str = ""
+    containers: tuple[Container, ...] = ()
 
     @property
     def ready(self) -> bool:
-        """Whether the Ready condition stands at True."""
+        """Whether its Ready condition is True."""
         return self.ready_for is not None
+
+    @property
+    def finished(self) -> bool:
+        """Whether it has finished, and is kept only for its logs."""
+        return self.phase in {"Succeeded", "Failed"}
 
 
 @dataclass(frozen=True)
 class Service:
-    """A Service and the labels that it looks for."""
+    """A Service and its selector."""
 
     name: str
     selector: Labels
@@ -71,12 +84,16 @@ class Service:
 
 @dataclass(frozen=True)
 class Metric:
-    """One entry of an HPA's `spec.metrics`; `about` is the object of a metric of type Object."""
+    """One entry of an HPA's `spec.metrics`; `about` is the object of a metric of type Object.
+
+    `container` is the one that a metric of type ContainerResource is about.
+    """
 
     type: str
     name: str
     target: str
     about: str = ""
+    container: str = ""
 
 
 @dataclass(frozen=True)
@@ -91,13 +108,13 @@ class Autoscaler:
     desired: int = 0
 
     def condition(self, kind: str) -> Condition | None:
-        """The condition of that type; None where the controller has not set it."""
+        """The condition of that type; None if the controller has not set it."""
         return next((c for c in self.conditions if c.type == kind), None)
 
 
 @dataclass(frozen=True)
 class Page:
-    """What a pod answered when it was asked for its metrics: their names, or why there are none."""
+    """What a pod returned when asked for its metrics: their names, or why there are none."""
 
     pod: str
     names: tuple[str, ...] = ()
@@ -116,7 +133,7 @@ class Target:
 
 @dataclass(frozen=True)
 class Prometheus:
-    """What Prometheus said; `url` is empty where nobody knows where it is."""
+    """What Prometheus returned; `url` is empty if its address is not known."""
 
     url: str = ""
     error: str = ""
@@ -127,7 +144,7 @@ class Prometheus:
 
 @dataclass(frozen=True)
 class ApiService:
-    """A part of the Kubernetes API that somebody else answers; its name is VERSION.GROUP."""
+    """A part of the Kubernetes API that another server serves; its name is VERSION.GROUP."""
 
     name: str
     available: bool
@@ -136,7 +153,7 @@ class ApiService:
 
     @property
     def version(self) -> str:
-        """The version that it answers for: `v1beta2`."""
+        """The version that it serves: `v1beta2`."""
         return self.name.partition(".")[0]
 
     @property
@@ -147,7 +164,7 @@ class ApiService:
 
 @dataclass(frozen=True)
 class MetricsApi:
-    """What the metrics API of this path said: who answers it, which names it knows, what it serves."""
+    """What the metrics API of this path returned: its server, the names that it knows, and its values."""
 
     group: str
     services: tuple[ApiService, ...] = ()
@@ -155,7 +172,7 @@ class MetricsApi:
     names: tuple[str, ...] = ()
     names_error: str = ""
     values: Mapping[str, str] = field(default_factory=dict)
-    """Pod → value, as the HPA would be told."""
+    """Pod → value, as the HPA would get it."""
     values_error: str = ""
 
 
@@ -174,7 +191,7 @@ class Observation:
     autoscalers: tuple[Autoscaler, ...] = ()
     pages: tuple[Page, ...] = ()
     leaving: int = 0
-    """How many pods are on their way out: they hold their GPUs until they are gone."""
+    """How many pods are terminating: they hold their GPUs until they are gone."""
 
     def to_json(self) -> dict[str, Any]:
         """As plain JSON."""
@@ -182,7 +199,7 @@ class Observation:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Observation:
-        """Read what `to_json` gave; `KeyError` or `TypeError` for anything else."""
+        """Read what `to_json` returned; `KeyError` or `TypeError` for anything else."""
         made: Observation = _build(cls, data)
         return made
 

@@ -1,6 +1,6 @@
-"""What the doctor finds at one hop, and the whole diagnosis: the first broken hop, and how the others are.
+"""What the doctor finds at one hop, and the whole diagnosis: the first broken hop, and the others' state.
 
-A later hop that is not right either is `affected`: it may only suffer from the first, so it gets no blame.
+Any other hop that looks wrong is `affected`: the first one might be the reason, so it gets no blame.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ SIGNS = {OK: "✔", BROKEN: "✘", AFFECTED: "~", UNKNOWN: "?", SKIPPED: "–"}
 
 @dataclass(frozen=True)
 class Finding:
-    """One hop, by itself: its state, what was seen, and where it is broken the likely cause and the fix."""
+    """One hop by itself: its state, what was seen and, if it is broken, the likely cause and the fix."""
 
     state: str
     seen: str
@@ -25,6 +25,8 @@ class Finding:
     """A short name for what is wrong, such as `orphaned-pod`."""
     cause: str = ""
     fix: str = ""
+    lesser: bool = False
+    """Wrong, but the number still gets through: it is blamed only if no other hop is."""
 
 
 def ok(seen: str) -> Finding:
@@ -33,18 +35,18 @@ def ok(seen: str) -> Finding:
 
 
 def unknown(seen: str) -> Finding:
-    """Can't be told: it was not to be seen, or it is too early."""
+    """Not known: it could not be observed, or it is too early."""
     return Finding(UNKNOWN, seen)
 
 
 def skipped(seen: str) -> Finding:
-    """This path does not lead through here."""
+    """This path does not include the hop."""
     return Finding(SKIPPED, seen)
 
 
-def broken(fault: str, seen: str, *, cause: str, fix: str) -> Finding:
-    """Wrong, whatever the other hops say."""
-    return Finding(BROKEN, seen, fault, cause, fix)
+def broken(fault: str, seen: str, *, cause: str, fix: str, lesser: bool = False) -> Finding:
+    """Wrong, whatever the state of the other hops."""
+    return Finding(BROKEN, seen, fault, cause, fix, lesser)
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,7 @@ class Hop:
 
 @dataclass(frozen=True)
 class Step:
-    """A hop as it was found, after the blame was laid."""
+    """A hop with its final state, after the blame has been assigned."""
 
     hop: str
     expected: str
@@ -67,7 +69,7 @@ class Step:
 
     @property
     def told(self) -> tuple[tuple[str, str], ...]:
-        """What a person wants to know of a broken hop, in the order of reading."""
+        """What a person wants to know about a broken hop, in reading order."""
         found = self.finding
         return (
             ("expected", self.expected),
@@ -77,25 +79,25 @@ class Step:
         )
 
     def to_json(self) -> dict[str, Any]:
-        """As one flat object."""
+        """The finding as one flat JSON object."""
         return {"hop": self.hop, "expected": self.expected, **asdict(self.finding), "state": self.state}
 
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """All hops in the direction in which the number travels."""
+    """All hops, in the direction in which the number travels."""
 
     namespace: str
     steps: tuple[Step, ...]
 
     @property
     def broken(self) -> Step | None:
-        """The first broken hop; None where there is none."""
+        """The first broken hop; None if there is none."""
         return next((step for step in self.steps if step.state == BROKEN), None)
 
     @property
     def hop(self) -> str:
-        """Its name; empty where nothing is broken."""
+        """The name of the broken hop; empty if nothing is broken."""
         return self.broken.hop if self.broken else ""
 
     @property
@@ -111,16 +113,22 @@ class Diagnosis:
         return "Nothing is broken: the number reaches the HPA."
 
     def to_json(self) -> dict[str, Any]:
-        """For programs."""
+        """The diagnosis as JSON, for programs."""
         steps = [step.to_json() for step in self.steps]
         return {"namespace": self.namespace, "broken": self.hop, "summary": self.summary, "hops": steps}
 
 
 def diagnose(seen: Observation, hops: Sequence[Hop]) -> Diagnosis:
     """Judge each hop by itself, then blame the first broken one only."""
-    steps: list[Step] = []
-    for hop in hops:
-        finding = hop.judge(seen)
-        follows = finding.state == BROKEN and any(step.state == BROKEN for step in steps)
-        steps.append(Step(hop.name, hop.expected, finding, AFFECTED if follows else finding.state))
+    found = [hop.judge(seen) for hop in hops]
+    faults = [finding for finding in found if finding.state == BROKEN]
+    blamed = next((finding for finding in faults if not finding.lesser), faults[0] if faults else None)
+    steps = (
+        Step(hop.name, hop.expected, finding, _state(finding, blamed))
+        for hop, finding in zip(hops, found, strict=True)
+    )
     return Diagnosis(seen.namespace, tuple(steps))
+
+
+def _state(finding: Finding, blamed: Finding | None) -> str:
+    return AFFECTED if finding.state == BROKEN and finding is not blamed else finding.state

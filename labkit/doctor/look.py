@@ -1,6 +1,6 @@
 """Makes an observation: asks the API server, the pods' pages and Prometheus, one after the other.
 
-What fails is written down as it was said, and the look goes on. Refuses to change anything in the cluster.
+A failure is recorded with its message, and the look goes on. Nothing in the cluster is changed.
 """
 
 from __future__ import annotations
@@ -15,20 +15,20 @@ import httpx
 from labkit.doctor import extract, subject
 from labkit.doctor.facts import ApiService, MetricsApi, Observation, Page, Pod, Prometheus
 from labkit.errors import ClusterError, LabError, ProviderError, Refused
-from labkit.kube.api import Request
 from labkit.kube.client import Kube
-from labkit.kube.objects import KubeObject
 from labkit.metrics.client import Metrics
+from localcluster.api.client import Request
+from localcluster.api.objects import KubeObject
 
 ADDRESS = "labkit.dev/address"
 METRICS = "/metrics"
 SERVICES = "/apis/apiregistration.k8s.io/v1/apiservices"
-VERSIONS = {subject.CUSTOM: "v1beta2"}  # where it is not known who answers; other groups have only v1beta1
+VERSIONS = {subject.CUSTOM: "v1beta2"}  # if the APIService is not known; other groups have only v1beta1
 PATIENCE = 5.0  # seconds for one page of metrics, or for the adapter
 
 
 def look(kube: Kube, prometheus: Callable[[], Metrics], *, hpa: str = "") -> Observation:
-    """The whole path at this moment; raises only where the API server itself can't be asked."""
+    """The whole path at this moment; raises only if the API server itself can't be asked."""
     now = time.time()
     pods = kube.objects("pods")
     found = Observation(
@@ -49,7 +49,7 @@ def look(kube: Kube, prometheus: Callable[[], Metrics], *, hpa: str = "") -> Obs
 
 
 def _stays(pod: KubeObject) -> bool:
-    return not pod.at("metadata.deletionTimestamp") and pod.at("status.phase") != "Succeeded"
+    return not pod.at("metadata.deletionTimestamp")
 
 
 def _api(kube: Kube, found: Observation) -> MetricsApi:
@@ -59,14 +59,14 @@ def _api(kube: Kube, found: Observation) -> MetricsApi:
     made = MetricsApi(group, services, refused)
     answering = [service.version for service in services if service.available]
     if services and not answering:
-        return made  # asking would only tell that it is not available
+        return made  # asking would only say that it is not available
     version = max(answering) if answering else VERSIONS.get(group, "v1beta1")
     root = f"/apis/{group}/{version}"
     try:
         names = tuple(r["name"] for r in _asked(kube, root)["resources"])
     except Refused as error:
         return replace(made, names_error=error.what)
-    except ClusterError as error:  # found dead here before the API server itself has found it so
+    except ClusterError as error:  # seen dead here before the API server itself notices
         dead = ApiService(f"{version}.{group}", available=False, reason="NoAnswer", message=error.what)
         return replace(made, services=(dead,))
     made = replace(made, names=names)
@@ -74,7 +74,7 @@ def _api(kube: Kube, found: Observation) -> MetricsApi:
 
 
 def api_services(kube: Kube) -> tuple[tuple[ApiService, ...], str]:
-    """Who answers for which part of the API; or nothing, and why this user may not know."""
+    """Which service serves which part of the API; or nothing, and why this user can't see it."""
     try:
         items = kube.raw(SERVICES)["items"]
     except Refused as error:
@@ -96,7 +96,7 @@ def _with_values(kube: Kube, found: Observation, root: str) -> MetricsApi:
 
 
 def _asked(kube: Kube, path: str) -> Any:
-    """What the adapter answers; it may hang, and so may Prometheus behind it."""
+    """The adapter's answer; it can hang, and so can Prometheus behind it."""
     return kube.api.send(Request(path, seconds=PATIENCE, once=True)).json
 
 
@@ -108,7 +108,7 @@ def _usage(items: list[dict[str, Any]], found: Observation) -> dict[str, str]:
 
 
 def _page(kube: Kube, found: Observation, pod: Pod) -> Page:
-    """At the annotated path, else at the usual one: a wrong path is Prometheus' problem, not the server's."""
+    """The page at the annotated path, else the usual one: a wrong path is no fault of the server."""
     answer = Page(pod.name, error="nobody asked")
     for path in dict.fromkeys([pod.annotations.get("prometheus.io/path", METRICS), METRICS]):
         try:
@@ -121,7 +121,7 @@ def _page(kube: Kube, found: Observation, pod: Pod) -> Page:
 
 
 def _text(kube: Kube, found: Observation, pod: Pod, path: str) -> str:
-    """From the address that the node agent wrote down, else through the API server: it reaches each pod."""
+    """Fetch from the address that the node agent recorded, else through the API server's proxy."""
     address = pod.annotations.get(ADDRESS)
     if address:
         answer = httpx.get(f"http://{address}{path}", trust_env=False, timeout=PATIENCE)

@@ -1,4 +1,4 @@
-"""The path of one number, from a pod to the Deployment's size, in the order in which it travels."""
+"""The path of one number from a pod to the Deployment's size, hop by hop."""
 
 from __future__ import annotations
 
@@ -19,5 +19,5 @@ HOPS: tuple[Hop, ...] = (
 
 
 def diagnose(seen: Observation) -> Diagnosis:
-    """Which hop is the first broken one."""
+    """Find the first broken hop."""
     return finding.diagnose(seen, HOPS)

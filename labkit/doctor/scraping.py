@@ -1,6 +1,6 @@
 """From a pod's page of metrics into Prometheus: the page, the scrape, and the labels of the series.
 
-Pure judgements, of ready pods only: who still starts has no page yet.
+Pure judgements, of ready pods only: a pod that is still starting has no page yet.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _KUBELET = "CPU and memory come from the kubelet, not from the pod's page"
 
 
 def page(seen: Observation) -> Finding:
-    """Each ready pod shows the metric under /metrics."""
+    """Each ready pod has the metric on its /metrics page."""
     if subject.metric(seen).type in subject.RESOURCE:
         return skipped(_KUBELET)
     if early := _early(seen):
@@ -27,6 +27,8 @@ def page(seen: Observation) -> Finding:
     for pod in pods:
         found = subject.page(seen, pod)
         if found is None or found.error:
+            if subject.starting(seen, pod):
+                return unknown(f"pod/{pod.name} is ready without a probe, and does not answer yet")
             return broken(
                 "no-page",
                 f"pod/{pod.name} gives no page of metrics: {found.error if found else 'it was not asked'}",
@@ -50,7 +52,7 @@ def _not_exported(pod: Pod, wanted: str, names: Sequence[str]) -> Finding:
 
 
 def scrape(seen: Observation) -> Finding:
-    """Prometheus answers, and scrapes each ready pod with success."""
+    """Prometheus answers, and scrapes each ready pod successfully."""
     if subject.metric(seen).type in subject.RESOURCE:
         return skipped(_KUBELET)
     if not seen.prometheus.url:
@@ -101,8 +103,11 @@ def _no_target(seen: Observation, pod: Pod) -> Finding:
 
 def _down(seen: Observation, pod: Pod, found: Target) -> Finding:
     told = f"the target {found.url} of pod/{pod.name} is down: {found.error}"
-    wrong = _wrong_port(seen, pod, told)
-    return wrong or broken(
+    if wrong := _wrong_port(seen, pod, told):
+        return wrong
+    if subject.starting(seen, pod):
+        return unknown(f"{told}; it is ready without a probe, and may still be starting")
+    return broken(
         "target-down",
         told,
         cause=f"The annotation {PATH} or {PORT} is wrong, or a NetworkPolicy is in the way.",
@@ -124,9 +129,11 @@ def _wrong_port(seen: Observation, pod: Pod, told: str) -> Finding | None:
 
 
 def series(seen: Observation) -> Finding:
-    """Prometheus holds one series for each ready pod, and its labels say which pod that is."""
+    """Prometheus has one series for each ready pod, and its labels identify the pod."""
     wanted = subject.source(seen)
-    if subject.metric(seen).type in subject.RESOURCE or not wanted:
+    if subject.metric(seen).type in subject.RESOURCE:
+        return skipped(_KUBELET)
+    if not wanted:
         return skipped("labkit does not know this metric's series")
     if not seen.prometheus.url or seen.prometheus.error:
         return unknown("Prometheus can't be asked")

@@ -1,7 +1,7 @@
 """From Prometheus to the HPA: the adapter's names, the metrics API, and what the HPA makes of them.
 
-Pure judgements. The adapter is asked through the API server; where that does not reach it, nothing is known
-of the adapter, and it gets no blame.
+Pure judgements. The adapter is asked through the API server; if that can't reach it, nothing is known about
+the adapter, and it gets no blame.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from labkit.doctor import subject
 from labkit.doctor.facts import Autoscaler, Observation
 from labkit.doctor.finding import Finding, broken, ok, skipped, unknown
 
+AMBIGUOUS = "AmbiguousSelector"
 INSTALL = {
     subject.CUSTOM: "Install prometheus-adapter, or scale with KEDA instead.",
     "metrics.k8s.io": "Install metrics-server.",
@@ -20,7 +21,7 @@ INSTALL = {
 
 
 def adapter(seen: Observation) -> Finding:
-    """The adapter has a rule that makes the metric out of the series."""
+    """The adapter has a rule that turns the series into the metric."""
     kind = subject.metric(seen).type
     if subject.group(kind) != subject.CUSTOM:
         return skipped(f"a metric of type {kind} needs no rule of the adapter")
@@ -36,14 +37,15 @@ def adapter(seen: Observation) -> Finding:
         f"the adapter serves {len(seen.api.names)} metrics, and pods/{name} is not one of them",
         cause=f"No rule of its configuration makes {name} out of {subject.source(seen) or 'a series'}: "
         "seriesQuery, the label overrides or `name.as` are wrong.",
-        fix="Compare its rules with cluster/adapter-rules.yaml, and start it again: it reads them once.",
+        fix="Compare its rules with cluster/localcluster/data/adapter-rules.yaml, and start it again: "
+        "it reads them once.",
     )
 
 
 def api(seen: Observation) -> Finding:
-    """The API server passes requests on to who serves the metrics, and each pod has a value."""
+    """The API server forwards requests to the service with the metrics, and each pod has a value."""
     group, services = seen.api.group, seen.api.services
-    if services and not any(s.available for s in services):  # the HPA makes do with any one version
+    if services and not any(s.available for s in services):  # any one version is enough for the HPA
         return broken(
             "api-unavailable",
             f"apiservice/{services[0].name} is not Available ({services[0].reason}): {services[0].message}",
@@ -65,7 +67,7 @@ def api(seen: Observation) -> Finding:
 
 
 def _served(seen: Observation) -> bool:
-    """Whether the adapter can be asked by way of the API server."""
+    """Whether the adapter can be asked through the API server."""
     known = seen.api.services or seen.api.names
     down = bool(seen.api.services) and not any(s.available for s in seen.api.services)
     return bool(known) and not seen.api.names_error and not down
@@ -95,7 +97,7 @@ def _values(seen: Observation) -> Finding:
 
 
 def hpa(seen: Observation) -> Finding:
-    """The HPA asks for a metric that exists, in a way that settles, and is the only one for its target."""
+    """The HPA asks for an existing metric, can settle, and is the only one for its target."""
     found = subject.autoscaler(seen)
     if found is None:
         return _no_hpa(seen)
@@ -171,6 +173,13 @@ def _stopped(seen: Observation, found: Autoscaler) -> Finding | None:
         return None
     if not subject.settled(seen):
         return unknown(f"{active.reason}: the pods are new, the number is not there yet")
+    if active.reason == AMBIGUOUS:
+        return broken(
+            "ambiguous-selector",
+            f"hpa/{found.name}: {active.message}",
+            cause="The selectors of what these HPAs scale find the same pods, so neither scales.",
+            fix="Give the pods of each a label of its own, and select by it.",
+        )
     return broken(
         "scaling-inactive",
         f"hpa/{found.name}: ScalingActive is {active.status} ({active.reason}): {active.message}",

@@ -1,13 +1,13 @@
 """The two ends of the path: the pods whose queue is measured, and the Deployment whose size is set.
 
-Pure judgements. What they take offence at, the lesson names: a missing probe, a missing request, two writers.
+Pure judgements. They object to the mistakes that the lesson names: no probe, no request, two writers.
 """
 
 from __future__ import annotations
 
 import difflib
 
-from labkit.doctor import subject
+from labkit.doctor import selecting, subject
 from labkit.doctor.facts import Autoscaler, Observation, Pod, Workload
 from labkit.doctor.finding import Finding, broken, ok, unknown
 
@@ -15,25 +15,28 @@ UNSCHEDULABLE = "Unschedulable"
 
 
 def pods(seen: Observation) -> Finding:
-    """Pods that run, belong to the Deployment, get traffic, and say what the HPA divides by."""
+    """Pods are running, belong to the Deployment, get traffic, and have the requests that the HPA needs."""
     found = subject.workload(seen)
     if found is None:
         return unknown(f"nothing is deployed in namespace {seen.namespace}")
     mine = subject.pods(seen)
     return (
         _released(seen, found)
+        or selecting.overlapping(seen, found)
+        or selecting.without_request(seen, found)
         or _passed_by(seen, mine)
         or _none(found, mine)
         or _in_trouble(mine)
-        or _no_request(seen, found)
+        or _no_request(seen, found, mine)
+        or selecting.strange(seen, found)
         or _no_probe(found)
         or _counted(mine)
     )
 
 
 def _released(seen: Observation, found: Workload) -> Finding | None:
-    """A pod that its ReplicaSet let go, because somebody changed the labels by which it knew it."""
-    lost = [p for p in seen.pods if not p.owned and "pod-template-hash" in p.labels]
+    """A pod that its ReplicaSet released, because someone changed the labels that its selector matched."""
+    lost = [p for p in seen.pods if not p.owned and "pod-template-hash" in p.labels and not p.finished]
     if not lost:
         return None
     pod, wanted = lost[0], _selector(found.selector)
@@ -49,7 +52,7 @@ def _released(seen: Observation, found: Workload) -> Finding | None:
 
 
 def _passed_by(seen: Observation, mine: tuple[Pod, ...]) -> Finding | None:
-    """A Service that is called like the Deployment and finds none of its pods."""
+    """A Service with the Deployment's name that selects none of its pods."""
     found = subject.workload(seen)
     for service in seen.services:
         mute = mine and service.selector and not any(subject.matches(service.selector, p) for p in mine)
@@ -95,10 +98,12 @@ def _in_trouble(mine: tuple[Pod, ...]) -> Finding | None:
     )
 
 
-def _no_request(seen: Observation, found: Workload) -> Finding | None:
+def _no_request(seen: Observation, found: Workload, mine: tuple[Pod, ...]) -> Finding | None:
+    """Judge by the pods, if there are any: a LimitRange can add requests that the template lacks."""
     wanted = subject.metric(seen)
-    lacking = [c.name for c in found.containers if wanted.name not in c.requests]
-    if wanted.type not in subject.RESOURCE or wanted.target != "Utilization" or not lacking:
+    told = next((pod.containers for pod in mine if pod.containers), found.containers)
+    lacking = selecting.lacking(wanted, told)
+    if not lacking:
         return None
     return broken(
         "no-request",
@@ -117,6 +122,7 @@ def _no_probe(found: Workload) -> Finding | None:
         cause="Without one a pod is ready as soon as its process runs: it gets requests while it still loads "
         "weights, and the HPA counts it as if it worked.",
         fix="Add readinessProbe: {httpGet: {path: /health, port: 8000}} to the container.",
+        lesser=True,
     )
 
 
@@ -127,7 +133,7 @@ def _counted(mine: tuple[Pod, ...]) -> Finding:
 
 
 def target(seen: Observation) -> Finding:
-    """The Deployment that the HPA sets: it exists, nobody else sets it, and there is room for its pods."""
+    """The Deployment that the HPA scales exists, nothing else scales it, and there is room for its pods."""
     hpa, found = subject.autoscaler(seen), subject.workload(seen)
     if hpa is None:
         return unknown("there is no HPA to set anything")
@@ -138,7 +144,7 @@ def _missing(seen: Observation, hpa: Autoscaler) -> Finding | None:
     kind, _, name = hpa.target.partition("/")
     known = [w.name for w in seen.workloads]
     if kind != "Deployment" or name in known:
-        return None  # of other kinds labkit knows nothing: the HPA's own condition speaks
+        return None  # labkit knows nothing about other kinds, so the HPA's own condition decides
     close = difflib.get_close_matches(name, known, n=1)
     there = ", ".join(known) or "none"
     return broken(

@@ -1,7 +1,7 @@
-"""What a run cost, and what it bought: GPU-seconds against promises kept.
+"""What a run cost and what it bought: GPU-seconds against promises kept.
 
-Both over the same span: a fixed number of lab seconds since the load began, so that policies can be compared.
-Refuses to hide what the load generator doubts about the run.
+Both cover the same span, a fixed number of lab seconds since the load began, so policies can be compared.
+The load generator's doubts about the run stay visible.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from labkit.load.results import LoadResult
 
 @dataclass(frozen=True, repr=False)
 class Bill:
-    """`kept` of `requests` had their first token within `ttft` lab s; GPUs were held for `gpu_seconds`."""
+    """`kept` of `requests` got their first token within `ttft` lab s; GPUs were held for `gpu_seconds`."""
 
     requests: int
     kept: int
@@ -37,7 +37,7 @@ class Bill:
 
     @property
     def price(self) -> float:
-        """GPU-seconds for each promise kept."""
+        """GPU-seconds per promise kept."""
         return self.gpu_seconds / self.kept if self.kept else float("inf")
 
     def row(self) -> dict[str, str]:
@@ -53,7 +53,7 @@ class Bill:
 def bill(run: Timeline, load: LoadResult, *, ttft: float, seconds: float) -> Bill:
     """The bill of a recorded run over `seconds` lab seconds since its load began.
 
-    A request without an answer by the end broke its promise if it had waited longer than that by then.
+    A request without an answer at the end broke its promise if it had already waited longer than that.
     """
     if not run.began:
         raise BadInput("This timeline was not recorded.", fix="Hand in what seen.stop(…) gave.")

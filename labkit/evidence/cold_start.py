@@ -1,8 +1,8 @@
 """One cold start, from "there is a new pod" to "here is the first token", phase by phase.
 
-Nothing of it is computed: the moments come from the API server (pods, as they change), from the kubelet's
-events (client-go writes the nanosecond into an event's name), from the server's own log as it is written, and
-from a request. Refuses to invent a phase: where a moment was not seen, the time counts into the next phase.
+Nothing is modelled: the moments come from the API server (pods, as they change), from the kubelet's events
+(client-go puts the nanosecond into an event's name), from the model server's own log as it is written, and
+from a request. A phase is never made up: if a moment was not seen, its time counts towards the next phase.
 """
 
 from __future__ import annotations
@@ -17,12 +17,14 @@ from itertools import pairwise
 
 import httpx
 
-from labkit import _wait
 from labkit.errors import ClusterError, LabError
+from labkit.evidence.names import unknown
 from labkit.evidence.states import Span
 from labkit.kube.client import Kube, Which
-from labkit.kube.objects import KubeObject
-from labkit.kube.watch import Change
+from labkit.load.event_stream import EventStream
+from localcluster import polling
+from localcluster.api.objects import KubeObject
+from localcluster.api.watch import Change
 
 PHASES = {
     "scheduled": "schedule",
@@ -37,6 +39,9 @@ PHASES = {
 }
 """The moment that ends a phase, and the phase's name; in this order."""
 
+PARTS = ("download", "unpack")
+"""The two parts of a pull, for a kubelet that says how long each took."""
+
 SAID = {
     "Starting to load model": "imported",
     "Loading weights took": "loaded",
@@ -45,8 +50,8 @@ SAID = {
 }
 """What vLLM's log says, and the moment that it tells of."""
 
-_ROUND = 2.0  # real seconds of one watch; the next one goes on
-_LAST_WORDS = 5.0  # real seconds that a log's line may come after the answer of the server that wrote it
+_ROUND = 2.0  # real seconds of one watch; the next one takes over
+_LAST_WORDS = 5.0  # real seconds by which a log line can arrive after the server's answer
 _SPLIT = re.compile(r"download ([\d.]+) s, unpack ([\d.]+) s")
 
 
@@ -58,7 +63,10 @@ class ColdStart:
     phases: tuple[Span, ...]
 
     def seconds(self, phase: str) -> float:
-        """How long a phase took; 0 where there was none."""
+        """How long a phase took, 0 if it did not occur; `BadInput` if no phase has that name."""
+        own = [span.state for span in self.phases]
+        if phase not in {*own, *PHASES.values(), *PARTS}:
+            raise unknown("phase", phase, (*PHASES.values(), *PARTS, *own), holds=own)
         return sum(span.end - span.start for span in self.phases if span.state == phase)
 
     @property
@@ -68,18 +76,18 @@ class ColdStart:
 
     @property
     def longest(self) -> str:
-        """The phase that took most of it."""
+        """The phase that took longest."""
         return max(self.phases, key=lambda span: span.end - span.start).state if self.phases else ""
 
     def row(self) -> dict[str, int]:
-        """Whole lab seconds by phase, and in all: one line of a table."""
+        """Whole lab seconds for each phase and in total: one row of a table."""
         return {span.state: round(span.end - span.start) for span in self.phases} | {
             "total": round(self.total)
         }
 
 
 def phases(moments: Mapping[str, float], *, clock: float, pulled: str = "") -> tuple[Span, ...]:
-    """From moments (Unix time) to phases; `pulled` is what the kubelet said of the image."""
+    """Turn moments (Unix time) into phases; `pulled` is the kubelet's message about the image."""
     seen = [("created", moments["created"])] + [(m, moments[m]) for m in PHASES if m in moments]
     lab = [(name, (at - moments["created"]) * clock) for name, at in seen]
     found: list[Span] = []
@@ -90,7 +98,7 @@ def phases(moments: Mapping[str, float], *, clock: float, pulled: str = "") -> t
 
 
 def _split(span: Span, pulled: str) -> list[Span]:
-    """A pull whose event tells its two parts, as those; any other phase as it is."""
+    """Split a pull whose event gives both its parts; return any other phase unchanged."""
     parts = _SPLIT.search(pulled) if span.state == "pull" else None
     if not parts:
         return [span]
@@ -115,10 +123,10 @@ class StartWatch:
         return f"<watching {self._pod or 'for a new pod'}>"
 
     def first_token(self, *, seconds: float = 90) -> ColdStart:
-        """Wait until the pod is ready, ask it for one token, and tell how long everything took."""
+        """Wait until the pod is ready, ask it for one token, and return how long each phase took."""
         try:
-            _wait.until(self._ready.is_set, "a new ready pod", seconds=seconds, last_seen=self._last)
-            _wait.until(self._ask, "a first token", seconds=seconds, last_seen=self._last)
+            polling.until(self._ready.is_set, "a new ready pod", seconds=seconds, last_seen=self._last)
+            polling.until(self._ask, "a first token", seconds=seconds, last_seen=self._last)
             self._said.wait(_LAST_WORDS)
         finally:
             self._over.set()
@@ -126,7 +134,7 @@ class StartWatch:
         return ColdStart(self._pod, phases(self._moments, clock=self._kube.clock, pulled=said))
 
     def stop(self) -> None:
-        """Watch no more; safe to repeat."""
+        """Stop watching; safe to repeat."""
         self._over.set()
 
     def _thread(self, work: Callable[[], None]) -> None:
@@ -140,7 +148,7 @@ class StartWatch:
             try:
                 for change in self._kube.watch("pods", seconds=_ROUND, which=self._which):
                     self._see(change)
-            except ClusterError:  # the next round may succeed
+            except ClusterError:  # the next round might succeed
                 self._over.wait(0.2)
 
     def _see(self, change: Change) -> None:
@@ -166,7 +174,7 @@ class StartWatch:
                         self._moments.setdefault(moment, at)
                 if "warm" in self._moments or self._over.is_set():
                     return
-        except LabError:  # the log is gone with its pod: its phases count into the next one
+        except LabError:  # the log is gone with its pod, so its phases count towards the next one
             return
         finally:
             self._said.set()
@@ -177,15 +185,18 @@ class StartWatch:
             with httpx.stream(
                 "POST", f"{self._url()}/v1/completions", json=body, trust_env=False, timeout=30
             ) as answer:
-                found = answer.is_success and any(_token(line) for line in answer.iter_lines())
-        except (httpx.HTTPError, LabError):  # the Service does not know of it yet
+                events = EventStream()
+                found = answer.is_success and any(
+                    _token(data) for piece in answer.iter_bytes() for data in events.feed(piece)
+                )
+        except (httpx.HTTPError, LabError):  # the Service does not route to it yet
             return False
         if found:
             self._moments["token"] = time.time()
         return found
 
     def _events(self) -> str:
-        """Take the moment of the pull from the kubelet's events; return what it said of it."""
+        """Take the moment of the pull from the kubelet's events; return the event's message."""
         found = [e for e in self._kube.objects("events") if e.at("involvedObject.name") == self._pod]
         for event in found:
             if event.at("reason") == "Pulled" and (at := moment_of(event)):
@@ -194,10 +205,11 @@ class StartWatch:
         return ""
 
 
-def _token(line: str) -> bool:
-    if not line.startswith("data: {"):
+def _token(data: bytes) -> bool:
+    """Whether an event of a completion contains text."""
+    if not data.strip().startswith(b"{"):
         return False
-    choices = json.loads(line.removeprefix("data: ")).get("choices")
+    choices = json.loads(data).get("choices")
     return bool(choices and choices[0].get("text"))
 
 

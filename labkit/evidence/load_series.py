@@ -1,6 +1,6 @@
 """A load test as series, on the time axis of a recording.
 
-Refuses to draw a percentile of an empty window: it leaves a gap.
+A window without requests has no percentile, so it leaves a gap.
 """
 
 from __future__ import annotations

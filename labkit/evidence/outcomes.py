@@ -1,6 +1,6 @@
-"""How the requests of a load test ended, counted: by the version that answered, and by the kind of failure.
+"""How many requests of a load test ended how: by the version that answered, and by the kind of failure.
 
-Refuses to count what the end of the test cut off: those requests neither failed nor succeeded.
+Requests cut off by the end of the test are not counted: they neither failed nor succeeded.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ CUT_OFF = frozenset({"abandoned", "not_sent"})
 
 
 def outcomes(run: LoadResult) -> dict[str, int]:
-    """Judged requests, whole answers of each version, failures by kind, and all failures."""
+    """Counts: judged requests, whole answers of each version, failures by kind, and all failures."""
     judged = [row for row in run.rows if row.outcome not in CUT_OFF]
     versions = Counter(row.version for row in judged if row.ok)
     found = {"requests": len(judged)}

@@ -1,7 +1,7 @@
-"""How fast pods find a node: for each one the moment it was created, bound to a node, and ran.
+"""How fast pods get a node: for each one, when it was created, bound to a node, and running.
 
-Real seconds since the recording began, whatever CLOCK says: the scheduler is the real one, and nothing makes
-it faster. Refuses to guess: a pod that nobody saw bound is not in the curve.
+Times are real seconds since the recording began, whatever CLOCK says: the scheduler is the real one, and
+nothing speeds it up. A pod that was not seen being bound is not in the curve.
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from typing import Self
 
 from labkit.errors import BadInput, ClusterError
+from labkit.evidence.curves import Curves
 from labkit.kube.client import Kube, Which
-from labkit.kube.objects import KubeObject
+from localcluster.api.objects import KubeObject
 
 CREATED, BOUND, RUNNING = "created", "bound", "running"
 STAGES = (CREATED, BOUND, RUNNING)
@@ -43,20 +44,21 @@ class Pace:
 
     @property
     def seconds(self) -> float:
-        """From the first pod created to the last one bound."""
+        """Seconds from the first pod created to the last one bound."""
         return self.bound[-1] - self.created[0] if self.created and self.bound else 0.0
 
     @property
     def rate(self) -> float:
-        """Pods bound in a second, on average."""
+        """Pods bound per second, on average."""
         return len(self.bound) / self.seconds if self.seconds > 0 else 0.0
 
-    def curves(self) -> dict[str, list[tuple[float, float]]]:
-        """How many pods had come so far, at each moment: what `lab.curve` draws."""
-        return {stage: [(t, i + 1.0) for i, t in enumerate(self.times(stage))] for stage in STAGES}
+    def curves(self) -> Curves:
+        """How many pods had reached each stage by each moment: what `lab.plot` draws."""
+        points = {stage: [(t, i + 1.0) for i, t in enumerate(self.times(stage))] for stage in STAGES}
+        return Curves(points, x="real seconds", y="pods so far")
 
     def queues(self) -> dict[str, int]:
-        """The longest queue that stood in front of the scheduler and of the kubelets."""
+        """The longest queue in front of the scheduler, and in front of the kubelets."""
         return {
             "scheduler": _longest(self.created, self.bound),
             "kubelet": _longest(self.bound, self.running),
@@ -64,7 +66,7 @@ class Pace:
 
 
 class Pacing:
-    """Watches the pods with a label, from a thread of its own, until `stop`."""
+    """Watches the pods matching a selector, in a thread of its own, until `stop`."""
 
     def __init__(self, kube: Kube, *, selector: str) -> None:
         self._kube = kube
@@ -84,13 +86,13 @@ class Pacing:
         return self
 
     def stop(self) -> Pace:
-        """End it; safe to repeat. Its connection closes with the next change, or by itself."""
+        """Stop; safe to repeat. The connection closes at the next change or when it times out."""
         self._over.set()
         return Pace(*(tuple(sorted(self._seen[stage].values())) for stage in STAGES))
 
     def _follow(self) -> None:
         which = Which(self._selector)
-        with contextlib.suppress(ClusterError):  # an API server that is gone: what was seen stays
+        with contextlib.suppress(ClusterError):  # the API server is gone: keep what was recorded
             for change in self._kube.watch("pods", seconds=PATIENCE, which=which):
                 if self._over.is_set():
                     return
@@ -105,7 +107,7 @@ class Pacing:
 
 
 def _longest(came: Sequence[float], went: Sequence[float]) -> int:
-    """The most that had come and not gone yet, over all moments."""
+    """The largest number at any moment that had arrived and not left yet."""
     steps = sorted([(t, 1) for t in came] + [(t, -1) for t in went])
     longest = now = 0
     for _, step in steps:

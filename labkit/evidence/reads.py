@@ -1,6 +1,6 @@
 """Fetches what a check reads: one object, or all of a kind, as plain JSON.
 
-Refuses to judge what is missing: that is `None`, or an empty list.
+Something missing is `None` or an empty list, not an error: judging it is up to the check.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from labkit.kube.client import Kube
 
 
 def read(kube: Kube, wanted: Mapping[str, str]) -> dict[str, Any]:
-    """Each parameter's object (`hpa/llm-hpa`) or list of objects (`nodes`)."""
+    """The object (`hpa/llm-hpa`) or list of objects (`nodes`) for each parameter."""
     return {name: _one(kube, what) if "/" in what else _all(kube, what) for name, what in wanted.items()}
 
 

@@ -1,7 +1,7 @@
-"""Watches a Deployment and its HPA from a thread of its own, and makes a `Timeline` of what it saw.
+"""Watches a Deployment and its HPA in a thread of its own, and makes a `Timeline` of what it saw.
 
-Looks a few times in each real second, so a step is known to a few lab seconds. A look that fails leaves a
-gap and is counted; refuses to fill gaps in.
+It looks a few times per real second, so a step is known to within a few lab seconds. A failed look leaves a
+gap and is counted; gaps are not filled in.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from labkit.errors import ClusterError, Refused
 from labkit.evidence.quantity import average_of, utilization_of
 from labkit.evidence.timeline import Event, Series, Timeline
 from labkit.kube.client import Kube
-from labkit.kube.objects import KubeObject
+from localcluster.api.objects import KubeObject
 
 EVERY = 0.25  # real seconds between two looks
 
 
 @dataclass(frozen=True)
 class Look:
-    """What stood there at one moment (Unix time); None where there was no such object or number."""
+    """What was there at one moment (Unix time); None for a missing object or number."""
 
     at: float
     desired: float | None
@@ -50,18 +50,18 @@ class Recorder:
         self.ended = 0.0
 
     def start(self) -> Self:
-        """Begin; lab time 0 is now. How it was before what comes next is on record then."""
+        """Start; lab time 0 is now, so the state before the run is recorded, too."""
         self.started = time.time()
         self._note()
         self._thread.start()
         return self
 
     def mark(self, text: str) -> None:
-        """Note that something happens now; plots show it as a line."""
+        """Label this moment; plots show it as a line."""
         self._events.append(Event((time.time() - self.started) * self._clock, text))
 
     def stop(self) -> None:
-        """End the recording; safe to repeat."""
+        """Stop recording; safe to repeat."""
         if not self.ended:
             self._over.set()
             self._thread.join()
@@ -90,7 +90,7 @@ class Recorder:
     def _follow(self) -> None:
         while not self._over.wait(EVERY):
             self._note()
-        self._note()  # how it was in the end
+        self._note()  # the final state
 
     def _note(self) -> None:
         try:
@@ -117,6 +117,6 @@ class Recorder:
 
 
 def held(deployment: KubeObject) -> int:
-    """How many pods hold a GPU (one each): those that start, serve, or leave and still drain."""
+    """How many pods hold a GPU (one each): pods that are starting, serving or draining."""
     counts = [deployment.at(f"status.{name}") or 0 for name in ("replicas", "terminatingReplicas")]
     return sum(int(count) for count in counts)

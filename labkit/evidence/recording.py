@@ -1,6 +1,6 @@
-"""A recording of a run: replicas from the API server, queues from Prometheus, waiting times from the load.
+"""A recording of a run: replicas from the API server, queues from Prometheus, latencies from the load.
 
-Refuses to mix clocks: everything is brought to lab seconds since the recording began.
+All times are converted to lab seconds since the recording began.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from types import MappingProxyType
 
-from labkit import _wait
 from labkit.evidence.load_series import load_series
 from labkit.evidence.recorder import Recorder
 from labkit.evidence.timeline import Series, Timeline
@@ -18,15 +17,16 @@ from labkit.kube.client import Kube
 from labkit.load.results import LoadResult
 from labkit.metrics.client import Metrics
 from labkit.metrics.series import Series as Measured
+from localcluster import polling
 
 NOTHING: Mapping[float, str] = MappingProxyType({})
-STEP = "3s"  # finer than a scrape: the moment of a step is known to a scrape, not to two
+STEP = "3s"  # finer than a scrape, so the moment of a step is known to within one scrape, not two
 QUEUE = "vllm:num_requests_waiting"
 GPU = "DCGM_FI_DEV_GPU_UTIL"
 
 
 class Recording:
-    """Runs until `stop`; `mark` notes a moment that plots show."""
+    """Records until `stop`; `mark` labels a moment, which plots show."""
 
     def __init__(self, recorder: Recorder, metrics: Metrics, namespace: str) -> None:
         self._recorder = recorder
@@ -35,7 +35,7 @@ class Recording:
 
     @classmethod
     def begin(cls, kube: Kube, metrics: Metrics, *, names: tuple[str, str], stamp: str) -> Recording:
-        """Start; `names` are those of the Deployment and of its HPA."""
+        """Start; `names` are the names of the Deployment and of its HPA."""
         deployment, hpa = names
         recorder = Recorder(kube, deployment=deployment, hpa=hpa, stamp=stamp)
         return cls(recorder.start(), metrics, kube.namespace)
@@ -44,21 +44,22 @@ class Recording:
         return f"<recording, {self._recorder.now():.0f} lab s>"
 
     def mark(self, text: str) -> None:
-        """Note that something happens now."""
+        """Label this moment with what happens now."""
         self._recorder.mark(text)
 
     def reach(self, seconds: float, *, since: float) -> None:
-        """Go on until so many lab seconds have passed since a moment (Unix time)."""
+        """Keep recording until this many lab seconds have passed since a moment (Unix time)."""
         end = (since - self._recorder.started) * self._metrics.clock + seconds
         limit = seconds / self._metrics.clock + 30
-        _wait.until(
+        polling.until(
             lambda: self._recorder.now() >= end, f"lab second {end:.0f} of the recording", seconds=limit
         )
 
     def stop(self, load: LoadResult | None = None, *, events: Mapping[float, str] = NOTHING) -> Timeline:
-        """End the recording and put the load's figures beside it. Safe to repeat.
+        """Stop recording and add the load's series; lab second 0 is then when the load began.
 
-        `events` names moments of the load, in lab seconds since it began: `{60: "the crowd arrives"}`.
+        `events` labels moments of the load: `{60: "the crowd arrives"}`. Without a load, lab second 0 is when
+        the recording began. Safe to repeat.
         """
         self._recorder.stop()
         found = self._recorder.timeline().with_series((*self._queues(), *self._gpus()))
@@ -67,7 +68,7 @@ class Recording:
         began = (load.started - self._recorder.started) * load.clock
         for at, text in events.items():
             found = found.with_event(began + at, text)
-        return replace(found, load=load.what).with_series(load_series(load, shift=began))
+        return replace(found, load=load.what).with_series(load_series(load, shift=began)).since(began)
 
     def _queues(self) -> Iterable[Series]:
         return self._asked(f'{QUEUE}{{namespace="{self._namespace}"}}', name="queue")
@@ -91,7 +92,7 @@ class Recording:
 def in_lab_time(
     found: Iterable[Measured], *, start: float, clock: float, name: str = ""
 ) -> tuple[Series, ...]:
-    """Prometheus' series as ours: lab seconds since `start` (Unix time)."""
+    """Convert Prometheus' series to ours: lab seconds since `start` (Unix time)."""
     return tuple(
         Series(
             name or one.labels.get("__name__", "value"),

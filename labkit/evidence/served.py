@@ -1,19 +1,19 @@
-"""Which pods answer a load that runs. Refuses to count what was sent before it was asked to look."""
+"""Which pods answer a running load. Requests sent before the call are not counted."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
 
-from labkit import _wait
 from labkit.load import Running
+from localcluster import polling
 
 
 def requests_by_pod(running: Running, pods: Sequence[str], *, seconds: float) -> dict[str, int]:
-    """Answers by pod to requests sent in the next `seconds` lab seconds, 0 where none; then ends the load."""
+    """Answers by pod (0 if none) to requests sent in the next `seconds` lab seconds; then ends the load."""
     since = running.progress().t
     clock = running.load.clock
-    _wait.until(
+    polling.until(
         lambda: not running.alive or running.progress().t >= since + seconds,
         f"{seconds:g} lab seconds of load",
         seconds=seconds / clock + 60,

@@ -1,7 +1,7 @@
-"""What pods went through, over lab time: the STATUS column of `kubectl get pods`, written down as it changes.
+"""What pods went through, over lab time: the STATUS column of `kubectl get pods`, recorded as it changes.
 
-Looks ten times in each real second, so a change is known to two lab seconds. Refuses to fill gaps in: a look
-that failed leaves the last state standing.
+It looks ten times per real second, so a change is known to within two lab seconds. Gaps are not filled in:
+after a failed look, the last state continues.
 """
 
 from __future__ import annotations
@@ -9,15 +9,18 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-from labkit import _wait
 from labkit.errors import ClusterError
 from labkit.kube.client import Kube
+from localcluster import polling
 
+DOWN = ("Error", "OOMKilled", "Completed", "CrashLoopBackOff")
+SHORTEST = 4.0  # lab seconds: the shortest back-off is 10, so less is the end of an earlier wait
 EVERY = 0.1  # real seconds between two looks
-PATIENCE = 150.0  # real seconds: the fourth try of a pull comes after 70 on a real kubelet
+PATIENCE = 150.0  # real seconds: a real kubelet's fourth try of a pull comes after 70
 
 Look = tuple[float, dict[str, tuple[str, str]]]
 """(lab second, {pod: (its STATUS, its RESTARTS)})"""
@@ -42,12 +45,31 @@ class States:
     pods: dict[str, tuple[Span, ...]]
 
     def starts(self, state: str) -> list[float]:
-        """The moments at which any pod came into a state."""
+        """The moments at which any pod entered a state."""
         return sorted(span.start for spans in self.pods.values() for span in spans if span.state == state)
 
+    def waits(self) -> list[float]:
+        """How long containers were down between two runs; a wait that hasn't ended is left out."""
+        return [wait for spans in self.pods.values() for wait in _waits(spans)]
+
     def end(self) -> float:
-        """The last moment that was seen."""
+        """The last moment that was recorded."""
         return max((spans[-1].end for spans in self.pods.values()), default=0.0)
+
+
+def _waits(spans: Sequence[Span]) -> Iterator[float]:
+    """How long one pod's container was down between two runs.
+
+    A real kubelet shows `Error` for most of it, ours shows `CrashLoopBackOff` at once. A run too short to be
+    seen by any look still ends a wait: the restart count shows it.
+    """
+    runs = [(down, list(run)) for (down, _), run in groupby(spans, key=_down)]
+    lengths = (run[-1].end - run[0].start for down, run in runs[:-1] if down)
+    return (length for length in lengths if length >= SHORTEST)
+
+
+def _down(span: Span) -> tuple[bool, int]:
+    return span.state in DOWN, span.restarts
 
 
 class Follower:
@@ -66,10 +88,10 @@ class Follower:
         return f"<following pods, {self._now():.0f} lab s>"
 
     def stop(self, *, after: tuple[str, int] = ("", 0)) -> States:
-        """End it, not before a pod has come into a state so many times; safe to repeat."""
+        """Stop once a pod has entered a state this many times; safe to repeat."""
         state, times = after
         if not self._over.is_set():
-            _wait.until(
+            polling.until(
                 lambda: len(self._seen().starts(state)) >= times,
                 f"pods to come into {state} {times} times",
                 seconds=PATIENCE,
@@ -87,7 +109,7 @@ class Follower:
 
     def _follow(self) -> None:
         while not self._over.is_set():
-            with contextlib.suppress(ClusterError):  # the next look may succeed
+            with contextlib.suppress(ClusterError):  # the next look might succeed
                 self._look()
             self._over.wait(EVERY)
 
@@ -101,7 +123,7 @@ class Follower:
 
 
 def spans(looks: list[Look]) -> dict[str, tuple[Span, ...]]:
-    """From looks to the spans of each pod; a restart between two looks ends a span as well."""
+    """Turn looks into the spans of each pod; a restart between two looks ends a span, too."""
     return {name: _spans(name, looks) for name in dict.fromkeys(name for _, seen in looks for name in seen)}
 
 

@@ -1,7 +1,8 @@
 """Series over lab time: what plots draw and checks judge.
 
 Times are lab seconds since the recording began (real seconds times the clock); values carry their unit.
-Refuses to fetch anything: it is handed what was seen.
+Fetches nothing: it is given what was seen. Refuses a misspelt name: an empty series would look like something
+that never happened.
 """
 
 from __future__ import annotations
@@ -9,6 +10,25 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
+
+from labkit.evidence.names import unknown
+
+NAMES = (
+    "desired",
+    "ready",
+    "minimum",
+    "gpus",
+    "cpu",
+    "gpu",
+    "queue",
+    "queue average",
+    "offered",
+    "answered",
+    "latency",
+    "in flight",
+    "predicted",
+)
+"""Every series that labkit makes. A recording may lack some: nothing of that kind was there to be seen."""
 
 Point = tuple[float, float]
 """(lab seconds since the recording began, value)"""
@@ -22,10 +42,10 @@ class Series:
     unit: str
     points: tuple[Point, ...] = ()
     label: str = ""
-    """What tells it from others of its name: a pod, a percentile."""
+    """What distinguishes it from other series of its name: a pod, a percentile."""
 
     def at(self, time: float) -> float | None:
-        """The value that stood at `time`; None before the first point."""
+        """The value at `time`; None before the first point."""
         value = None
         for when, what in self.points:
             if when > time:
@@ -42,11 +62,11 @@ class Series:
         return self.points[-1][1] if self.points else None
 
     def first(self, test: Callable[[float], bool], *, after: float = 0.0) -> float | None:
-        """The first moment, not before `after`, at which `test` holds for the value."""
+        """The first moment, not before `after`, at which `test` is true for the value."""
         return next((t for t, v in self.points if t >= after and test(v)), None)
 
     def since(self, moment: float) -> Series:
-        """The same series with another zero: what stood at that moment stands at 0."""
+        """The same series with that moment as its new zero."""
         before = self.at(moment)
         kept = ((0.0, before),) if before is not None else ()
         return replace(self, points=(*kept, *((t - moment, v) for t, v in self.points if t > moment)))
@@ -56,7 +76,7 @@ class Series:
         return area(self.points, start, end)
 
     def apart(self, other: Series, end: float) -> float:
-        """How far two series lie from each other, on average from 0 to `end`; 0 before their first points."""
+        """The average distance between two series from 0 to `end`; each is 0 before its first point."""
         moments = sorted({0.0, *(t for t, _ in (*self.points, *other.points) if 0 < t < end)})
         gaps = tuple((t, abs((self.at(t) or 0.0) - (other.at(t) or 0.0))) for t in moments)
         return area(gaps, 0.0, end) / end
@@ -86,9 +106,9 @@ class Event:
 
 @dataclass(frozen=True)
 class Timeline:
-    """All series of one recording, with its events, its clock and the rung that it was made on.
+    """All series of one recording, with its events, its clock and the stamp of the lab it was made on.
 
-    `began` is the Unix time of lab second 0 (0: unknown), `load` what was sent, in words.
+    `began` is the Unix time of lab second 0 (0 if unknown); `load` describes what was sent.
     """
 
     clock: float
@@ -99,15 +119,22 @@ class Timeline:
     load: str = ""
 
     def of(self, name: str) -> tuple[Series, ...]:
-        """Every series called `name`, one for each label."""
-        return tuple(s for s in self.series if s.name == name)
+        """Every series called `name`, one per label; raises `BadInput` if no series has that name."""
+        found = tuple(s for s in self.series if s.name == name)
+        if not found and name not in NAMES:
+            own = [s.name for s in self.series]
+            raise unknown("series", name, (*own, *NAMES), holds=own)
+        return found
 
     def one(self, name: str) -> Series:
-        """The series called `name`; an empty one where nothing of that name was recorded."""
+        """The series called `name`; an empty one if nothing of that kind was recorded.
+
+        Raises `BadInput` if no series has that name.
+        """
         return next(iter(self.of(name)), Series(name, ""))
 
     def total(self, name: str) -> Series:
-        """All series called `name` added up, at each moment at which one of them has a point."""
+        """The sum of all series called `name`, at each moment at which one of them has a point."""
         parts = self.of(name)
         times = sorted({t for s in parts for t, _ in s.points})
         points = tuple((t, sum(s.at(t) or 0.0 for s in parts)) for t in times)

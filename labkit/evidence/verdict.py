@@ -1,6 +1,6 @@
 """What a check finds: a value, never an exception.
 
-"Could not run" is never "wrong answer": it is `inconclusive`, and asks to run again.
+"Could not run" is never "wrong answer": it is `inconclusive`, and asks for another run.
 """
 
 from __future__ import annotations
@@ -9,16 +9,16 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 MIME = "application/vnd.labkit.check+json"
-"""Type of the notebook output that carries a verdict; papermill keeps it, so a run can be read back."""
+"""MIME type of the notebook output with a verdict; papermill keeps it, so a run can be read back."""
 
 
 RUN_MIME = "application/vnd.labkit.run+json"
-"""Type of the output in which `labkit.connect` says where and how the notebook runs."""
+"""MIME type of the output in which `labkit.connect` says where and how the notebook runs."""
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """Whether a step of the course holds: what was expected, what was seen, and how to find out more."""
+    """Whether a step of the course passed: what was expected, what was seen, and how to find out more."""
 
     id: str
     passed: bool
@@ -40,16 +40,16 @@ class Verdict:
 
     @property
     def points(self) -> int:
-        """1 where the step holds, else 0: the last line of a check's cell, which nbgrader counts."""
+        """1 if the step passed, else 0: the last line of a check's cell, which nbgrader counts."""
         return int(self.passed)
 
     def to_json(self) -> dict[str, Any]:
-        """As it stands in a notebook's output under `MIME`."""
+        """The JSON that a notebook's output has under `MIME`."""
         return {**asdict(self), "state": self.state}
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Verdict:
-        """Read what `to_json` gave; raises `KeyError` or `ValueError` for anything else."""
+        """Read what `to_json` returned; raises `KeyError` or `ValueError` for anything else."""
         return cls(
             id=str(data["id"]),
             passed=data["passed"] is True,
@@ -64,5 +64,5 @@ RUN_AGAIN = "Run the cells above again, then this one."
 
 
 def could_not_run(check: str, why: str, *, hint: str = RUN_AGAIN) -> Verdict:
-    """The verdict of a check that never got to judge."""
+    """The verdict of a check that could not judge."""
     return Verdict(check, passed=False, expected="", observed=why, hint=hint, inconclusive=True)

@@ -1,28 +1,30 @@
 """Server-side apply, all or nothing: every document is tried on the server (dry run) before any is applied.
 
-Refuses unknown fields (`fieldValidation=Strict`), and to take a field from a controller such as the HPA;
-what a person set with kubectl before (scale, edit, set image) it takes over and says so.
+Refuses unknown fields (`fieldValidation=Strict`), and never takes a field from a controller such as the HPA.
+Fields that a person set with kubectl (scale, edit, set image) are taken over, with a note.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from textwrap import shorten
 from typing import Any
 
 from labkit.errors import LabError, Refused
-from labkit.kube.api import APPLY, Answer, Api, Request
-from labkit.kube.clock import Change, compress
 from labkit.kube.documents import Document
-from labkit.kube.refusals import unknown_fields
-from labkit.kube.resources import Resource, Resources
-from labkit.kube.schema import did_you_mean
+from labkit.kube.refusals import immutable
+from localcluster.api import fixed
+from localcluster.api.client import APPLY, Answer, Api, Request
+from localcluster.api.refusals import unknown_fields
+from localcluster.api.resources import Resource, Resources
+from localcluster.api.schema import did_you_mean
+from localcluster.hpa_behavior import Change, compress
 
 MANAGER = "labkit"
-WIDTH = 92  # of a warning on the screen; `Result.warnings` has all of it
+WIDTH = 92  # characters of a warning on the screen; `Result.warnings` has the full text
 _OWNER = re.compile(r'conflicts? with "([^"]+)"')
 
 
@@ -76,11 +78,11 @@ class _Step:
     changes: tuple[Change, ...]
     force: bool = False
     taken_from: tuple[str, ...] = ()
-    before: dict[str, Any] | None = None  # what stood there; None where there was nothing
+    before: dict[str, Any] | None = None  # the object before; None if there was none
 
 
 def apply(documents: Sequence[Document], target: Target) -> Applied:
-    """Try all, then apply all. A refusal names file, line and field; then nothing was done."""
+    """Dry-run all, then apply all. A refusal names file, line and field, and nothing has been applied."""
     steps = [_plan(d, target) for d in documents]
     new = {d.obj["metadata"]["name"] for d in documents if d.obj["kind"] == "Namespace"}
     tried, errors = [], []
@@ -107,11 +109,11 @@ def _try(step: _Step, target: Target, new_namespaces: set[str]) -> _Step:
         _patch(step, target.api, dry_run=True)
     except Refused as error:
         if error.reason == "NotFound" and (step.obj["metadata"].get("namespace") in new_namespaces):
-            return step  # its namespace is made in the same breath; there is nothing to try it in yet
+            return step  # its namespace is created in the same call, so there is nothing to try it in yet
         owners = _owners(error)
         if owners and all(_person(o) for o in owners):
             return _try(replace(step, force=True, taken_from=owners), target, new_namespaces)
-        raise _explained(error, step, target.api) from error
+        raise _explained(error, step, target) from error
     return replace(step, before=_standing(step, target.api))
 
 
@@ -119,7 +121,7 @@ def _do(step: _Step, target: Target) -> Result:
     try:
         answer = _patch(step, target.api, dry_run=False)
     except Refused as error:
-        raise _explained(error, step, target.api) from error
+        raise _explained(error, step, target) from error
     group = f".{step.resource.group}" if step.resource.group else ""
     same = step.before is not None and _wanted(answer.json) == _wanted(step.before)
     return Result(
@@ -163,15 +165,17 @@ def _owners(error: Refused) -> tuple[str, ...]:
 
 
 def _person(manager: str) -> bool:
-    """Whether a person at a keyboard set it: kubectl signs so. The rest are controllers."""
+    """Whether a person set it, by kubectl's field manager; all other managers are controllers."""
     return manager.startswith("kubectl")
 
 
-def _explained(error: Refused, step: _Step, api: Api) -> Refused:
-    """The same refusal, with the place in the file before it and a guess at the mistake behind it."""
+def _explained(error: Refused, step: _Step, target: Target) -> Refused:
+    """The same refusal, preceded by the place in the file and followed by a guess at the mistake."""
+    if fixed.is_fixed(error.what):
+        return _fixed(error, step, target)
     wrong = unknown_fields(error.what)
-    field = wrong[0] if wrong else _field(error.what)
-    guesses = " ".join(did_you_mean(api, step.resource, w) for w in wrong).strip()
+    field = wrong[0] if wrong else _field(error.what) or _decimal(error.what, step.obj)
+    guesses = " ".join(did_you_mean(target.api, step.resource, w) for w in wrong).strip()
     what = f"{step.document.place(field)}: {error.what}"
     owners = _owners(error)
     if owners:
@@ -184,10 +188,46 @@ def _explained(error: Refused, step: _Step, api: Api) -> Refused:
     return Refused(what, reason=error.reason, cause=guesses or error.cause, fix=error.fix)
 
 
+def _fixed(error: Refused, step: _Step, target: Target) -> Refused:
+    """The error for an immutable field: which field it is in the file, and the command that helps."""
+    there = _standing(step, target.api) or {}
+    differs = list(fixed.changed(step.obj.get("spec"), there.get("spec"), "spec"))
+    place = step.obj["metadata"].get("namespace", target.namespace)
+    elsewhere = place if step.resource.namespaced and place != target.namespace else ""
+    told = immutable(error.details or error.what, elsewhere=elsewhere)
+    named = _field(error.what)
+    field = next((path for path in differs if path.startswith(named)), named)
+    only = f" Your file changes {', '.join(differs[:3])}." if named == "spec" and differs else ""
+    return Refused(
+        f"{step.document.place(field)}: {told.what}",
+        reason=told.reason,
+        cause=told.cause + only,
+        fix=told.fix,
+        details=told.details,
+    )
+
+
 def _field(message: str) -> str:
     """The first field that a message of the kind "x is invalid: spec.a.b: Invalid value" names."""
     found = re.search(r"(?:^|[\s:\[])\.?((?:spec|metadata|data|rules|subjects)[\w.\[\]/=\"-]*)", message)
     return found.group(1).removesuffix(":") if found else ""
+
+
+def _decimal(message: str, obj: dict[str, Any]) -> str:
+    """The only number with decimals, if the server rejects one without naming the field."""
+    found = list(_decimals(obj)) if "cannot convert float64 to int" in message else []
+    return found[0] if len(found) == 1 else ""
+
+
+def _decimals(value: Any, path: str = "") -> Iterator[str]:
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield from _decimals(inner, f"{path}.{key}".lstrip("."))
+    elif isinstance(value, list):
+        for i, inner in enumerate(value):
+            yield from _decimals(inner, f"{path}[{i}]")
+    elif isinstance(value, float):
+        yield path
 
 
 def _together(errors: Sequence[LabError]) -> LabError:

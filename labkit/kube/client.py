@@ -5,8 +5,8 @@
 >>> kube.until("deployment/llm-inference-service available", seconds=60)
 >>> kube.get("pods")
 
-Knows no provider and decides nothing: what a command would print, it returns. Refuses what the server
-refuses.
+It knows no provider and decides nothing: it returns what a kubectl command would print, and raises what the
+server refuses.
 """
 
 from __future__ import annotations
@@ -14,25 +14,26 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from labkit import _wait
+from labkit import course
 from labkit.errors import Refused, WaitTimeout
-from labkit.kube import conditions, documents, namespaces
-from labkit.kube.api import MERGE, TABLE, Api, Request
+from labkit.kube import conditions, documents, namespaces, refusals
 from labkit.kube.apply import Applied, Target, apply
-from labkit.kube.events import as_table, events, newest_warning
 from labkit.kube.kubectl import kubectl
-from labkit.kube.objects import KubeObject, Table
-from labkit.kube.resources import Resource, Resources
-from labkit.kube.watch import Change, watch
+from localcluster import polling
+from localcluster.api.client import MERGE, TABLE, Api, Request
+from localcluster.api.objects import KubeObject, Table
+from localcluster.api.resources import Resource, Resources
+from localcluster.api.warnings import newest_warning
+from localcluster.api.watch import Change, watch
 
 
 @dataclass(frozen=True)
 class Which:
-    """Some objects of a kind: those with these labels, in this namespace ("" is all of them)."""
+    """A subset of the objects of a kind: those with these labels, in this namespace ("" means all)."""
 
     selector: str | None = None
     namespace: str | None = None
@@ -56,15 +57,15 @@ class Kube:
         self.context = context
         self.namespace = namespace
         self.clock = clock
-        self.api = Api(kubeconfig, context=context)
+        self.api = Api(kubeconfig, context=context, refusal=refusals.refusal)
         self.resources = Resources(self.api)
 
     def __repr__(self) -> str:
         return f"{self.api.host}, namespace {self.namespace}"
 
     def apply(self, *paths: str | Path, namespace: str | None = None) -> Applied:
-        """Apply files, folders or kustomize folders; all of it or, where anything is refused, nothing."""
-        found = [d for path in paths for d in documents.load(Path(path))]
+        """Apply files, folders or kustomize folders: all of it or, if anything is refused, nothing."""
+        found = [d for path in paths for d in documents.load(path)]
         return apply(found, Target(self.api, self.resources, namespace or self.namespace, self.clock))
 
     def get(self, kind: str, name: str = "", *, which: Which = EVERY) -> Table:
@@ -92,7 +93,7 @@ class Kube:
         return [KubeObject({"kind": resource.kind, "apiVersion": resource.api_version, **i}) for i in items]
 
     def delete(self, *targets: str | Path, grace: int | None = None) -> list[str]:
-        """Delete `pod/web`, or what a manifest names; what is not there is passed over. Does not wait."""
+        """Delete `pod/web`, or the objects in a manifest; missing ones are skipped. Does not wait."""
         gone = []
         for resource, namespace, name in self._targets(targets):
             body = None if grace is None else {"gracePeriodSeconds": grace}
@@ -110,7 +111,7 @@ class Kube:
         resource, name = self._target(target)
         path = resource.path(self.namespace, name, sub="scale")
         body = {"spec": {"replicas": replicas}}
-        # kubectl's name, since a person did this: a later apply may then take the field back.
+        # kubectl's field manager, since a person did this: a later apply can then take the field back.
         params = {"fieldManager": "kubectl-scale"}
         return KubeObject(self.api.send(Request(path, "PATCH", params, body, content_type=MERGE)).json)
 
@@ -126,16 +127,8 @@ class Kube:
         )
         return KubeObject(self.api.send(request).json)
 
-    def events(self, target: str = "", *, namespace: str | None = None) -> Table:
-        """The events of the namespace, or of one object (`pod/web`), oldest first."""
-        kind, name = "", ""
-        if target:
-            resource, name = self._target(target)
-            kind = resource.kind
-        return as_table(events(self.api, namespace or self.namespace, about=name, kind=kind))
-
     def logs(self, pod: str, *, container: str = "", tail: int | None = None, previous: bool = False) -> str:
-        """What a container has printed; `previous` is the one before the last restart."""
+        """A container's output; `previous` is that of the run before the last restart."""
         params = {
             "container": container or None,
             "tailLines": tail,
@@ -144,9 +137,9 @@ class Kube:
         return self.api.send(Request(self._log_path(pod), params=params, accept="*/*")).text
 
     def follow(self, pod: str, *, seconds: float, container: str = "") -> Iterator[tuple[float, str]]:
-        """The lines of a log as they come, until it ends or `seconds` pass without a new one.
+        """The lines of a log as they arrive, until it ends or `seconds` pass without a new one.
 
-        Each with its moment (Unix time), as the kubelet stamped it.
+        Each comes with the kubelet's timestamp (Unix time).
         """
         params = {"container": container or None, "follow": "true", "timestamps": "true"}
         request = Request(self._log_path(pod), params=params, accept="*/*", seconds=seconds)
@@ -158,12 +151,12 @@ class Kube:
             response.close()
 
     def watch(self, kind: str, *, seconds: float, which: Which = EVERY) -> Iterator[Change]:
-        """`kubectl get KIND -w` for so many real seconds: what is there, then each change."""
+        """`kubectl get KIND -w` for this many real seconds: the current objects, then each change."""
         path = self.resources.named(kind).path(self._namespace(which))
         return watch(self.api, path, seconds=seconds, selector=which.selector)
 
     def until(self, *wanted: str, seconds: float) -> None:
-        """Wait for each condition in turn, `seconds` for all of them together.
+        """Wait for each condition in turn, for `seconds` in total.
 
         `WaitTimeout` says what was last seen and what last went wrong.
 
@@ -181,33 +174,33 @@ class Kube:
         """What `kubectl get --raw PATH` returns, as JSON."""
         return self.api.get(path)
 
-    def kubectl(self, *args: str | Path, stdin: str | None = None) -> str:
-        """Any kubectl command on this cluster and namespace: `kubectl("describe", "pod/web")`."""
+    def kubectl(self, *args: str | Path, stdin: str | None = None, warnings: bool = False) -> str:
+        """Run any kubectl command on this cluster and namespace: `kubectl("describe", "pod/web")`.
+
+        With `warnings`, the result includes stderr, such as `No resources found`.
+        """
         context = ("--context", self.context) if self.context else ()
         place = ("--namespace", self.namespace, *context)
-        return kubectl(*place, *args, kubeconfig=self.kubeconfig, stdin=stdin)
-
-    def rollout(self, verb: str, target: str) -> str:
-        """`rollout("restart", "deployment/x")`; also status, undo, history, pause and resume."""
-        return self.kubectl("rollout", verb, target)
+        return kubectl(*place, *args, kubeconfig=self.kubeconfig, stdin=stdin, warnings=warnings)
 
     def ensure_namespace(self, name: str = "") -> bool:
-        """Make the namespace with labkit's label and Pod Security levels; True where it is new."""
+        """Create the namespace with labkit's label and Pod Security levels; True if it is new."""
         return namespaces.ensure(self.api, name or self.namespace)
 
     def delete_namespace(self, name: str = "", *, seconds: float = 60, wait: bool = True) -> None:
-        """Delete a namespace that labkit made; to wait until it is gone takes 5 real seconds or more."""
+        """Delete a namespace that labkit made; waiting until it is gone takes 5 real seconds or more."""
         namespaces.delete(self.api, name or self.namespace, seconds=seconds if wait else 0)
 
     def _until(self, condition: conditions.Condition, resource: Resource, seconds: float) -> None:
         last: list[KubeObject] = []
+        began = datetime.now(UTC) - conditions.JUST_BEFORE
 
         def holds() -> bool:
             last[:] = self._look(condition, resource)
             return condition.holds(resource, last)
 
         try:
-            _wait.until(
+            polling.until(
                 holds,
                 condition.text,
                 seconds=seconds,
@@ -215,7 +208,8 @@ class Kube:
                 last_seen=lambda: condition.seen(resource, last),
             )
         except WaitTimeout as error:
-            warning = newest_warning(self.api, self.namespace)
+            about = conditions.concerned(condition, resource, last)
+            warning = newest_warning(self.api, self.namespace, since=began, about=about)
             if warning is None:
                 raise
             seen = f"{error.last_seen}; newest warning: {warning}"
@@ -244,18 +238,18 @@ class Kube:
 
     def _targets(self, targets: Sequence[str | Path]) -> Iterator[tuple[Resource, str, str]]:
         for target in targets:
-            if isinstance(target, str) and target.count("/") == 1 and not Path(target).exists():
+            if isinstance(target, str) and target.count("/") == 1 and not course.path(target).exists():
                 resource, name = self._target(target)
                 yield resource, self.namespace, name
                 continue
-            for document in reversed(documents.load(Path(target))):
+            for document in reversed(documents.load(target)):
                 meta = document.obj["metadata"]
                 place = meta.get("namespace") or self.namespace
                 yield self.resources.of(document.obj), place, meta["name"]
 
 
 def _stamped(line: str) -> tuple[float, str]:
-    """A line's moment and its text; one without a moment is a complaint of the kubelet's own, and of now."""
+    """A line's time and text; one without a timestamp is the kubelet's own message, and gets the time now."""
     moment, _, text = line.partition(" ")
     try:
         return datetime.fromisoformat(moment).timestamp(), text

@@ -1,4 +1,4 @@
-"""Conditions with names, to wait for: what stands after `until` in a notebook.
+"""Named conditions to wait for, as a notebook passes them to `lab.until`.
 
     deployment/llm-inference-service available     every replica is there, up to date and ready
     deployment/llm-inference-service ready=2       a number of its status, with = >= <= > < or !=
@@ -8,12 +8,12 @@
     pods app=llm-model restarts>=1                 restarts of all their containers together
     pods app=llm-model stuck=1                     pods that wait after a failure: ErrImagePull, …BackOff
     pod/web running                                a pod's phase
-    node/gpu-node-1 ready                          any type in status.conditions that stands at True
-    hpa/llm-hpa not ScalingActive                  ... or that stands at False
-    pod/web gone                                   there is no such object (any more); or `exists`
+    node/gpu-node-1 ready                          any type in status.conditions that is True
+    hpa/llm-hpa not ScalingActive                  ... or that is False
+    pod/web gone                                   there is no such object (any more); opposite: `exists`
 
-Pure: a condition looks at objects and says yes or no, and what it saw. Refuses words that it does not know,
-with the list of those that it does.
+Pure: a condition looks at objects and says yes or no, and what it saw. An unknown word is refused with the
+list of known ones.
 """
 
 from __future__ import annotations
@@ -22,10 +22,11 @@ import operator
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 
 from labkit.errors import BadInput
-from labkit.kube.objects import KubeObject
-from labkit.kube.resources import Resource
+from localcluster.api.objects import KubeObject
+from localcluster.api.resources import Resource
 
 Objects = Sequence[KubeObject]
 
@@ -47,7 +48,7 @@ _PHASES = ("Pending", "Running", "Succeeded", "Failed")
 
 @dataclass(frozen=True)
 class Condition:
-    """One thing to wait for, as written and taken apart."""
+    """One condition to wait for, as written and parsed."""
 
     text: str
     kind: str
@@ -59,7 +60,7 @@ class Condition:
     negated: bool = False
 
     def holds(self, resource: Resource, objects: Objects) -> bool:
-        """Whether it is true of what the server shows."""
+        """Whether it is true of the objects that the server returned."""
         if self.word in {"gone", "exists"}:
             return bool(objects) == (self.word == "exists")
         if self.op:
@@ -70,7 +71,7 @@ class Condition:
         return bool(objects) and all(_is(o, self.word) for o in objects)
 
     def seen(self, resource: Resource, objects: Objects) -> str:
-        """What stood there instead, in a few words."""
+        """What was there instead, in a few words."""
         what = f"{self.kind}/{self.name}" if self.name else resource.plural
         if not objects:
             return f"no {what}" if self.word != "gone" else f"{what} gone"
@@ -80,7 +81,7 @@ class Condition:
 
 
 def parse(text: str) -> Condition:
-    """Take a condition apart; raises `BadInput` with the grammar where it can't be read."""
+    """Parse a condition; raises `BadInput` with the grammar if it can't be parsed."""
     found = _TEXT.match(text.strip())
     if not found or (found["no"] and (found["op"] or found["word"].lower() in {"gone", "exists"})):
         raise BadInput(
@@ -101,8 +102,28 @@ def parse(text: str) -> Condition:
     )
 
 
+JUST_BEFORE = timedelta(seconds=3)
+"""Seconds before a wait in which a failure still belongs to it: one applies first, and then waits."""
+
+
+def concerned(condition: Condition, resource: Resource, objects: Objects) -> Callable[[str], bool]:
+    """Whether an object (`pod/web-6c9f-abcde`) is awaited, or by its name was created by one that is.
+
+    If pods are awaited and none exists, the cause could be any object that should have created them.
+    """
+    names = {condition.name} if condition.name else {o.name for o in objects}
+    heirs = resource.kind not in {"Pod", "Node"} and not resource.kind.endswith("Autoscaler")
+
+    def is_one(about: str) -> bool:
+        kind, _, name = about.partition("/")
+        own = kind == resource.kind.lower() and name in names
+        return own or not names or (heirs and any(name.startswith(f"{each}-") for each in names))
+
+    return is_one
+
+
 def check(condition: Condition, resource: Resource) -> None:
-    """Refuse a field that this kind has not, before anybody waits for it."""
+    """Refuse a field that this kind does not have, before waiting for it."""
     fields = _fields(resource)
     if condition.op and condition.word not in fields:
         raise BadInput(
@@ -112,7 +133,7 @@ def check(condition: Condition, resource: Resource) -> None:
 
 
 def count(resource: Resource, objects: Objects, field: str) -> int | None:
-    """A number of one object's status, or of how many pods are so; None where there is no object."""
+    """A number from one object's status, or how many pods are in a state; None if there is no object."""
     if resource.kind == "Pod" and not resource.group:
         return sum(_POD_COUNTS[field](o) for o in objects)
     if field == "total":
@@ -141,7 +162,7 @@ def _restarts(pod: KubeObject) -> int:
 
 
 def stuck(pod: KubeObject) -> str:
-    """Why it waits, if not just to be created: CrashLoopBackOff, ErrImagePull, CreateContainerError ..."""
+    """Why a pod is waiting, unless it is just being created: CrashLoopBackOff, ErrImagePull, ..."""
     reasons = [str(c.at("state.waiting.reason", "")) for c in _containers(pod)]
     return next((r for r in reasons if r.endswith(("BackOff", "Error")) or r.startswith("Err")), "")
 
@@ -185,12 +206,12 @@ def _is(obj: KubeObject, word: str) -> bool:
 
 
 def _is_false(obj: KubeObject, word: str) -> bool:
-    """A condition that nobody has set yet is not false."""
+    """Whether a condition is False; one that has not been set yet is not."""
     return (obj.condition(word) or {}).get("status") == "False"
 
 
 def rolled_out(deployment: KubeObject) -> bool:
-    """As `kubectl rollout status` sees it: observed, all updated, none of the old left, all available."""
+    """As in `kubectl rollout status`: observed, all updated, no old replicas left, all available."""
     wanted = deployment.at("spec.replicas", 1)
     status = deployment.at("status", {})
     return bool(

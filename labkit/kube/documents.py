@@ -1,6 +1,6 @@
-"""Manifests from disk, each with its file, its place in it and the lines of its fields.
+"""Manifests from disk, each with its file, its position in it and the lines of its fields.
 
-A file, a folder of files, or a kustomize folder (`kubectl kustomize` renders it). Refuses to build objects.
+The source is a file, a folder of files, or a kustomize folder (rendered by `kubectl kustomize`).
 """
 
 from __future__ import annotations
@@ -12,9 +12,10 @@ from typing import Any
 
 import yaml
 
+from labkit import course
 from labkit.errors import BadInput, LabError
 from labkit.kube.kubectl import kubectl
-from labkit.kube.schema import steps
+from localcluster.api.schema import steps
 
 KUSTOMIZATION = ("kustomization.yaml", "kustomization.yml", "Kustomization")
 _SUFFIXES = (".yaml", ".yml", ".json")
@@ -22,12 +23,12 @@ _SUFFIXES = (".yaml", ".yml", ".json")
 
 @dataclass(frozen=True)
 class Document:
-    """One object as somebody wrote it."""
+    """One object as written in a file."""
 
     obj: dict[str, Any]
     source: Path
     index: int = 1  # first, second ... in its file
-    node: yaml.Node | None = None  # None where kustomize put it together: no single file has its lines
+    node: yaml.Node | None = None  # None if kustomize rendered it: no single file has its lines
 
     @property
     def title(self) -> str:
@@ -36,21 +37,19 @@ class Document:
         return f"{str(self.obj.get('kind', '?')).lower()}/{name}"
 
     def place(self, field: str = "") -> str:
-        """`deployment.yaml:17 (deployment/x)`: the line of a field, or of what comes nearest to it."""
+        """`deployment.yaml:17 (deployment/x)`: the line of a field, or of its nearest parent that has one."""
         if self.node is None:
             return f"{self.source}/ ({self.title})"
         number = f", document {self.index}" if self.index > 1 else ""
         return f"{self.source}:{_line(self.node, field)} ({self.title}{number})"
 
 
-def load(path: Path) -> list[Document]:
-    """Every object under a path, in the order to apply them: namespaces first, else as written."""
-    if not path.exists():
-        raise BadInput(
-            f"There is no file or folder {path}.",
-            cause=f"Relative paths start at {Path.cwd()}.",
-            fix="Check the spelling, or give the full path.",
-        )
+def load(given: str | Path) -> list[Document]:
+    """Every object under a path, in the order to apply them: namespaces first, the rest as written.
+
+    A relative path is looked up in the working directory, then in the course's folder (`course.path`).
+    """
+    path = course.existing(given)
     found = list(_folder(path) if path.is_dir() else _file(path))
     if not found:
         raise BadInput(f"{path} holds no Kubernetes object.", fix="Write one, or name another file.")
@@ -97,7 +96,7 @@ def _file(path: Path) -> Iterator[Document]:
 
 
 def _no_key_twice(node: yaml.Node, path: Path) -> None:
-    """YAML readers keep the last of two equal keys in silence; whoever wrote both meant both."""
+    """Refuse duplicate keys: YAML parsers silently keep the last one, which is never what was meant."""
     children: list[yaml.Node] = []
     if isinstance(node, yaml.MappingNode):
         lines: dict[str, int] = {}
@@ -118,7 +117,7 @@ def _no_key_twice(node: yaml.Node, path: Path) -> None:
 
 
 def _unpacked(document: Document) -> Iterator[Document]:
-    """A `kind: List` is its items."""
+    """Replace a `kind: List` by its items."""
     if document.obj["kind"] != "List":
         yield document
         return

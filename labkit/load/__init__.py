@@ -1,12 +1,12 @@
-"""Load on a model server: locust in a process of its own, traces, and what came of it.
+"""Load on a model server: locust in a process of its own, traces, and results.
 
     >>> from labkit import load
     >>> shape = load.Closed(users=40, seconds=300)
     >>> running = load.start(load.Load(url="http://127.0.0.1:8000", shape=shape), out)
     >>> running.wait().summary()
 
-Every time that goes in or comes out is in lab seconds (real seconds times the clock). Refuses to aim at
-anything but this machine unless told to, and to judge a run in which the generator itself was starved.
+All times are in lab seconds (real seconds times the clock). Refuses to target another machine unless the load
+allows it, and to judge a run in which the generator itself was starved.
 """
 
 from labkit.load import arrivals, traces

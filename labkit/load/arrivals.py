@@ -1,6 +1,6 @@
 """When requests arrive, known before the first one is sent: that is what makes a load open-loop.
 
-All times are lab seconds from the start. Refuses to look at the server: a slow answer moves no arrival.
+All times are lab seconds from the start. They do not depend on the server: a slow answer moves no arrival.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ Point = tuple[float, float]
 
 @dataclass(frozen=True)
 class Arrivals:
-    """Arrival times in lab seconds, rising, and how they came about; `sizes` where a trace knows them."""
+    """Arrival times in lab seconds, ascending, and how they were made; `sizes` if they come from a trace."""
 
     times: tuple[float, ...]
     seconds: float
@@ -41,7 +41,7 @@ class Arrivals:
         return f"<Arrivals {self.what}: {len(self)} in {self.seconds:g} lab s, {mean:.2f} requests/s>"
 
     def per(self, width: float) -> list[int]:
-        """How many arrive in each window of `width` lab seconds."""
+        """The number of arrivals in each window of `width` lab seconds."""
         counts = [0] * max(1, -int(-self.seconds // width))
         for time in self.times:
             counts[min(int(time / width), len(counts) - 1)] += 1
@@ -65,7 +65,7 @@ def ramp(*, start: float, end: float, seconds: float, seed: int = 0) -> Arrivals
 
 
 def steps(rates: Sequence[Point], *, seconds: float, seed: int = 0) -> Arrivals:
-    """A staircase: from each `(time, rate)` on, that rate.
+    """A staircase: each `(time, rate)` sets the rate from that time on.
 
     >>> len(steps([(0, 1), (60, 4)], seconds=120)) > 200
     True
@@ -87,7 +87,7 @@ def burst(
 
 
 def even(*, rate: float, seconds: float) -> Arrivals:
-    """A metronome: the same gap each time. Real users don't do this; queues look far too good under it."""
+    """A metronome: equal gaps. Real users don't behave like this, and it makes queues look far too good."""
     times = tuple(i / rate for i in range(int(rate * seconds)))
     return Arrivals(times, seconds, f"evenly spaced at {rate:g}/s")
 
@@ -98,7 +98,7 @@ def profile(points: Sequence[Point], *, seed: int = 0) -> Arrivals:
 
 
 def _profile(points: Sequence[Point], *, what: str, seed: int) -> Arrivals:
-    """Map a Poisson process of rate 1 through the inverse of the cumulated rate: exact, no rejection."""
+    """Map a Poisson process of rate 1 through the inverse of the cumulative rate: exact, no rejection."""
     _check(points, what)
     rng = random.Random(seed)
     times: list[float] = []
@@ -118,7 +118,7 @@ def _locate(start: float, rate: float, *, slope: float) -> Callable[[float], flo
 
     def time(area: float) -> float:
         root = math.sqrt(max(0.0, rate * rate + 2 * slope * area))
-        # The textbook root loses its digits where the slope is near 0; this form of it does not.
+        # The textbook formula for the root loses precision if the slope is near 0; this form does not.
         return start + 2 * area / (rate + root)
 
     return time

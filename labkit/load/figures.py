@@ -1,10 +1,10 @@
-"""The statistics of a trace: what a synthetic twin is made from, and what it is held to.
+"""The statistics of a trace, from which a synthetic twin is made and against which it is tested.
 
 `twins.toml` beside this file holds those of the two recorded traces. It was written by
 
     labkit load figures AzureLLMInferenceTrace_{conv,code}.csv > labkit/load/twins.toml
 
-Refuses to keep anything of a single request: only counts, moments and quantiles.
+It keeps nothing about a single request: only counts, moments and quantiles.
 """
 
 from __future__ import annotations
@@ -21,23 +21,23 @@ from typing import Any
 from labkit.load.workload import quantiles_of
 
 QUIET = 2.0
-"""A pause of more seconds than this ends a burst."""
+"""A pause longer than this many seconds ends a burst."""
 
 BLOCK = 25
-"""Within a burst the pace is recorded for each run of so many gaps: it drifts while a burst lasts."""
+"""Within a burst, the pace is recorded once for this many gaps, since it drifts."""
 
 STEP = 120.0
-"""Seconds of one step of the rate profile."""
+"""Seconds per step of the rate profile."""
 
 _TWINS = Path(__file__).with_name("twins.toml")
 
 
 @dataclass(frozen=True)
 class Figures:
-    """What is recorded of one trace. Times in seconds, rates per second; tuples are quantiles at equal steps.
+    """The statistics of one trace. Times in seconds, rates per second; tuples are quantiles at equal steps.
 
     `dispersion_W` is variance over mean of the counts in windows of W seconds: 1 for independent users, more
-    for crowds. `idle` is the share of seconds in which nothing came.
+    for crowds. `idle` is the share of seconds without a request.
     """
 
     requests: int
@@ -59,7 +59,7 @@ class Figures:
 
     @classmethod
     def of(cls, times: Sequence[float], sizes: Sequence[tuple[int, int]], *, seconds: float) -> Figures:
-        """Compute them."""
+        """Compute the figures of a trace."""
         gaps = [b - a for a, b in pairwise(times)]
         counts = _counts(times, width=1, seconds=seconds)
         bursts = _Bursts.of(times)
@@ -85,7 +85,7 @@ class Figures:
         )
 
     def toml(self, name: str) -> str:
-        """As a TOML table of that name."""
+        """The figures as a TOML table of that name."""
         lines = [f"[{name}]"]
         for field in fields(self):
             value = getattr(self, field.name)
@@ -137,7 +137,7 @@ def _split(times: Sequence[float]) -> Iterator[list[float]]:
 
 
 def _counts(times: Sequence[float], *, width: float, seconds: float) -> list[int]:
-    """Requests in each whole window; a remainder at the end is left out, since its count would be low."""
+    """Requests in each whole window, without a partial one at the end, whose count would be too low."""
     counts = [0] * max(1, int(seconds // width))
     for time in times:
         if time < len(counts) * width:

@@ -1,8 +1,8 @@
-"""The generator: sends what the plan says, when it says it, and writes down each request.
+"""The generator: sends what the plan says, when it says so, and records each request.
 
-Runs inside the locust process. An open load never looks at the server: arrivals are sent at their time
+Runs inside the locust process. An open load never looks at the server: arrivals are sent on time,
 whatever is still unanswered. Times are lab seconds since the start; only here are they divided by the clock.
-Refuses to hammer a server that fails: a user of a closed load pauses after a failure.
+A user of a closed load pauses after a failure, so a failing server is not hammered.
 """
 
 from __future__ import annotations
@@ -42,7 +42,9 @@ class Generator:
         self._journal = journal
         self._tell = tell
         self._finished = finished
-        self._target = Target(plan["url"], ca=plan["ca"], keepalive=plan["keepalive"])
+        self._target = Target(
+            plan["url"], ca=plan["ca"], keepalive=plan["keepalive"], allow_remote=plan["allow_remote"]
+        )
         self._prompts = Prompts(plan["model"], seed=plan["seed"])
         self._started = Event()
         self._t0 = 0.0
@@ -53,11 +55,11 @@ class Generator:
 
     @property
     def users(self) -> int:
-        """How many locust users run this plan; the single one of an open load sends all arrivals."""
+        """How many locust users run this plan; an open load has a single one, which sends all arrivals."""
         return 1 if self.shape["kind"] == "open" else closed_of(self.shape).most
 
     def start(self) -> None:
-        """Time 0: all users are there."""
+        """Mark time 0, when all users are there."""
         self._t0 = time.monotonic()
         shape = {k: v for k, v in self.shape.items() if k not in {"times", "sizes"}}
         plan = {k: v for k, v in self._plan.items() if k != "workload"} | {"shape": shape}
@@ -66,7 +68,7 @@ class Generator:
         gevent.spawn(self._pulse)
 
     def end(self) -> None:
-        """Write the last line."""
+        """Write the journal's last line."""
         self._beat(0.0)
         self._journal.write("end", t=self.now(), reason=self.reason)
 
@@ -93,7 +95,7 @@ class Generator:
             self._complete()
 
     def dispatch(self) -> None:
-        """The whole of an open load."""
+        """Run an open load: send every arrival at its time."""
         self._started.wait()
         group, most = Group(), int(self.shape["most_in_flight"])
         try:
@@ -135,7 +137,7 @@ class Generator:
             client.ask(body, answer, seconds=max(0.01, patience / self.clock))
             if answer.outcome == "timeout" and patience < self._plan["timeout"]:
                 answer.outcome = "abandoned"
-        finally:  # a killed greenlet still leaves its row, as abandoned
+        finally:  # a killed greenlet still leaves its row, marked abandoned
             self._record(number, about, answer)
             self._tell(
                 request_type="POST",
@@ -160,6 +162,7 @@ class Generator:
             end=_short(self.now()),
             out=answer.tokens,
             events=answer.events,
+            counted=answer.counted,
             itl=_short(itl * self.clock) if itl is not None else None,
             gap=_short(answer.gap * self.clock),
             outcome=answer.outcome,

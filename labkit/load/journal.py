@@ -5,7 +5,7 @@
     {"kind": "pulse", ...}   four times a second: counts, how late the generator woke, the machine's pressure
     {"kind": "end",   ...}   last line of a run that was not killed: why it ended
 
-Refuses to guess at half a line: what is not a whole JSON object at the end of the file is left out.
+A partial line at the end of the file is left out, not guessed at.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Journal:
 
 
 class Reader:
-    """The reading side: each call of `more` returns the whole lines that came since the last one."""
+    """The reading side: each call of `more` returns the complete lines written since the last call."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -49,7 +49,7 @@ class Reader:
 
 
 def cpu_stall_seconds() -> float | None:
-    """Seconds since boot in which some task of this machine waited for a CPU; None where Linux doesn't tell.
+    """Seconds since boot in which some task on this machine waited for a CPU; None if Linux doesn't say.
 
     https://docs.kernel.org/accounting/psi.html
     """

@@ -1,7 +1,7 @@
 """What locust runs: users that carry out the plan in LABKIT_LOAD_PLAN. Never imported by labkit itself.
 
-Importing locust patches the standard library for gevent, which hangs a notebook: so this file is only ever
-given to a process of its own (`labkit.load.run`). It ends when the pipe in LABKIT_LOAD_LIFELINE is
+Importing locust patches the standard library for gevent, which hangs a notebook, so this file only ever runs
+in a process of its own (`labkit.load.run`). It ends when the pipe in LABKIT_LOAD_LIFELINE is
 closed, which the system does when the parent dies, however it dies.
 """
 
@@ -46,7 +46,7 @@ def _finish(**_: Any) -> None:
 
 
 def _watch(lifeline: int, environment: Environment) -> None:
-    wait_read(lifeline)  # nothing is ever written: readable means closed
+    wait_read(lifeline)  # nothing is ever written to it, so readable means closed
     _run["generator"].reason = "the process that started it is gone"
     environment.runner.quit()
 
@@ -57,13 +57,13 @@ class Person(User):  # type: ignore[misc]  # locust ships no types that mypy may
     seats = 0
 
     def on_start(self) -> None:
-        """Take a number."""
+        """Take this user's number."""
         self.seat = Person.seats
         Person.seats += 1
 
     @task  # type: ignore[untyped-decorator]
     def work(self) -> None:
-        """Do the whole job, then leave."""
+        """Do the whole job, then stop."""
         generator = _run["generator"]
         if generator.shape["kind"] == "open":
             generator.dispatch()

@@ -1,4 +1,4 @@
-"""What the generator is told: where to send, in which shape, and how much. Written before it starts.
+"""The generator's input: where to send, in which shape, and how much. Written before it starts.
 
 The plan is a JSON file that the locust process reads, so a run can be repeated from it. Times are lab
 seconds. Refuses shapes that can't be run.
@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from labkit._proc import write_atomically
 from labkit.errors import BadInput
 from labkit.load.arrivals import Arrivals
 from labkit.load.workload import Workload
+from localcluster.spawn import write_atomically
 
 UserSteps = tuple[tuple[float, int], ...]
 
@@ -24,8 +24,8 @@ UserSteps = tuple[tuple[float, int], ...]
 class Closed:
     """`users` people who each wait for an answer before asking again: a slow server slows them down.
 
-    `users` is a number, or steps `((0, 10), (120, 40))`: from each time on, so many. `think` is the mean
-    pause between answer and next question, exponential, in lab seconds.
+    `users` is a number, or steps such as `((0, 10), (120, 40))`, which set it from each time on. `think` is
+    the mean pause between an answer and the next question, exponentially distributed, in lab seconds.
     """
 
     users: int | UserSteps
@@ -44,16 +44,16 @@ class Closed:
 
     @property
     def steps(self) -> UserSteps:
-        """The number of users from each time on."""
+        """The number of users, as steps from each time on."""
         return ((0.0, self.users),) if isinstance(self.users, int) else tuple(self.users)
 
     @property
     def most(self) -> int:
-        """The largest number of users at one time."""
+        """The largest number of users at any time."""
         return max(count for _, count in self.steps)
 
     def turns(self, user: int) -> list[tuple[float, float]]:
-        """From when to when user number `user` (0 is the first) is at work."""
+        """The spans of time in which user number `user` (0 is the first) is active."""
         spans: list[tuple[float, float]] = []
         ends = [time for time, _ in self.steps[1:]] + [self.seconds]
         for (start, count), end in zip(self.steps, ends, strict=True):
@@ -66,9 +66,9 @@ class Closed:
 
 @dataclass(frozen=True)
 class Open:
-    """Requests that come when they come, whatever the server does: independent users by the thousand.
+    """Requests that arrive whatever the server does, as from thousands of independent users.
 
-    Beyond `most_in_flight` open requests an arrival is not sent, and recorded as such.
+    Beyond `most_in_flight` open requests, an arrival is recorded as `not_sent` instead of being sent.
     """
 
     arrivals: Arrivals
@@ -84,9 +84,9 @@ class Open:
 class Load:
     """A load test: `shape` and `workload` against the model server at `url`.
 
-    `clock` is how many lab seconds pass in a real one. `timeout` is the longest a request may take and
-    `drain` how long answers are awaited after the last question, both in lab seconds. Each request opens a
-    connection of its own; with `keepalive` a user of a closed load keeps one, and so keeps its pod.
+    `clock` is the number of lab seconds in a real one. `timeout` is the longest a request may take, `drain`
+    how long to wait for answers after the last request, both in lab seconds. Each request opens a connection
+    of its own; with `keepalive`, a user of a closed load keeps one, and with it the same pod.
     """
 
     url: str
@@ -102,8 +102,9 @@ class Load:
     allow_remote: bool = False
 
     def as_json(self, *, model: str) -> dict[str, Any]:
-        """Everything the generator needs; sizes of an open load are drawn here, once."""
-        plain = {key: getattr(self, key) for key in ("url", "clock", "seed", "timeout", "drain", "keepalive")}
+        """Everything that the generator needs; the sizes of an open load are drawn here, once."""
+        names = ("url", "clock", "seed", "timeout", "drain", "keepalive", "allow_remote")
+        plain = {key: getattr(self, key) for key in names}
         ca = str(self.ca) if self.ca else ""
         return plain | {"model": model, "ca": ca, "shape": self._shape(), "workload": self.workload.as_json()}
 
@@ -128,6 +129,6 @@ class Load:
 
 
 def closed_of(shape: dict[str, Any]) -> Closed:
-    """The closed shape that a plan's JSON tells of."""
+    """The closed shape in a plan's JSON."""
     users = tuple((float(time), int(count)) for time, count in shape["users"])
     return Closed(users=users, seconds=shape["seconds"], think=shape["think"])

@@ -1,7 +1,7 @@
-"""What a load test measured: every request as a row, and the doubts one must have about the run.
+"""What a load test measured: every request as a row, and reasons to doubt the run.
 
-Times are lab seconds since the start. Refuses to average doubt away: `starved` and `doubts` say when a check
-on this run should answer "inconclusive".
+Times are lab seconds since the start. `starved` and `doubts` say when a check on this run should answer
+"inconclusive".
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from labkit import course
 from labkit.errors import LoadError
 from labkit.load.journal import Reader
 from labkit.load.rows import Row
@@ -23,10 +24,10 @@ from labkit.load.summary import Quantiles, Slo, Summary, Window, share_waiting, 
 
 @dataclass(frozen=True)
 class Limits:
-    """Beyond these the machine, not the cluster, was measured."""
+    """Beyond these limits, the run measured the machine, not the cluster."""
 
     lag: float = 1.0  # 99th percentile of how late requests were sent, lab seconds
-    pressure: float = 0.95  # share of the time in which some task of the machine waited for a CPU
+    pressure: float = 0.95  # share of the time in which some task on the machine waited for a CPU
 
 
 LIMITS = Limits()
@@ -44,13 +45,14 @@ class LoadResult:
     ended: str
 
     @classmethod
-    def load(cls, path: Path) -> LoadResult:
-        """Read a journal, whole or of a run that was killed; raises `LoadError` where it holds no run."""
+    def load(cls, path: str | Path) -> LoadResult:
+        """Read a journal, even that of a killed run; raises `LoadError` if it contains no run."""
+        path = course.path(path)
         return cls.of(path, Reader(path).more())
 
     @classmethod
     def of(cls, path: Path, lines: Iterable[dict[str, Any]]) -> LoadResult:
-        """From lines already read."""
+        """Build a result from lines already read."""
         kinds: dict[str, list[dict[str, Any]]] = {"run": [], "row": [], "pulse": [], "end": []}
         for line in lines:
             kinds[line["kind"]].append(line)
@@ -82,7 +84,7 @@ class LoadResult:
 
     @property
     def what(self) -> str:
-        """What was sent, in words: the shape, and of a trace what was cut, thinned or sped up."""
+        """What was sent, in words: the shape and, for a trace, how it was cut, thinned or sped up."""
         return _what(self.plan["shape"])
 
     @property
@@ -92,23 +94,23 @@ class LoadResult:
 
     @cached_property
     def lag(self) -> Quantiles:
-        """How late requests were sent and the generator woke, lab seconds."""
+        """How late requests were sent and how late the generator woke up, in lab seconds."""
         late = [max(0.0, float(pulse["late"])) for pulse in self.pulses]
         return Quantiles.of([row.lag for row in self.rows if row.outcome != "not_sent"] + late)
 
     @cached_property
     def pressure(self) -> float | None:
-        """Share of the run in which some task of this machine waited for a CPU; None off Linux."""
+        """Share of the run in which some task on this machine waited for a CPU; None except on Linux."""
         return share_waiting(self.pulses)
 
     @property
     def starved(self) -> bool:
-        """Whether the generator or its machine had too little CPU for the figures to mean much."""
+        """Whether the generator or its machine had too little CPU for the figures to be meaningful."""
         return self.lag.p99 > LIMITS.lag or (self.pressure or 0.0) > LIMITS.pressure
 
     @property
     def doubts(self) -> list[str]:
-        """Why a check on this run should say "inconclusive"; empty where there is no reason."""
+        """Why a check on this run should say "inconclusive"; empty if there is no reason."""
         found = []
         if self.lag.p99 > LIMITS.lag:
             found.append(f"requests left up to {self.lag.p99:.1f} lab s late (p99; limit {LIMITS.lag:g})")
@@ -147,10 +149,11 @@ class LoadResult:
             lag=self.lag,
             pressure=self.pressure,
             doubts=tuple(self.doubts),
+            uncounted=sum(row.tokens_out > 0 and not row.counted for row in whole),
         )
 
     def slo(self, *, ttft: float | None = None, itl: float | None = None) -> Slo:
-        """How many requests kept both promises (lab seconds); a failed one kept none.
+        """How many requests met both limits (lab seconds); a failed one met neither.
 
         >>> result.slo(ttft=2.0, itl=0.1)           # doctest: +SKIP
         94.2 % of 1,204 requests had TTFT ≤ 2 s and ITL ≤ 0.1 s
@@ -158,7 +161,7 @@ class LoadResult:
         return Slo.of(self.rows, ttft=ttft, itl=itl)
 
     def columns(self) -> dict[str, list[Any]]:
-        """The rows as lists by field, with `ttft`, `e2e` and `lag`: what a plot or a data frame takes."""
+        """The rows as one list per field, plus `ttft`, `e2e` and `lag`, for a plot or a data frame."""
         names = [f.name for f in fields(Row)] + ["ttft", "e2e", "lag"]
         return {name: [getattr(row, name) for row in self.rows] for name in names}
 

@@ -1,7 +1,7 @@
 """One request of a load test, as the journal keeps it.
 
 Times are lab seconds since the start. Waiting counts from the moment a request was *due*, so a late generator
-never hides a wait. Refuses to give a failure a latency of its own: it has a kind instead.
+never hides a wait. A failure has a kind instead of a latency.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ class Row:
     """One request. `outcome` is `ok` or the kind of failure.
 
     `refused` (nobody listens), `reset` (closed before any answer), `http_503` and the like, `broken`
-    (cut before `[DONE]`), `timeout`, `tls`, `error` (told inside the stream), `protocol` (nonsense); and
+    (cut before `[DONE]`), `timeout`, `tls`, `error` (sent within the stream), `protocol` (invalid); and
     two that are not the server's: `abandoned` (the run ended first), `not_sent` (too many were in flight).
     """
 
@@ -30,15 +30,16 @@ class Row:
     tokens_in: int = 0
     tokens_out: int = 0
     events: int = 0
+    counted: bool = True  # the server gave a token count; if not, tokens_out is the number of events
     status: int = 0
     pod: str = ""
-    version: str = ""  # of the model that answered
+    version: str = ""  # version of the model that answered
     user: int = -1
     detail: str = ""
 
     @property
     def ok(self) -> bool:
-        """Whether the whole answer came."""
+        """Whether the whole answer arrived."""
         return self.outcome == "ok"
 
     @property
@@ -48,22 +49,22 @@ class Row:
 
     @property
     def lag(self) -> float:
-        """How late the generator sent it."""
+        """How late the generator sent the request."""
         return max(0.0, self.sent - self.due)
 
     @property
     def ttft(self) -> float | None:
-        """Time to first token, from when it was due; None where none came."""
+        """Time to first token, counted from when the request was due; None if no token came."""
         return None if self.first is None else self.first - self.due
 
     @property
     def e2e(self) -> float:
-        """Time to the end, from when it was due."""
+        """Time to the end, counted from when the request was due."""
         return self.end - self.due
 
     @classmethod
     def of(cls, line: dict[str, Any]) -> Row:
-        """From a line of the journal."""
+        """Build a row from a line of the journal."""
         known = {f.name for f in fields(cls)}
         names = {"in": "tokens_in", "out": "tokens_out"}
         renamed = {names.get(key, key): value for key, value in line.items()}

@@ -1,6 +1,6 @@
 """Start the generator as a process of its own, follow it, stop it, and read what it measured.
 
-Refuses targets that are not this machine unless told to, and targets that are not a model server.
+Refuses targets on another machine unless the load allows them, and targets that are not a model server.
 """
 
 from __future__ import annotations
@@ -17,8 +17,6 @@ from pathlib import Path
 
 import psutil
 
-from labkit import _proc, _wait
-from labkit._proc import Proc
 from labkit.errors import LoadError
 from labkit.load.journal import Reader
 from labkit.load.plan import Closed, Load
@@ -26,6 +24,8 @@ from labkit.load.results import LoadResult
 from labkit.load.rows import Row
 from labkit.load.summary import Quantiles
 from labkit.load.target import look
+from localcluster import polling, spawn
+from localcluster.spawn import Proc
 
 _LOCUSTFILE = Path(__file__).with_name("locustfile.py")
 _STARTUP = 60.0
@@ -35,7 +35,7 @@ _RECENT = 200
 
 @dataclass(frozen=True)
 class Progress:
-    """A run so far: `t` in lab seconds, counts, and the p95 time to first token of the latest 200 answers."""
+    """A run so far: `t` in lab seconds, counts, and the p95 time to first token of the last 200 answers."""
 
     t: float
     sent: int
@@ -53,9 +53,9 @@ class Progress:
 
 
 class Running:
-    """A load test that runs. Iterate for progress; `wait` for the result; `stop` keeps what was measured."""
+    """A running load test. Iterate over it for progress, `wait` for the result, or `stop` it early."""
 
-    def __init__(self, load: Load, child: _proc.Child, *, journal: Path, lifeline: int) -> None:
+    def __init__(self, load: Load, child: spawn.Child, *, journal: Path, lifeline: int) -> None:
         self.load = load
         self._child = child
         self._lifeline = lifeline
@@ -69,16 +69,16 @@ class Running:
         return f"<load on {self.load.url}: {self.progress()}{'' if self.alive else ' (ended)'}>"
 
     def __iter__(self) -> Iterator[Progress]:
-        """Progress about twice a second until the run has ended."""
+        """Yield progress about twice a second until the run has ended."""
         while self.alive:
             yield self.progress()
-            _wait.pause(0.5)
+            polling.pause(0.5)
         self._close()
         yield self.progress()
 
     @property
     def pid(self) -> int:
-        """The generator's process."""
+        """The process ID of the generator."""
         return self._child.pid
 
     @property
@@ -87,7 +87,7 @@ class Running:
         return self._child.poll() is None
 
     def progress(self) -> Progress:
-        """Counts up to now."""
+        """The counts up to now."""
         self._read()
         kinds = Counter(row.outcome for row in self._rows)
         answered = len(self._rows) - kinds["not_sent"]
@@ -103,7 +103,7 @@ class Running:
         )
 
     def wait(self) -> LoadResult:
-        """Until the run has ended. Ctrl-C (the stop button) ends it and keeps what was measured."""
+        """Wait until the run has ended. Ctrl-C (the stop button) ends it and keeps what was measured."""
         try:
             for _ in self:
                 pass
@@ -112,19 +112,19 @@ class Running:
         return self.result()
 
     def stop(self) -> LoadResult:
-        """End it now; requests without an answer are recorded as abandoned."""
+        """End the run now; requests without an answer are recorded as abandoned."""
         self.end()
         return self.result()
 
     def end(self) -> None:
-        """Leave no process behind, whatever state the run is in."""
+        """End the processes, whatever state the run is in."""
         with suppress(psutil.NoSuchProcess):
             if self.alive:
-                _proc.end([Proc.of(self.pid)], grace=_GRACE)
+                spawn.end([Proc.of(self.pid)], grace=_GRACE)
         self._close()
 
     def result(self) -> LoadResult:
-        """What was measured so far (all of it once the run ended); raises `LoadError` if it never began."""
+        """What has been measured so far (all of it once the run has ended); `LoadError` if it never began."""
         self._read()
         if self.alive or self._lines:
             return LoadResult.of(self._journal, self._lines)
@@ -140,9 +140,9 @@ class Running:
         return bool(self._lines) or not self.alive
 
     def await_start(self) -> Running:
-        """Until time 0 of the run; raises `LoadError` with the generator's log if it did not get there."""
+        """Wait for time 0 of the run; raises `LoadError` with the generator's log if it never comes."""
         seen = partial(tail, self._log)
-        _wait.until(self._began, "the load generator to start", seconds=_STARTUP, last_seen=seen)
+        polling.until(self._began, "the load generator to start", seconds=_STARTUP, last_seen=seen)
         if not self._lines:
             raise _never_began(self._log)
         return self
@@ -155,9 +155,9 @@ class Running:
 
 
 def start(load: Load, out: Path) -> Running:
-    """Check the target, start locust, return once the first request is due. Files go to the folder `out`.
+    """Check the target, start locust, and return once the first request is due. Files go to the folder `out`.
 
-    `requests.jsonl` is the record, `requests.log` what locust printed, `plan.json` what was asked for.
+    `requests.jsonl` is the journal, `requests.log` locust's output, `plan.json` the plan.
     """
     model = look(load)
     out.mkdir(parents=True, exist_ok=True)
@@ -168,7 +168,7 @@ def start(load: Load, out: Path) -> Running:
     lifeline, other_end = os.pipe()
     log, env = journal.with_suffix(".log"), _env(journal, lifeline)
     try:
-        child = _proc.popen(_argv(load), log=log, env=env, pass_fds=[lifeline], cwd=out)
+        child = spawn.popen(_argv(load), log=log, env=env, pass_fds=[lifeline], cwd=out)
     except BaseException:
         os.close(other_end)
         raise
@@ -177,7 +177,7 @@ def start(load: Load, out: Path) -> Running:
     running = Running(load, child, journal=journal, lifeline=other_end)
     try:
         return running.await_start()
-    except BaseException:  # Ctrl-C as well: nobody would hold the handle that ends it
+    except BaseException:  # on Ctrl-C, too: otherwise there would be no handle left to end it with
         running.end()
         raise
 
@@ -191,11 +191,11 @@ def _argv(load: Load) -> list[str]:
 
 
 def _env(journal: Path, lifeline: int) -> dict[str, str]:
-    """Ours without LOCUST_* settings, which would change what this run does."""
+    """Our environment without LOCUST_* settings, which would change this run."""
     kept = {key: value for key, value in os.environ.items() if not key.startswith("LOCUST_")}
     plan = str(journal.with_name("plan.json").resolve())
     told = {"LABKIT_LOAD_PLAN": plan, "LABKIT_LOAD_JOURNAL": str(journal.resolve())}
-    # Addresses are numbers by then: no reason to ask a thread for each connection, as gevent would.
+    # Addresses are already resolved, so gevent's resolver thread would only cost time per connection.
     return kept | told | {"LABKIT_LOAD_LIFELINE": str(lifeline), "GEVENT_RESOLVER": "block"}
 
 
@@ -208,5 +208,5 @@ def _never_began(log: Path) -> LoadError:
 
 
 def tail(log: Path, lines: int = 12) -> str:
-    """The last lines of a log; empty where there is none."""
+    """The last lines of a log; empty if there is none."""
     return "\n".join(log.read_text(errors="replace").splitlines()[-lines:]) if log.exists() else ""

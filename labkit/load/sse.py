@@ -1,8 +1,8 @@
-"""One streaming request: ask for tokens, time every event that brings some, and say how it ended.
+"""One streaming request: ask for tokens, time every event that contains some, and say how it ended.
 
 Runs inside the locust process only, where sockets are gevent's. The socket is ours and the parser is
-geventhttpclient's (C), which costs less CPU than its client or locust's. Refuses to retry: what a user would
-have seen is what is recorded.
+geventhttpclient's (C), which costs less CPU than its client or locust's. Never retries: it records what a
+user would have seen.
 """
 
 from __future__ import annotations
@@ -11,13 +11,16 @@ import json
 import socket
 import ssl
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
-from urllib.parse import urlsplit
+from typing import Any
 
 import gevent
 from geventhttpclient.response import HTTPParseError, HTTPResponse
 
+from labkit.load import address
+from labkit.load.event_stream import EventStream
+
+DONE = b"[DONE]"
 _BLOCK = 65_536
 _POD, _VERSION = "X-Served-By", "X-Model-Version"
 """Headers in which the lab's model server names its pod and its model; vLLM sends neither."""
@@ -25,7 +28,7 @@ _POD, _VERSION = "X-Served-By", "X-Model-Version"
 
 @dataclass
 class Answer:
-    """What came back so far; moments are real seconds of `time.monotonic`, None until they happen."""
+    """What has come back so far; moments are real seconds of `time.monotonic`, None until they happen."""
 
     outcome: str = "abandoned"
     detail: str = ""
@@ -38,22 +41,27 @@ class Answer:
     tokens: int = 0
     first_tokens: int = 0
     gap: float = 0.0
+    counted: bool = False
+    """Whether the server reported a token count; if not, `tokens` is the number of events with text."""
     done: bool = False
 
     def take(self, payload: bytes, now: float) -> None:
-        """Count one event's payload."""
-        if payload == b"[DONE]":
-            self.done = True
+        """Count one event's payload; an empty one only keeps the connection alive."""
+        payload = payload.strip()
+        if payload == DONE or not payload:
+            self.done = self.done or payload == DONE
             return
-        chunk = json.loads(payload)
-        if "error" in chunk:
-            raise _ServerSaidError(str(chunk["error"]))
-        usage, choices = chunk.get("usage"), chunk.get("choices")
-        if not choices:
-            self._settle(usage)
+        chunk = _object(payload)
+        total, choices = _tokens_of(chunk), chunk.get("choices")
+        spoke = bool(choices and choices[0].get("text"))
+        at_the_end = not choices or (self.events > 0 and not self.counted)
+        if total is None or at_the_end:
+            if spoke:
+                self._grow(self.tokens + 1, now)
+            if total is not None:
+                self._settle(total)
             return
-        spoke = bool(choices[0].get("text"))
-        total = usage["completion_tokens"] if usage else self.tokens + spoke
+        self.counted = True
         if total > self.tokens:
             self._grow(total, now)
 
@@ -65,37 +73,53 @@ class Answer:
         self.last, self.tokens = now, total
         self.events += 1
 
-    def _settle(self, usage: dict[str, int] | None) -> None:
-        """The closing event states the total; where events did not count, spread it over them."""
-        total = usage["completion_tokens"] if usage else self.tokens
+    def _settle(self, total: int) -> None:
+        """The final event gives the total; if the others gave no counts, spread it over them."""
         if total != self.tokens and self.events:
             self.first_tokens = max(1, round(total / self.events))
-        self.tokens = total
+        self.tokens, self.counted = total, True
+
+
+def _object(payload: bytes) -> dict[str, Any]:
+    """An event's JSON; raises if it is an error object, in OpenAI's form or in vLLM's older one."""
+    chunk = json.loads(payload)
+    if not isinstance(chunk, dict):
+        raise TypeError(f"an event is no JSON object: {payload[:80]!r}")
+    if chunk.get("error") or chunk.get("object") == "error":
+        raise _ServerSaidError(str(chunk.get("error") or chunk.get("message")))
+    return chunk
+
+
+def _tokens_of(chunk: dict[str, Any]) -> int | None:
+    """The number of tokens so far, if the event has it (`stream_options` asks for it)."""
+    usage = chunk.get("usage") or {}
+    found = usage.get("completion_tokens")
+    return None if found is None else int(found)
 
 
 class _ServerSaidError(Exception):
-    """An error object inside a stream that had begun."""
+    """An error object within a stream that had already begun."""
 
 
 class _Refusal(Exception):
-    """An answer other than 200."""
+    """A status other than 200."""
 
 
 class Target:
-    """A model server's address, looked up once, and how to speak to it."""
+    """A model server's address, resolved once, and how to connect to it."""
 
-    def __init__(self, url: str, *, ca: str = "", keepalive: bool = False) -> None:
-        parts = urlsplit(url)
+    def __init__(
+        self, url: str, *, ca: str = "", keepalive: bool = False, allow_remote: bool = False
+    ) -> None:
+        parts = address.split(url)
         self.host = parts.hostname or ""
         secure = parts.scheme == "https"
-        port = parts.port or (443 if secure else 80)
-        found = socket.getaddrinfo(self.host, port, type=socket.SOCK_STREAM)[0][4]
-        self.address = (str(found[0]), port)
+        self._addresses = address.resolve(url, allow_remote=allow_remote)
         self.tls = ssl.create_default_context(cafile=ca or None) if secure else None
         self.keepalive = keepalive
         lines = (
             f"POST {parts.path.rstrip('/')}/v1/completions HTTP/1.1",
-            f"Host: {self.host}:{port}",
+            f"Host: {parts.netloc.rpartition('@')[2]}",
             "Content-Type: application/json",
             "Accept: text/event-stream",
             f"Connection: {'keep-alive' if keepalive else 'close'}",
@@ -104,13 +128,13 @@ class Target:
         self._head = "\r\n".join(lines).encode()
 
     def connect(self) -> socket.socket:
-        """A new connection, so the balancer chooses anew."""
-        sock = socket.create_connection(self.address)
+        """Open a new connection, so the balancer chooses again; if one address refuses, try the next."""
+        sock = address.connect(self._addresses)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return self.tls.wrap_socket(sock, server_hostname=self.host) if self.tls else sock
 
     def request(self, body: bytes) -> bytes:
-        """The whole request as it goes over the wire."""
+        """The complete request as it is sent."""
         return self._head + b"%d\r\n\r\n" % len(body) + body
 
 
@@ -122,14 +146,14 @@ class Client:
         self._kept: socket.socket | None = None
 
     def ask(self, body: bytes, answer: Answer, *, seconds: float) -> None:
-        """Send and follow the stream to its end, or for `seconds` real seconds; fills in `answer`."""
+        """Send, and follow the stream to its end or for `seconds` real seconds; fills in `answer`."""
         try:
             with gevent.Timeout(seconds):
                 self._exchange(body, answer)
         except gevent.Timeout:
             answer.outcome = "timeout"
-        except ConnectionRefusedError:
-            answer.outcome = "refused"
+        except ConnectionRefusedError as error:
+            answer.outcome, answer.detail = "refused", str(error)
         except ssl.SSLError as error:
             answer.outcome, answer.detail = "tls", str(error)
         except OSError as error:
@@ -138,13 +162,13 @@ class Client:
             answer.outcome, answer.detail = f"http_{answer.status}", str(error)
         except _ServerSaidError as error:
             answer.outcome, answer.detail = "error", str(error)
-        except (HTTPParseError, ValueError, KeyError, TypeError) as error:
+        except (HTTPParseError, ValueError, LookupError, AttributeError, TypeError) as error:
             answer.outcome, answer.detail = "protocol", repr(error)
         else:
             answer.outcome = "ok" if answer.done else "broken"
 
     def close(self) -> None:
-        """Let the kept connection go."""
+        """Close the connection that was kept."""
         if self._kept:
             self._kept.close()
         self._kept = None
@@ -161,7 +185,7 @@ class Client:
                 first = b""
                 if not kept:
                     raise
-            if kept and not first:  # the server closed it while idle: any client opens another
+            if kept and not first:  # the server closed it while idle: every client then opens another
                 sock.close()
                 sock = self._target.connect()
                 sock.sendall(self._target.request(body))
@@ -175,8 +199,8 @@ class Client:
 
 
 def _follow(sock: socket.socket, first: bytes, answer: Answer) -> bool:
-    """Read the answer to its end; whether the connection may be used again."""
-    parser = HTTPResponse("POST")
+    """Read the answer to its end; return whether the connection can be reused."""
+    parser, stream = HTTPResponse("POST"), EventStream()
     data = first
     while data:
         now = time.monotonic()
@@ -185,7 +209,9 @@ def _follow(sock: socket.socket, first: bytes, answer: Answer) -> bool:
             answer.status = parser.get_code()
             answer.pod, answer.version = _header(parser, _POD), _header(parser, _VERSION)
         if answer.status == 200:
-            for payload in _payloads(parser._body_buffer):  # noqa: SLF001  the parser has no other way out
+            piece = bytes(parser._body_buffer)  # noqa: SLF001  the parser has no other way out
+            parser._body_buffer.clear()  # noqa: SLF001
+            for payload in stream.feed(piece):
                 answer.take(payload, now)
         if parser.message_complete:
             break
@@ -194,16 +220,11 @@ def _follow(sock: socket.socket, first: bytes, answer: Answer) -> bool:
         raise ConnectionResetError("closed before any answer")
     if answer.status != 200:
         raise _Refusal(bytes(parser._body_buffer[:200]).decode(errors="replace"))  # noqa: SLF001
+    # Only the final empty line is missing: nothing of the answer is lost.
+    answer.done = answer.done or stream.cut_off().strip() == DONE
+    if not answer.done and not answer.events:
+        answer.detail = f"no event came; the answer is {_header(parser, 'Content-Type') or 'of no type'}"
     return bool(parser.message_complete and not parser.should_close())
-
-
-def _payloads(buffer: bytearray) -> Iterator[bytes]:
-    """Take the complete events out of the buffer; comments (keep-alive pings) are dropped."""
-    while (end := buffer.find(b"\n\n")) >= 0:
-        event = bytes(buffer[:end])
-        del buffer[: end + 2]
-        if event.startswith(b"data:"):
-            yield event[5:].strip()
 
 
 def _header(parser: HTTPResponse, name: str) -> str:

@@ -1,6 +1,6 @@
-"""A run in figures: percentiles, promises kept, windows of time. Pure arithmetic over rows.
+"""A run in figures: percentiles, SLO attainment, windows of time. Pure arithmetic over rows.
 
-Refuses to show a mean where the tail is what users feel: waiting times come as p50, p95 and p99.
+Waiting times are given as p50, p95 and p99, not as means: the tail is what users feel.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from labkit.load.workload import interpolate
 
 @dataclass(frozen=True)
 class Quantiles:
-    """Of `count` values the median, 95th and 99th percentile and the largest; NaN where there are none."""
+    """Median, 95th and 99th percentile and maximum of `count` values; NaN if there are none."""
 
     count: int
     p50: float
@@ -25,7 +25,7 @@ class Quantiles:
 
     @classmethod
     def of(cls, values: Iterable[float | None]) -> Quantiles:
-        """Values that are None are left out."""
+        """Compute them; None values are left out."""
         ordered = sorted(v for v in values if v is not None)
         if not ordered:
             return cls(0, *[float("nan")] * 4)
@@ -37,7 +37,7 @@ class Quantiles:
 
 @dataclass(frozen=True)
 class Slo:
-    """`met` of `total` requests kept the promise; `share` is what a service level objective is stated in."""
+    """`met` of `total` requests met the target; `share` is what a service level objective states."""
 
     met: int
     total: int
@@ -50,13 +50,15 @@ class Slo:
 
     @classmethod
     def of(cls, rows: Iterable[Row], *, ttft: float | None, itl: float | None) -> Slo:
-        """A request that the end of the run cut off counts only if it had broken the promise by then."""
+        """Count; a request cut off by the end of the run counts only if it had already missed the target."""
         met = total = 0
+        uncounted = False
         for row in rows:
+            uncounted = uncounted or not (row.counted or row.itl is None)
             kept = _kept(row, ttft=ttft, itl=itl)
             if kept is not None:
                 met, total = met + kept, total + 1
-        limits = {"TTFT": ttft, "ITL": itl}
+        limits = {"TTFT": ttft, "ITL (between events: no usage came)" if uncounted else "ITL": itl}
         said = [f"{name} ≤ {limit:g} s" for name, limit in limits.items() if limit is not None]
         return cls(met, total, " and ".join(said) or "a whole answer")
 
@@ -66,7 +68,7 @@ class Slo:
 
 @dataclass(frozen=True)
 class Window:
-    """A stretch of the run: what was offered, what came of it. Rates are per lab second."""
+    """A stretch of the run: what was offered and how it ended. Rates are per lab second."""
 
     start: float
     offered: float
@@ -97,10 +99,17 @@ class Summary:
     lag: Quantiles
     pressure: float | None
     doubts: tuple[str, ...]
+    uncounted: int = 0  # whole answers for which the server gave no token count
+
+    @property
+    def unit(self) -> str:
+        """What `tokens_rate` and `itl` count: `tokens`, or `events` if the server gave no token counts."""
+        some = "tokens or events" if self.uncounted < self.ok else "events"
+        return some if self.uncounted else "tokens"
 
     def as_json(self) -> dict[str, Any]:
         """Plain data."""
-        return asdict(self)
+        return asdict(self) | {"unit": self.unit}
 
     def __repr__(self) -> str:
         kinds = ", ".join(f"{count} {kind}" for kind, count in self.failures.items())
@@ -108,13 +117,18 @@ class Summary:
         lines = [
             f"{self.what}: {self.seconds:.0f} lab s at clock {self.clock:g}",
             f"{self.requests:,} requests: {self.ok:,} whole, {failed}",
-            f"{self.rate:.2f} requests/s, {self.tokens_rate:,.0f} tokens/s (per lab second)",
+            f"{self.rate:.2f} requests/s, {self.tokens_rate:,.0f} {self.unit}/s (per lab second)",
             f"{'lab seconds':14}{'p50':>9} {'p95':>9} {'p99':>9} {'max':>9}",
             f"{'TTFT':14}{self.ttft}",
-            f"{'between tokens':14}{self.itl}",
+            f"{'between them' if ' ' in self.unit else f'between {self.unit}':14}{self.itl}",
             f"{'end to end':14}{self.e2e}",
             f"{'generator lag':14}{self.lag}",
         ]
+        if self.uncounted:
+            lines.append(
+                f"{self.uncounted:,} answers came without `usage`: their events are counted, not their "
+                "tokens; an event may hold several"
+            )
         if self.abandoned:
             lines.append(f"{self.abandoned:,} were still unanswered when the run ended")
         if self.pressure is not None:
@@ -123,7 +137,7 @@ class Summary:
 
 
 def windows(rows: Sequence[Row], *, width: float, seconds: float) -> list[Window]:
-    """Cut the run into windows; a request is offered when due, and answered or failed at its end."""
+    """Divide the run into windows; a request is offered when due, and answered or failed at its end."""
     found = []
     for number in range(max(1, -int(-seconds // width))):
         start, end = number * width, (number + 1) * width

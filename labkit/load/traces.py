@@ -1,9 +1,8 @@
 """Recorded traffic: when requests came and how many tokens they held.
 
 Two real traces of Azure's LLM inference service (Azure/AzurePublicDataset, CC-BY 4.0; Patel et al.,
-Splitwise, ISCA 2024) can be read from their files; where there is none, `synthetic` makes a seeded twin with
-the same statistics. Refuses to pass a changed trace off as the recorded one: each cut and thinning is in
-`what`.
+Splitwise, ISCA 2024) can be read from their files; without a file, `synthetic` makes a seeded twin with the
+same statistics. A changed trace never passes for the recorded one: `what` lists every cut and thinning.
 """
 
 from __future__ import annotations
@@ -20,11 +19,11 @@ from pathlib import Path
 import httpx
 
 from labkit import course
-from labkit._proc import write_atomically
 from labkit.errors import BadInput, LoadError
 from labkit.load.arrivals import Arrivals
 from labkit.load.figures import recorded
 from labkit.load.twin import Events, make
+from localcluster.spawn import write_atomically
 
 _HOME = "https://raw.githubusercontent.com/Azure/AzurePublicDataset/master/data/AzureLLMInferenceTrace_{}.csv"
 _SHA256 = {
@@ -36,7 +35,7 @@ _COLUMNS = ["TIMESTAMP", "ContextTokens", "GeneratedTokens"]
 
 @dataclass(frozen=True, repr=False)
 class Trace:
-    """Requests at `times` (lab seconds from 0, rising) with `sizes` (tokens in, tokens out)."""
+    """Requests at `times` (lab seconds from 0, ascending) with `sizes` (tokens in, tokens out)."""
 
     times: tuple[float, ...]
     sizes: tuple[tuple[int, int], ...]
@@ -58,14 +57,14 @@ class Trace:
         return len(self) / self.seconds
 
     def window(self, *, start: float, seconds: float) -> Trace:
-        """The requests from `start` on, for `seconds`; time begins at 0 again."""
+        """The requests from `start` on, for `seconds`; time starts at 0 again."""
         low, high = bisect_left(self.times, start), bisect_left(self.times, start + seconds)
         times = tuple(time - start for time in self.times[low:high])
         what = f"{self.what}, window {start:g} to {start + seconds:g} s"
         return replace(self, times=times, sizes=self.sizes[low:high], seconds=seconds, what=what)
 
     def thinned(self, *, rate: float, seed: int = 0) -> Trace:
-        """Keep each request with the same probability, so that `rate` a second are left on average.
+        """Keep each request with the same probability, so that on average `rate` per second are left.
 
         Bursts stay where they are; only their height shrinks.
         """
@@ -79,7 +78,7 @@ class Trace:
     def share(self, part: float, *, seed: int = 0) -> Trace:
         """A part of the users, from 0 to 1: each request is kept with this probability.
 
-        Unlike `thinned` it asks for no rate, so quiet stretches stay as quiet as they are.
+        Unlike `thinned` it aims for no rate, so quiet stretches stay quiet.
         """
         return self._kept(part, seed, f"{self.what}, {part:.0%} of its requests (seed {seed})")
 
@@ -95,22 +94,23 @@ class Trace:
         return replace(self, times=times, sizes=sizes, what=what)
 
     def capped(self, *, tokens_in: int, tokens_out: int) -> Trace:
-        """No request larger than this, for a model whose context is shorter than the recorded one's."""
+        """Limit the size of requests, for a model whose context is shorter than the recorded one's."""
         sizes = tuple((min(i, tokens_in), min(o, tokens_out)) for i, o in self.sizes)
         return replace(self, sizes=sizes, what=f"{self.what}, capped at {tokens_in} in and {tokens_out} out")
 
     def arrivals(self) -> Arrivals:
-        """What an open load takes: `Open(trace.arrivals())`. Says how recorded time became lab time."""
+        """The arrivals for an open load: `Open(trace.arrivals())`. Says how recorded time became lab time."""
         what = f"{self.what}, {self.pace:g} recorded s in 1 lab s"
         return Arrivals(self.times, self.seconds, what, self.sizes)
 
 
-def azure(path: Path, *, verify: bool = True) -> Trace:
-    """Read an `AzureLLMInferenceTrace_*.csv`; with `verify` only the published files are taken.
+def azure(path: str | Path, *, verify: bool = True) -> Trace:
+    """Read an `AzureLLMInferenceTrace_*.csv`; with `verify`, only the published files are accepted.
 
     >>> azure(Path("AzureLLMInferenceTrace_conv.csv"))                   # doctest: +SKIP
     <Trace conv (Azure, 2023): 19,366 requests in 3502 s, 5.53/s>
     """
+    path = course.path(path)
     try:
         data = path.read_bytes()
     except OSError as error:
@@ -125,10 +125,10 @@ def azure(path: Path, *, verify: bool = True) -> Trace:
 
 
 def get(name: str, *, seconds: float, seed: int = 0) -> Trace:
-    """A stretch of the recorded trace where its file is at hand, of its synthetic twin where it is not.
+    """A stretch of the recorded trace if its file is there, otherwise of its synthetic twin.
 
-    The file (`fetch` downloads it) is looked for in `$LABKIT_TRACES`, or in `data/` of the course; the seed
-    chooses where the stretch begins.
+    The file (`fetch` downloads it) is looked up in `$LABKIT_TRACES`, or in `data/` of the course; the seed
+    determines where the stretch begins.
     """
     path = _folder() / f"AzureLLMInferenceTrace_{name}.csv"
     if not path.exists():
@@ -139,7 +139,7 @@ def get(name: str, *, seconds: float, seed: int = 0) -> Trace:
 
 
 def synthetic(name: str, *, seconds: float | None = None, seed: int = 0) -> Trace:
-    """A seeded twin of `conv` (a smooth ramp of chats) or `code` (violent bursts), by default as long as it.
+    """A seeded twin of `conv` (a smooth ramp of chats) or `code` (violent bursts), by default equally long.
 
     >>> synthetic("code", seconds=600, seed=1).what
     'twin of code, seed 1'
@@ -152,8 +152,9 @@ def synthetic(name: str, *, seconds: float | None = None, seed: int = 0) -> Trac
     return Trace(made.times, made.sizes, length, name, f"twin of {name}, seed {seed}")
 
 
-def fetch(name: str, *, into: Path) -> Path:
-    """Download the recorded trace from its public home, unless it is there already; the file's path."""
+def fetch(name: str, *, into: str | Path) -> Path:
+    """Download the recorded trace from its public source unless it is already there; return its path."""
+    into = course.path(into)
     if name not in _SHA256:
         raise BadInput(f"There is no trace {name!r}.", fix=f"Known: {', '.join(sorted(_SHA256))}.")
     path = into / f"AzureLLMInferenceTrace_{name}.csv"
@@ -209,7 +210,7 @@ def _parse(path: Path, text: str) -> tuple[list[float], tuple[tuple[int, int], .
             day, _, fraction = stamp.partition(".")
             moment = datetime.fromisoformat(day)
             epoch = epoch or moment
-            # Seven digits: datetime would take six at most, so the fraction is added as a number.
+            # Seven digits: datetime takes six at most, so the fraction is added as a number.
             moments.append((moment - epoch) / timedelta(seconds=1) + float(f"0.{fraction or 0}"))
             sizes.append((int(context), int(generated)))
         except ValueError as error:

@@ -1,7 +1,7 @@
 """A synthetic trace from figures: the same statistics, other requests, any length, any seed.
 
 Smooth traffic is a Poisson process whose rate follows the recorded profile; bursty traffic is bursts and
-pauses, each drawn from recorded quantiles. Refuses to be a copy: no single recorded request is known here.
+pauses, each drawn from recorded quantiles. It can't be a copy: no single recorded request is known here.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""What one request asks for: how many tokens go in, and how many come out.
+"""The size of a request: how many tokens go in, and how many come out.
 
 A distribution is a table of quantiles, whatever it was made from: a constant, a formula or a recorded
-trace. Refuses to invent text: prompts are token ids, so their count is exact.
+trace. Prompts are token ids, not text, so their count is exact.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Tokens:
 
     @classmethod
     def lognormal(cls, *, median: float, p95: float, top: int = 16_384) -> Tokens:
-        """A long right tail, given by two figures that a dashboard shows; cut at `top` tokens.
+        """A long right tail, defined by two figures that a dashboard shows; cut off at `top` tokens.
 
         >>> Tokens.lognormal(median=128, p95=450).at(0.5)
         128
@@ -61,7 +61,7 @@ class Tokens:
         return cls(quantiles_of([float(max(1, c)) for c in counts], points=_GRID))
 
     def at(self, q: float) -> int:
-        """The count that a share `q` of all requests stays under."""
+        """The token count below which a share `q` of all requests stays."""
         return max(1, round(interpolate(self.quantiles, q)))
 
     def draw(self, rng: random.Random) -> int:
@@ -96,7 +96,7 @@ class Workload:
 class Prompts:
     """Ready-made request bodies: a slice of one long list of one-digit token ids, so 2 bytes a token.
 
-    Each request starts its slice elsewhere, so that prompts differ and a prefix cache has nothing to reuse.
+    Each request's slice starts elsewhere, so that prompts differ and a prefix cache has nothing to reuse.
     """
 
     def __init__(self, model: str, *, seed: int) -> None:
@@ -120,7 +120,7 @@ def quantiles_of(values: Sequence[float], *, points: int) -> tuple[float, ...]:
 
 
 def interpolate(table: Sequence[float], q: float) -> float:
-    """The value at share `q` (0 to 1) of a rising table, linear between its entries."""
+    """The value at share `q` (0 to 1) of an ascending table, linear between its entries."""
     place = q * (len(table) - 1)
     low = int(place)
     high = min(low + 1, len(table) - 1)

@@ -3,7 +3,7 @@
 The library drops warnings, rounds times to whole seconds (15 lab seconds at CLOCK=15), and says nothing when
 a query matches nothing. Here an error carries Prometheus' own words, and an empty answer raises with the
 reason.
-Refuses to send requests for the lab through a proxy, whatever HTTP_PROXY says.
+Requests for the lab never go through a proxy, whatever HTTP_PROXY says.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, None: 1.0}
 
 
 class NoData(LabError):
-    """The query is fine and matched nothing; `cause` says why that may be."""
+    """The query is valid but matched nothing; `cause` gives the likely reason."""
 
 
 class Metrics:
@@ -53,7 +53,7 @@ class Metrics:
         session.verify = str(ca) if ca else True
         session.cert = (str(cert), str(key)) if cert and key else None
         session.hooks["response"].append(self._heed)
-        # No retries: a Prometheus of this machine answers at once or not at all.
+        # No retries: a Prometheus on this machine answers at once or not at all.
         self._prometheus = PrometheusConnect(self.url, session=session, retry=Retry(total=0), timeout=10)
         self._session = session
 
@@ -67,7 +67,7 @@ class Metrics:
         return self
 
     def query(self, promql: str, *, at: float | None = None, may_be_empty: bool = False) -> Rows:
-        """The value of each series now, or at a Unix time; raises `NoData` where there is none."""
+        """The value of each series now, or at a Unix time; raises `NoData` if there is none."""
         self._notes = []
         params = {"time": at} if at is not None else {}
         raw = self._ask(promql, lambda: self._prometheus.custom_query(promql, params=params))
@@ -84,7 +84,7 @@ class Metrics:
         return Rows(promql, tuple(Sample.of(r) for r in raw), tuple(self._notes))
 
     def value(self, promql: str, *, at: float | None = None) -> float:
-        """The one number that a query comes to; raises where it comes to several."""
+        """The single number that a query returns; raises if it returns several."""
         rows = self.query(promql, at=at)
         if len(rows) != 1:
             raise BadInput(
@@ -127,7 +127,7 @@ class Metrics:
         return list(data.get("activeTargets") or [])
 
     def names(self) -> list[str]:
-        """All metric names that Prometheus holds."""
+        """All metric names that Prometheus knows."""
         return list(self._ask("names", self._prometheus.all_metrics) or [])
 
     def _ask(self, what: str, call: Any) -> Any:
@@ -147,7 +147,7 @@ class Metrics:
         try:
             said = response.json()
         except ValueError:
-            return  # not from the API; the status speaks
+            return  # not from the API; the status says enough
         if said.get("kind") == "Status" and said.get("status") == "Failure":  # an API server is in between
             raise Unreachable(
                 f"The API server does not reach Prometheus: {said.get('message', '')}",

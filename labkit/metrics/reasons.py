@@ -1,7 +1,7 @@
 """Why a query came back empty: an unknown name, a target that is down, labels that match nothing.
 
-An empty answer looks like "all is quiet" and is nearly always a mistake. Pure: it is handed what Prometheus
-says about itself. Refuses to parse PromQL; it looks for names in it.
+An empty answer looks like "all is quiet" and is nearly always a mistake. Pure: it is given what Prometheus
+says about itself. It does not parse PromQL, but only looks for names in it.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Known:
 
     metrics: Sequence[str]
     targets: Sequence[Mapping[str, Any]] = ()
-    since: str = ""  # the stretch of time that was asked about, in words
+    since: str = ""  # the time range of the query, in words
     present: Mapping[str, Sequence[Mapping[str, str]]] = field(default_factory=dict)  # label sets by metric
 
 
@@ -64,7 +64,7 @@ def names(query: str) -> list[str]:
 
 
 def why_empty(query: str, known: Known) -> Reason:
-    """The likeliest reason, the plainest first."""
+    """The most likely reason, trying the simplest first."""
     asked = names(query)
     for name in asked:
         if name not in known.metrics:

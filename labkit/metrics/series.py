@@ -1,6 +1,6 @@
 """What a query returns: one sample for each series (`Sample`), or a series over time (`Series`).
 
-Times are Unix seconds of the real clock. Refuses to fill gaps: where Prometheus has no sample there is none.
+Times are Unix seconds of the real clock. Gaps are not filled: where Prometheus has no sample, there is none.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class Sample:
 
     @classmethod
     def of(cls, raw: Mapping[str, Any]) -> Sample:
-        """From an element of Prometheus' `vector`."""
+        """Build a sample from an element of Prometheus' `vector`."""
         at, value = raw["value"]
         return cls(dict(raw["metric"]), float(value), float(at))
 
@@ -43,7 +43,7 @@ class Series:
 
     @classmethod
     def of(cls, raw: Mapping[str, Any]) -> Series:
-        """From an element of Prometheus' `matrix`."""
+        """Build a series from an element of Prometheus' `matrix`."""
         pairs = raw["values"]
         t = np.array([float(at) for at, _ in pairs])
         return cls(dict(raw["metric"]), t, np.array([float(value) for _, value in pairs]))
@@ -78,7 +78,7 @@ class Rows:
         return self.samples[index]
 
     def by(self, label: str) -> dict[str, float]:
-        """Values by one label: `rows.by("pod")`; those without the label stand under ""."""
+        """Values by one label: `rows.by("pod")`; those without the label are under ""."""
         return {s.labels.get(label, ""): s.value for s in self.samples}
 
     def __repr__(self) -> str:

@@ -1,8 +1,8 @@
-"""What is an author's alone: it stands between two marks, and goes where the course is handed to a learner.
+"""Removes solutions: they are between two marks, and are left out when the course goes to learners.
 
     replicas = ...                  # stays
     ### BEGIN SOLUTION
-    replicas = [2, 4, 8, 10]        # goes, with both marks
+    replicas = [2, 4, 8, 10]        # is removed, with both marks
     ### END SOLUTION
 
 Refuses marks that don't pair up: half a solution would be handed out.
@@ -10,6 +10,7 @@ Refuses marks that don't pair up: half a solution would be handed out.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from labkit.errors import BadInput
@@ -17,13 +18,18 @@ from labkit.errors import BadInput
 BEGIN, END = "### BEGIN SOLUTION", "### END SOLUTION"
 
 
+def available(root: Path) -> str:
+    """What a course's notebooks can be run with: only `exercises` if it has no solutions."""
+    return "solutions" if any(root.glob("manifests/*/solutions")) else "exercises"
+
+
 def without_solutions(source: str) -> str:
-    """The source of a cell without its solutions; raises `BadInput` where marks don't pair up."""
+    """The source of a cell without its solutions; raises `BadInput` if marks don't pair up."""
     return without(source, begin=BEGIN, end=END)
 
 
 def without(source: str, *, begin: str, end: str) -> str:
-    """The text without what stands between two lines, nor these lines."""
+    """The text without two marker lines and everything between them."""
     kept: list[str] = []
     inside = False
     for line in source.splitlines():

@@ -1,6 +1,6 @@
-"""The course at a glance: each notebook's question and minutes, as its first cell tells them.
+"""The course at a glance: each notebook's question and minutes, as given in its first cell.
 
-Refuses to know better: what the table says stands in the notebooks, and seconds come from a run's summary.
+Everything in the table comes from the notebooks, and seconds from a run's summary.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _HEAD = re.compile(
 
 @dataclass(frozen=True)
 class Outline:
-    """One notebook. `core` is its share of a 90-minute class, 0 where a class leaves it out."""
+    """One notebook. `core` is its share of a 90-minute class, 0 if a class leaves it out."""
 
     name: str
     question: str
@@ -35,7 +35,7 @@ class Outline:
 
 
 def of(path: Path) -> Outline:
-    """What the first cell says; raises `BadInput` where it lacks title or minutes."""
+    """What the first cell says; raises `BadInput` if title or minutes are missing."""
     found = _HEAD.match(read(path).cells[0].source)
     if found is None:
         raise BadInput(
@@ -62,7 +62,7 @@ def table(outlines: Iterable[Outline], seconds: Mapping[str, float]) -> str:
 
 
 def measured(summary: Path) -> dict[str, float]:
-    """Seconds of each notebook in the `summary.json` of a run; empty where there is none."""
+    """The seconds of each notebook from a run's `summary.json`; empty if there is none."""
     try:
         data = json.loads(summary.read_text())
         return {str(n["notebook"]): float(n["seconds"]) for n in data["notebooks"]}

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from nbconvert import HTMLExporter
 
-from labkit._proc import write_atomically
 from labkit.notebooks.record import Record
+from localcluster.spawn import write_atomically
 
 SIGNS = {"passed": "✔", "failed": "✘", "inconclusive": "?"}
 _SCRIPTS = ("mathjax_url", "require_js_url", "jquery_url", "widget_renderer_url", "mermaid_js_url")
@@ -20,7 +20,7 @@ _SCRIPTS = ("mathjax_url", "require_js_url", "jquery_url", "widget_renderer_url"
 
 def write_page(notebook: Path) -> Path:
     """Write `<notebook>.html` beside it."""
-    # Embedding images of the text would also close every <details> at once, and unfold all answers.
+    # Embedding images in the text would also close every <details> at once, and so reveal all answers.
     exporter = HTMLExporter(**dict.fromkeys(_SCRIPTS, ""))
     body, _ = exporter.from_filename(str(notebook))
     page = notebook.with_suffix(".html")
@@ -29,7 +29,7 @@ def write_page(notebook: Path) -> Path:
 
 
 def write_summary(records: Sequence[Record], out: Path) -> Path:
-    """Write `summary.json` and `summary.md`; the latter's path."""
+    """Write `summary.json` and `summary.md`; return the path of the latter."""
     data = {"green": all(r.green for r in records), "notebooks": [r.to_json() for r in records]}
     write_atomically(out / "summary.json", json.dumps(data, indent=1, ensure_ascii=False), mode=0o644)
     page = out / "summary.md"

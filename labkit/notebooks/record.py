@@ -1,6 +1,6 @@
-"""Reads an executed notebook back: its verdicts, its plots, its error, the rung that it ran on.
+"""Reads an executed notebook back: its verdicts, its plots, its error, and where it ran.
 
-Refuses to trust it: whoever ran a notebook could have printed anything. Grading judges evidence again.
+None of this is proof: anyone who ran a notebook could have printed anything. Grading judges evidence instead.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from labkit.notebooks.strip import read
 
 @dataclass(frozen=True)
 class Record:
-    """What one executed notebook holds. `error` is empty where every cell ran."""
+    """The contents of one executed notebook. `error` is empty if every cell ran."""
 
     name: str
     verdicts: tuple[Verdict, ...]
@@ -27,7 +27,7 @@ class Record:
 
     @property
     def green(self) -> bool:
-        """Every cell ran, and every check passed."""
+        """Whether every cell ran and every check passed."""
         return not self.error and all(v.passed for v in self.verdicts)
 
     def count(self, state: str) -> int:
@@ -47,7 +47,7 @@ class Record:
 
 
 def of(path: Path, *, seconds: float) -> Record:
-    """Read an executed notebook; where a check was run twice, the later verdict counts."""
+    """Read an executed notebook; if a check was run twice, the later verdict counts."""
     verdicts: dict[str, Verdict] = {}
     run: dict[str, Any] = {}
     error = ""
@@ -63,7 +63,7 @@ def of(path: Path, *, seconds: float) -> Record:
 
 
 def save_plots(path: Path, into: Path) -> list[Path]:
-    """Write each picture of the notebook as `<notebook>-<number>.png`; the paths written."""
+    """Write each picture of the notebook as `<notebook>-<number>.png`; return the paths."""
     pictures = [o["data"]["image/png"] for o in _outputs(path) if "image/png" in o.get("data", {})]
     into.mkdir(parents=True, exist_ok=True)
     written = []

@@ -1,17 +1,22 @@
-"""Runs notebooks through papermill, one after the other, each in a kernel of its own.
+"""Runs notebooks through papermill, each in a kernel of its own; on several labs, several at once.
 
 Kernels talk over Unix sockets in a folder unique to the run: kernels on TCP race for ports. One notebook that
-fails never keeps the next from running. Refuses to judge: verdicts stand in the executed notebook.
+fails never keeps the next from running. Nothing is judged here: verdicts are in the executed notebook.
 """
 
 from __future__ import annotations
 
 import contextlib
+import multiprocessing
+import os
 import tempfile
 import time
 import warnings
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field, replace
+from functools import partial
+from multiprocessing.queues import SimpleQueue
 from pathlib import Path
 from typing import Any
 
@@ -39,28 +44,48 @@ Progress = Callable[[str, int, int], None]
 
 
 def quiet(_name: str, _done: int, _of: int) -> None:
-    """A `Progress` for callers that want none."""
+    """A `Progress` for callers that want no output."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What to run, with which parameters, and where the results go."""
+    """What to run, with which parameters, and where the results go.
+
+    A kernel works in the folder of its notebook, as JupyterLab's kernels do.
+    """
 
     notebooks: tuple[Path, ...]
     out: Path
-    root: Path
-    """The course's folder, in which kernels work, so that `manifests/…` means the same everywhere."""
     parameters: dict[str, Any] = field(default_factory=dict)
+    labs: tuple[str, ...] = ()
+    """Labs to run on, one notebook at a time on each; none: the lab that `LABKIT_LAB` names."""
 
 
 def run(plan: Plan, progress: Progress = quiet) -> list[Record]:
-    """Run all of them; executed notebooks, pages and plots lie under `plan.out` afterwards."""
+    """Run all of them; executed notebooks, pages and plots are then under `plan.out`."""
     plan.out.mkdir(parents=True, exist_ok=True)
+    if plan.labs:
+        return _side_by_side(plan, progress)
     return [_run_or_again(path, plan, progress) for path in plan.notebooks]
 
 
+def _side_by_side(plan: Plan, progress: Progress) -> list[Record]:
+    """A process for each lab takes the next notebook when it is done with one; `progress` is copied."""
+    start = multiprocessing.get_context("spawn")
+    labs = start.SimpleQueue()
+    for lab in plan.labs:
+        labs.put(lab)
+    with ProcessPoolExecutor(len(plan.labs), start, _work_on, (labs,)) as workers:
+        return list(workers.map(partial(_run_or_again, plan=plan, progress=progress), plan.notebooks))
+
+
+def _work_on(labs: SimpleQueue[str]) -> None:
+    """Set up a new process: its lab, for every kernel that it starts."""
+    os.environ["LABKIT_LAB"] = labs.get()
+
+
 def _run_or_again(path: Path, plan: Plan, progress: Progress) -> Record:
-    """Once more where nothing was wrong but something could not be judged: the machine was too busy."""
+    """Run it again if nothing was wrong but something was inconclusive: the machine was too busy."""
     first = run_one(path, plan, progress)
     if first.error or first.count("failed") or not first.count("inconclusive"):
         return first
@@ -68,13 +93,13 @@ def _run_or_again(path: Path, plan: Plan, progress: Progress) -> Record:
 
 
 def run_one(path: Path, plan: Plan, progress: Progress = quiet) -> Record:
-    """Run one notebook and read its record; what it raised stands in the record."""
+    """Run one notebook and read its record; the record includes what it raised."""
     target = plan.out / path.name
     target.unlink(missing_ok=True)
     began = time.monotonic()
     ended = ""
     try:
-        # An error of a cell stands in the executed notebook, where `record.of` finds it.
+        # A cell's error is in the executed notebook, where `record.of` finds it.
         with contextlib.suppress(PapermillExecutionError):
             _execute(path, target, plan, _counter(path, progress))
     except (DeadKernelError, CellTimeoutError) as error:
@@ -88,7 +113,7 @@ def run_one(path: Path, plan: Plan, progress: Progress = quiet) -> Record:
 
 
 def _as_asked(path: Path, plan: Plan, folder: Path) -> Path:
-    """The notebook itself, or a copy without solutions where exercises are asked for."""
+    """The notebook itself, or a copy without solutions if exercises are asked for."""
     if plan.parameters.get("ANSWERS") != "exercises":
         return path
     copy = folder / path.name
@@ -98,7 +123,7 @@ def _as_asked(path: Path, plan: Plan, folder: Path) -> Path:
 
 def _execute(path: Path, target: Path, plan: Plan, on_cell: Callable[..., None]) -> None:
     with warnings.catch_warnings(), tempfile.TemporaryDirectory(prefix="labkit-") as sockets:
-        # papermill 2.7 names its own future changes; they are not about our notebooks.
+        # papermill 2.7 warns about its own future changes; they don't concern our notebooks.
         warnings.filterwarnings("ignore", category=DeprecationWarning, module=r"papermill\..*")
         papermill.execute_notebook(
             str(_as_asked(path, plan, Path(sockets))),
@@ -107,7 +132,7 @@ def _execute(path: Path, target: Path, plan: Plan, on_cell: Callable[..., None])
             kernel_name=KERNEL,
             language="python",
             progress_bar=False,
-            cwd=str(plan.root),
+            cwd=str(path.parent.resolve()),
             execution_timeout=CELL_TIMEOUT,
             config=Config({"KernelManager": {"transport": "ipc", "ip": f"{sockets}/kernel"}}),
             on_cell_executed=on_cell,

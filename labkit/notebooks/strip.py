@@ -1,6 +1,6 @@
 """The one form in which notebooks are stored: without outputs, counts and stray metadata.
 
-So that a diff shows what an author changed, and nothing else. Refuses files that are not valid notebooks.
+A diff then shows what an author changed, and nothing else. Refuses files that are not valid notebooks.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ METADATA: dict[str, Any] = {
 
 
 def stored(path: Path) -> str:
-    """The text that the file should hold."""
+    """The text that the file should have."""
     notebook = read(path)
     notebook.metadata = nbformat.from_dict(METADATA)
     notebook.nbformat, notebook.nbformat_minor = 4, 5
@@ -34,7 +34,7 @@ def stored(path: Path) -> str:
 
 
 def strip(path: Path) -> bool:
-    """Bring the file into its stored form; whether it had to be changed."""
+    """Bring the file into its stored form; return whether it had to be changed."""
     text = stored(path)
     if path.read_text() == text:
         return False

@@ -1,8 +1,8 @@
-"""What a cell shows when something went wrong: a message for people, and no stack trace.
+"""What a cell shows when something goes wrong: a message for people, not a stack trace.
 
-An error of labkit's own is told in full: what, cause, fix, the line of the cell. What Python raises in a line
-of a cell is told with its usual reason: an answer is missing, or a cell above has not run. Either fails the
-cell, so papermill sees it. Refuses to shorten the rest: an error from inside of a library keeps its trace.
+For labkit's own errors, the message has what happened, cause, fix, and the line of the cell. For what Python
+raises in a line of a cell, it has the usual reason: an answer is missing, or a cell above has not run. Either
+way the cell fails, so papermill sees it. An error from inside a library keeps its stack trace.
 """
 
 from __future__ import annotations
@@ -15,46 +15,51 @@ from typing import Any
 
 from IPython.core.getipython import get_ipython
 
-from labkit.errors import LabError
+from labkit.errors import LabError, typed
 
 SLIPS = (NameError, TypeError, ValueError, IndexError, KeyError, AttributeError, ZeroDivisionError)
-"""What Python raises when a cell meets something else than it counts on."""
+"""What Python raises when a cell gets something other than it expects."""
 
 RED, BOLD, PLAIN = "\033[31m", "\033[1m", "\033[0m"
-_CELLS = ("<ipython", str(Path(tempfile.gettempdir()) / "ipykernel_"))  # where IPython says that cells lie
+_CELLS = ("<ipython", str(Path(tempfile.gettempdir()) / "ipykernel_"))  # cells' file names in IPython
 _FROM_THE_TOP = "Run the notebook from its top to here: Run > Run All Above Selected Cell."
+_CONNECT = (
+    "Run the cells at the top, down to labkit.connect(). To go on with what you have built, leave out "
+    "lab.reset(): it empties the lab."
+)
 
 
 def short_errors() -> None:
-    """In IPython, show messages instead of stack traces, for as long as the kernel runs."""
+    """In IPython, show messages instead of stack traces for as long as the kernel runs."""
     shell = get_ipython()
     if shell is not None:
         load_ipython_extension(shell)
 
 
 def load_ipython_extension(shell: Any) -> None:
-    """`make jupyter` starts kernels with us, so that a fresh one helps a reader who begins in the middle."""
+    """Called by kernels of `make jupyter`, so that even a reader who starts in the middle gets messages."""
     shell.set_custom_exc((LabError, *SLIPS), _show)
 
 
 def error_text(error: LabError, *, line: str = "") -> str:
-    """The message as a cell shows it."""
+    """The text of an error as a cell shows it."""
     parts = [f"{RED}{BOLD}{error.what}{PLAIN}"]
     parts += [f"{BOLD}Likely cause:{PLAIN} {error.cause}"] if error.cause else []
     parts += [f"{BOLD}Fix:{PLAIN} {error.fix}"] if error.fix else []
-    parts += [f"(in this cell: {line})"] if line else []
-    return "\n".join(parts)
+    told = typed("\n".join(parts))
+    return f"{told}\n(in this cell: {line})" if line else told
 
 
 def explained(error: BaseException) -> LabError:
-    """What Python raised in a cell, with its usual reason."""
+    """What Python raised in a cell, with the usual reason."""
     what = f"{type(error).__name__}: {error}"
     if "ellipsis" in what.lower():
         cause = "`...` still stands where an answer belongs, in this cell or above it."
         return LabError(what, cause=cause, fix="Write your answer in its place, and run that cell again.")
     if isinstance(error, NameError):
         cause = f"The cell that makes `{error.name}` has not run since the kernel started."
-        return LabError(what, cause=cause, fix=_FROM_THE_TOP)
+        other = f"Find the cell with `{error.name} =` above and run it; or: {_FROM_THE_TOP}"
+        return LabError(what, cause=cause, fix=_CONNECT if error.name == "lab" else other)
     cause = "A slip in this cell; or a cell above it has not run, or the cluster is no longer as it left it."
     return LabError(what, cause=cause, fix=f"Look at the line below. If it is not yours: {_FROM_THE_TOP}")
 
@@ -77,7 +82,7 @@ def _show(
 
 
 def _of_the_cell(error: BaseException, trace: TracebackType) -> bool:
-    """Whether a line of a cell raised it, or a `...` that a cell handed on."""
+    """Whether a line of a cell raised it, or a `...` that a cell passed on did."""
     deepest = traceback.extract_tb(trace)[-1]
     return deepest.filename.startswith(_CELLS) or "ellipsis" in str(error).lower()
 

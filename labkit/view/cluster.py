@@ -1,17 +1,19 @@
-"""Tables of the cluster: kubectl's own columns, and the one of nodes that kubectl lacks, with GPUs.
+"""Tables of the cluster: kubectl's own columns, and a table of nodes with the GPU columns that kubectl lacks.
 
-Pure functions from what the API server said. Refuses to hide what the lesson needs: which GPU, which node.
+Pure functions of what the API server returned.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from labkit.kube.objects import Table as Printed
 from labkit.metrics.series import Sample
 from labkit.view.table import Table
+from localcluster.api import JsonLike
+from localcluster.api.objects import Table as Printed
+from localcluster.quantities import amount
 
 GPU = "nvidia.com/gpu"
 HIDDEN = frozenset({"IP", "Nominated Node", "Readiness Gates", "Selector", "Images", "Containers"})
@@ -20,12 +22,10 @@ ENDED = ("Succeeded", "Failed")
 _GREEN, _ORANGE, _RED = "#009E73", "#E69F00", "#D55E00"
 _WAITING = ("Pending", "ContainerCreating", "PodInitializing", "Terminating")
 
-Json = Mapping[str, Any]
 
-
-def printed(table: Printed, *, title: str, stamp: str, without: Collection[str] = ()) -> Table:
-    """The server's own table, without the columns that no lesson looks at."""
-    shown = [i for i, name in enumerate(table.columns) if name not in {*HIDDEN, *without}]
+def printed(table: Printed, *, title: str, stamp: str) -> Table:
+    """The server's own table, without the columns that no lesson uses."""
+    shown = [i for i, name in enumerate(table.columns) if name not in HIDDEN]
     rows = [[row[i] for i in shown] for row in table.rows]
     columns = [table.columns[i].upper() for i in shown]
     marks = {i: mark for i, row in enumerate(rows) if (mark := _mark(dict(zip(columns, row, strict=True))))}
@@ -42,8 +42,8 @@ def _mark(row: Mapping[str, str]) -> str:
     return _ORANGE if status.startswith(_WAITING) else _RED if status != "Completed" else ""
 
 
-def nodes(nodes: Iterable[Json], pods: Iterable[Json], *, stamp: str) -> Table:
-    """Each node with what the scheduler knows of its GPUs: a number, and how many are asked for."""
+def nodes(nodes: Iterable[JsonLike], pods: Iterable[JsonLike], *, stamp: str) -> Table:
+    """Each node with what the scheduler knows of its GPUs: how many there are, and how many are requested."""
     taken = Counter[str]()
     for pod in pods:
         if pod.get("status", {}).get("phase") not in ENDED:
@@ -64,7 +64,7 @@ def nodes(nodes: Iterable[Json], pods: Iterable[Json], *, stamp: str) -> Table:
     return Table("nodes", columns, rows, stamp=stamp)
 
 
-def _node(node: Json, taken: int) -> list[str]:
+def _node(node: JsonLike, taken: int) -> list[str]:
     meta, status = node["metadata"], node["status"]
     labels, allocatable = meta.get("labels", {}), status.get("allocatable", {})
     gpus = int(allocatable.get(GPU, 0))
@@ -86,22 +86,22 @@ def _node(node: Json, taken: int) -> list[str]:
 
 
 def _gibibytes(memory: str) -> str:
-    return f"{int(memory[:-2]) / 2**20:.0f}Gi" if memory.endswith("Ki") else memory
+    return f"{amount(memory) / 2**30:.0f}Gi" if memory else ""
 
 
-def gpus_of(pod: Json) -> int:
-    """How many GPUs a pod asks for, its init containers included as the scheduler counts them."""
+def gpus_of(pod: JsonLike) -> int:
+    """How many GPUs a pod requests, counting init containers as the scheduler does."""
     spec = pod["spec"]
     running = sum(_limit(c) for c in spec["containers"])
     return max([running, *(_limit(c) for c in spec.get("initContainers", []))])
 
 
-def _limit(container: Json) -> int:
+def _limit(container: JsonLike) -> int:
     return int(container.get("resources", {}).get("limits", {}).get(GPU, 0))
 
 
 def gpus(samples: Iterable[Sample], *, stamp: str) -> Table:
-    """Each node's GPUs side by side, from DCGM's figures: who holds one, how busy it is, VRAM in use."""
+    """Each node's GPUs side by side, from DCGM metrics: which pod holds one, utilization, VRAM in use."""
     devices: dict[tuple[str, int], dict[str, float]] = {}
     holders: dict[tuple[str, int], str] = {}
     for sample in samples:
@@ -118,7 +118,7 @@ def gpus(samples: Iterable[Sample], *, stamp: str) -> Table:
 
 
 def _gpu(figures: Mapping[str, float] | None, pod: str) -> str:
-    """`k2x9p 100 % 17.6 GiB`: the end of the pod's name, utilization, VRAM; `free` where nobody holds it."""
+    """`k2x9p 100 % 17.6 GiB`: the end of the pod's name, utilization, VRAM; `free` if no pod holds it."""
     if figures is None:
         return "-"
     if not pod:
@@ -128,14 +128,14 @@ def _gpu(figures: Mapping[str, float] | None, pod: str) -> str:
 
 
 def frame(rows: Sequence[Mapping[str, Any]], *, title: str, stamp: str, wraps: str = "") -> Table:
-    """Rows of any kind (metrics, answers) as a table; numbers are shortened. `wraps`: see `Table`."""
+    """Any rows (metrics, answers) as a table; numbers are shortened. `wraps`: see `Table`."""
     columns = list(dict.fromkeys(key for row in rows for key in row))
     cells = [[text(row.get(column, "")) for column in columns] for row in rows]
     return Table(title, columns, cells, stamp=stamp, empty="no data", wraps=wraps)
 
 
 def text(value: Any) -> str:
-    """A value as a cell: at most four figures after the comma of a number, no trailing zeros."""
+    """A value as a cell: a number with at most four decimal places and no trailing zeros."""
     if isinstance(value, float):
         return f"{value:.4f}".rstrip("0").rstrip(".")
     return str(value)

@@ -1,40 +1,39 @@
 """One quantity against another: a sweep, a scatter of requests, a line over time.
 
-Refuses to draw without names and units on both axes and the stamp of the rung.
+Every plot has names and units on both axes, and the lab's stamp.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
-from labkit.view.plot import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, RED, Picture
+from labkit.evidence.curves import Curves
+from labkit.view.picture import (
+    BLACK,
+    BLUE,
+    GREEN,
+    GREY,
+    ORANGE,
+    PURPLE,
+    RED,
+    Picture,
+    caption,
+    empty,
+    grid,
+    legend,
+)
 
-Points = Iterable[tuple[float, float]]
 COLOURS = [BLUE, RED, GREEN, ORANGE, PURPLE, BLACK]
 MARKERS = ["o", "s", "^", "D", "v", "P"]
-CROWDED = 25  # points: from here on they are a cloud, and a line through them only hides it
+CROWDED = 25  # from this many points on, a line would only hide the cloud that they form
 
 
-@dataclass(frozen=True)
-class Frame:
-    """What stands around the curves; `x_marks` and `y_marks` are lines with a name at a value."""
-
-    title: str
-    x: str
-    y: str
-    stamp: str
-    x_marks: Mapping[str, float] = field(default_factory=dict)
-    y_marks: Mapping[str, float] = field(default_factory=dict)
-
-
-def picture(curves: Mapping[str, Points], frame: Frame) -> Picture:
-    """The curves in one panel, few points joined and many as a cloud; with its words."""
-    kept = {name: sorted(points) for name, points in curves.items()}
-    figure = Figure(figsize=(9.6, 3.4), layout="constrained")
+def picture(curves: Curves, *, title: str, stamp: str) -> Picture:
+    """The curves in one panel, few points joined and many as a cloud; with its alternative text."""
+    kept = {name: sorted(points) for name, points in curves.points.items()}
+    figure = empty(3.4)
     axis = figure.subplots()
     for i, (name, points) in enumerate(kept.items()):
         line = "" if len(points) >= CROWDED else "-"
@@ -42,39 +41,34 @@ def picture(curves: Mapping[str, Points], frame: Frame) -> Picture:
         axis.plot(
             x, y, linestyle=line, marker=MARKERS[i % 6], ms=4.5, lw=1.3, color=COLOURS[i % 6], label=name
         )
-    _marks(axis, frame)
-    _dress(axis, frame)
-    figure.suptitle(frame.title, fontsize=13, fontweight="bold", x=0.01, ha="left")
-    figure.supxlabel(frame.stamp, fontsize=8, color=GREY, x=0.99, ha="right")
-    return Picture(figure, _words(kept, frame))
+    _marks(axis, curves)
+    _dress(axis, curves)
+    caption(figure, title=title, stamp=stamp)
+    return Picture(figure, f"{title} ({curves.y} against {curves.x}): {_words(kept) or 'no points'}.")
 
 
-def _marks(axis: Axes, frame: Frame) -> None:
-    for name, value in frame.x_marks.items():
+def _marks(axis: Axes, curves: Curves) -> None:
+    for name, value in curves.x_marks.items():
         axis.axvline(value, color=GREY, lw=1.2, linestyle=(0, (4, 3)), label=f"{name}: {value:.3g}")
-    for name, value in frame.y_marks.items():
+    for name, value in curves.y_marks.items():
         axis.axhline(value, color=GREY, lw=1.2, linestyle=(0, (1, 1)), label=f"{name}: {value:.3g}")
 
 
-def _dress(axis: Axes, frame: Frame) -> None:
-    axis.set_xlabel(frame.x)
-    axis.set_ylabel(frame.y)
+def _dress(axis: Axes, curves: Curves) -> None:
+    axis.set_xlabel(curves.x)
+    axis.set_ylabel(curves.y)
     axis.set_xlim(left=0)
     axis.set_ylim(bottom=0)
-    axis.grid(visible=True, color="#E5E5E5", lw=0.7)
-    axis.set_axisbelow(True)
-    axis.spines[["top", "right"]].set_visible(False)
-    axis.legend(loc="upper left", bbox_to_anchor=(1.005, 1.03), fontsize=8, frameon=False)
+    grid(axis)
+    legend(axis)
 
 
-def _words(curves: Mapping[str, list[tuple[float, float]]], frame: Frame) -> str:
-    """What the picture shows, for those who can't see it."""
+def _words(kept: Mapping[str, list[tuple[float, float]]]) -> str:
+    """The alternative text of the plot."""
     told = [
-        f"{name} from {_point(points[0])} to {_point(points[-1])}"
-        for name, points in curves.items()
-        if points
+        f"{name} from {_point(points[0])} to {_point(points[-1])}" for name, points in kept.items() if points
     ]
-    return f"{frame.title} ({frame.y} against {frame.x}): {'; '.join(told) or 'no points'}."
+    return "; ".join(told)
 
 
 def _point(point: tuple[float, float]) -> str:

@@ -1,4 +1,4 @@
-"""How a diagnosis of the doctor looks in a cell: each hop in a row, the first broken one in full below."""
+"""How the doctor's diagnosis looks in a cell: each hop in a row, the first broken one in full below."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from html import escape
 from typing import Any
 
 from labkit.doctor.finding import AFFECTED, BROKEN, OK, SIGNS, UNKNOWN, Diagnosis
+from labkit.view.picture import GREEN, GREY, ORANGE, RED
 from labkit.view.table import Table
 
-# Okabe and Ito's colours, as in verdicts; the sign says it again.
-_COLOURS: Mapping[str, str] = {OK: "#009E73", BROKEN: "#D55E00", AFFECTED: "#E69F00", UNKNOWN: "#E69F00"}
-_GREY = "#767676"
+# Colours of edges, as in verdicts; the sign repeats what they say.
+_COLOURS: Mapping[str, str] = {OK: GREEN, BROKEN: RED, AFFECTED: ORANGE, UNKNOWN: ORANGE}
 
 
 @dataclass(frozen=True)
 class Shown:
-    """A diagnosis with its looks."""
+    """A diagnosis as text and HTML."""
 
     diagnosis: Diagnosis
     stamp: str
@@ -35,7 +35,7 @@ class Shown:
             [[step.hop, f"{SIGNS[step.state]} {step.state}", step.finding.seen] for step in steps],
             stamp=self.stamp,
             wraps="SEEN",
-            marks={i: _COLOURS.get(step.state, _GREY) for i, step in enumerate(steps)},
+            marks={i: _COLOURS.get(step.state, GREY) for i, step in enumerate(steps)},
         )
 
     def _sign(self) -> str:
@@ -47,11 +47,11 @@ class Shown:
         first = self.diagnosis.broken
         colour = _COLOURS[BROKEN if first else OK]
         rows = "".join(
-            f"<tr><td style='color:{_GREY};padding:0 12px 0 0;text-align:left;vertical-align:top'>{name}</td>"
+            f"<tr><td style='opacity:.75;padding:0 12px 0 0;text-align:left;vertical-align:top'>{name}</td>"
             f"<td style='text-align:left'>{escape(text)}</td></tr>"
             for name, text in (first.told if first else ())
         )
-        head = f"<b style='color:{colour}'>{self._sign()} {escape(self.diagnosis.summary)}</b>"
+        head = f"<b>{self._sign()} {escape(self.diagnosis.summary)}</b>"
         style = f"border-left:4px solid {colour};padding:4px 12px;margin:4px 0"
         told = f"<div style='{style}'>{head}<table style='margin:2px 0'>{rows}</table></div>"
         return f"{self._table()._repr_html_()}{told}"

@@ -1,7 +1,7 @@
-"""The GPUs of each node as boxes: free, held by a pod, and how much of their memory is used.
+"""The GPUs of each node as boxes: free or held by a pod, and how much of their memory is used.
 
-From DCGM's figures alone, so it shows what a dashboard would. Refuses to call a GPU held of which nobody uses
-anything and that no pod is named for.
+It uses DCGM metrics alone, so it shows what a dashboard would. A GPU counts as held only if it is in use or
+DCGM names a pod for it.
 """
 
 from __future__ import annotations
@@ -10,11 +10,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
 
 from labkit.metrics.client import Metrics
-from labkit.view.plot import BLUE, GREY, ORANGE, Picture
+from labkit.view.picture import BLUE, GREY, ORANGE, SMALL, Picture, caption, empty, legend
 
 USED, FREE = "DCGM_FI_DEV_FB_USED", "DCGM_FI_DEV_FB_FREE"
 GIB = 1024.0  # MiB
@@ -22,7 +21,7 @@ GIB = 1024.0  # MiB
 
 @dataclass(frozen=True)
 class Gpu:
-    """One device; memory in MiB. `pod` is empty where nobody holds it, or several do."""
+    """One device; memory in MiB. `pod` is empty if no pod holds it, or several do."""
 
     node: str
     index: int
@@ -32,12 +31,12 @@ class Gpu:
 
     @property
     def held(self) -> bool:
-        """Whether somebody has it."""
+        """Whether a pod holds it."""
         return bool(self.pod) or self.used > 0
 
 
 def read(metrics: Metrics) -> list[Gpu]:
-    """Every GPU that Prometheus knows, by node and index."""
+    """Every GPU that Prometheus knows, sorted by node and index."""
     free = {s.labels["UUID"]: s.value for s in metrics.query(FREE)}
     found = [
         Gpu(
@@ -53,9 +52,9 @@ def read(metrics: Metrics) -> list[Gpu]:
 
 
 def picture(gpus: Sequence[Gpu], *, title: str, stamp: str) -> Picture:
-    """A row for each node, a box for each GPU; with its words."""
+    """A row for each node, a box for each GPU; with its alternative text."""
     nodes = list(dict.fromkeys(gpu.node for gpu in gpus))
-    figure = Figure(figsize=(9.6, 1.1 + 0.95 * max(1, len(nodes))), layout="constrained")
+    figure = empty(1.1 + 0.95 * max(1, len(nodes)))
     axis = figure.subplots()
     for gpu in gpus:
         _box(axis, nodes.index(gpu.node), gpu)
@@ -66,8 +65,7 @@ def picture(gpus: Sequence[Gpu], *, title: str, stamp: str) -> Picture:
     axis.spines[["top", "right", "left", "bottom"]].set_visible(False)
     axis.tick_params(length=0)
     _legend(axis)
-    figure.suptitle(title, fontsize=13, fontweight="bold", x=0.01, ha="left")
-    figure.supxlabel(stamp, fontsize=8, color=GREY, x=0.99, ha="right")
+    caption(figure, title=title, stamp=stamp)
     return Picture(figure, f"{title}. {_words(gpus, nodes)}")
 
 
@@ -82,7 +80,9 @@ def _box(axis: Axes, row: int, gpu: Gpu) -> None:
     axis.add_patch(Rectangle(place, width, height, fill=False, edgecolor=GREY, lw=1))
     text = f"{gpu.used / GIB:.3g} of {gpu.total / GIB:.3g} GiB" if gpu.held else "free"
     box = {"facecolor": "white", "edgecolor": "none", "pad": 1.0, "alpha": 0.85}
-    axis.text(gpu.index + width / 2, row + height / 2, text, ha="center", va="center", fontsize=8, bbox=box)
+    axis.text(
+        gpu.index + width / 2, row + height / 2, text, ha="center", va="center", fontsize=SMALL, bbox=box
+    )
 
 
 def _legend(axis: Axes) -> None:
@@ -91,7 +91,7 @@ def _legend(axis: Axes) -> None:
         Patch(facecolor=ORANGE, edgecolor=ORANGE, alpha=0.3, hatch="...", label="held, not used"),
         Patch(facecolor="white", edgecolor=GREY, label="free"),
     ]
-    axis.legend(handles=kinds, loc="upper left", bbox_to_anchor=(1.005, 1.03), fontsize=8, frameon=False)
+    legend(axis, handles=kinds)
 
 
 def _words(gpus: Sequence[Gpu], nodes: Sequence[str]) -> str:

@@ -1,19 +1,20 @@
-"""Tables of what a build and a push did, layer by layer. Pure: they are handed what happened."""
+"""Tables of what a build and a push did, layer by layer. Pure: they are given what happened."""
 
 from __future__ import annotations
 
 import re
 
 from labkit.view.table import Table
-from labkit.workshop import Built, Push, layers_of
+from localcluster.images.layers import size
+from localcluster.images.workshop import Built, Push, layers_of
 
-WIDTH = 64  # of an instruction in a table; the Dockerfile has all of it
-SHORT = 15  # characters of a digest, its scheme left out
+WIDTH = 64  # characters of an instruction in a table; the Dockerfile has the rest
+SHORT = 15  # characters of a digest, without its scheme
 _GREEN, _ORANGE = "#009E73", "#E69F00"
 
 
 def built(built: Built, *, stamp: str) -> Table:
-    """Every step and the layer that it made, or only the layers where another program built it."""
+    """Every step and the layer that it made, or only the layers if another program built the image."""
     if not built.steps:
         return _layers(built, stamp=stamp)
     numbers = {layer.digest: layer.number for layer in layers_of(built.image)}
@@ -38,7 +39,7 @@ def _layers(built: Built, *, stamp: str) -> Table:
 
 
 def pushed(push: Push, *, stamp: str) -> Table:
-    """Every layer, and whether it travelled."""
+    """Every layer, and whether it was sent."""
     rows = [
         [
             str(layer.number),
@@ -55,16 +56,7 @@ def pushed(push: Push, *, stamp: str) -> Table:
     return Table(title, columns, rows, stamp=stamp, marks=marks, wraps="MADE BY")
 
 
-def size(count: float) -> str:
-    """Bytes for people, in powers of ten as Docker has them."""
-    for unit in ("B", "kB", "MB"):
-        if count < 1000:
-            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
-        count /= 1000
-    return f"{count:.2f} GB"
-
-
 def _short(instruction: str) -> str:
-    """As the Dockerfile has it: Docker's history puts a shell in front."""
+    """The instruction as in the Dockerfile, without the shell that Docker's history puts in front."""
     instruction = re.sub(r"^/bin/sh -c (#\(nop\)\s*)?", lambda m: "" if m[1] else "RUN ", instruction)
     return instruction if len(instruction) <= WIDTH else f"{instruction[: WIDTH - 1]}…"

@@ -1,6 +1,6 @@
-"""`kubectl get -w` for people: tables that change in place, what is waited for, and for how long at most.
+"""`kubectl get -w` for people: tables that change in place, with what is awaited and the time limit.
 
-Refuses to watch without an end: a condition, a load that ends, or a number of seconds.
+Every watch has an end: a condition, the end of a load, or a number of seconds.
 """
 
 from __future__ import annotations
@@ -13,29 +13,32 @@ from typing import Any
 
 import httpx
 
-from labkit import _wait
 from labkit.errors import WaitTimeout
 from labkit.kube.client import Kube, Which
+from labkit.kube.conditions import stuck
 from labkit.load import Running
 from labkit.metrics.client import Metrics
 from labkit.view import cluster
 from labkit.view.notebook import Place
 from labkit.view.table import Table
 from labkit.view.verdict import Note
+from localcluster import polling
+from localcluster.api.objects import KubeObject
 
-EVERY = 0.5  # real seconds between two looks; at the default clock 7 lab seconds
+CONTAINER = "status.containerStatuses.0.containerID"
+EVERY = 0.5  # real seconds between two looks: 7 lab seconds at the default clock
 
 
 @dataclass(frozen=True)
 class Source:
-    """Where tables come from, and the stamp that they carry."""
+    """Where tables come from, and the stamp that they show."""
 
     kube: Kube
     metrics: Callable[[], Metrics]
     stamp: str
 
     def table(self, kind: str, *, selector: str | None = None) -> Table:
-        """`kubectl get KIND`; of GPUs, `nodes` shows what the scheduler counts, `gpus` what they do."""
+        """`kubectl get KIND`; `nodes` shows GPUs as the scheduler counts them, `gpus` their use."""
         if kind in {"node", "nodes", "no"}:
             pods = self.kube.objects("pods", which=Which(namespace=""))
             nodes = [n.raw for n in self.kube.objects("nodes")]
@@ -48,14 +51,14 @@ class Source:
 
 @dataclass(frozen=True)
 class Until:
-    """When a watch ends: a condition holds or a load has ended, at the latest after real `seconds`."""
+    """When a watch ends: a condition holds or a load has ended, or `seconds` real seconds have passed."""
 
     what: str | Running
     seconds: float
 
     @property
     def words(self) -> str:
-        """What is waited for; of a load, how long it is planned to take."""
+        """What is awaited; for a load, how long it is planned to take."""
         if isinstance(self.what, str):
             return f"until {self.what}"
         load = self.what.load
@@ -67,7 +70,7 @@ class Until:
 
 @dataclass(frozen=True)
 class Several:
-    """Tables one under the other, in one place; `now` changes all the time, so a terminal is spared it."""
+    """Tables one below the other, in one place; `now` changes constantly, so a terminal does not show it."""
 
     head: str
     now: str
@@ -83,7 +86,7 @@ class Several:
 
 
 class Countdown:
-    """A line that counts in place, with the time left; changes twice a second at most."""
+    """A progress line with the time left, updated in place at most twice a second."""
 
     def __init__(self, what: str) -> None:
         self._what = what
@@ -91,7 +94,7 @@ class Countdown:
         self._said = 0.0
 
     def tell(self, done: int, of: int, left: float) -> None:
-        """So many are done; `left` is in real seconds."""
+        """Show how many are done; `left` is in real seconds."""
         if done == of or time.monotonic() - self._said > EVERY:
             self._said = time.monotonic()
             rest = f", {left:.0f} s left" if done < of else ""
@@ -99,7 +102,7 @@ class Countdown:
 
 
 def until(kube: Kube, wanted: Sequence[str], *, seconds: float) -> None:
-    """Wait for all conditions, one after the other, and say how long it took."""
+    """Wait for the conditions in turn, and show how long that took."""
     began = time.monotonic()
     place = Place()
     place.show(Note(f"waiting for {', '.join(wanted)} (at most {seconds:g} s) …"))
@@ -108,22 +111,55 @@ def until(kube: Kube, wanted: Sequence[str], *, seconds: float) -> None:
     place.show(Note(f"{', '.join(wanted)}: true after {took:.1f} s = {took * kube.clock:.0f} lab s"))
 
 
+def until_running(kube: Kube, pod: str, *, seconds: float) -> KubeObject:
+    """The pod once its first container runs; shows a note if that takes waiting."""
+    there, what = kube.object(pod), f"a running container in {pod}"
+    if _runs(there):
+        return there
+    place = Place()
+    place.show(Note(f"waiting for {what} (at most {seconds:.0f} s) …"))
+
+    def now() -> bool:
+        nonlocal there
+        there = kube.object(pod)
+        return _runs(there)
+
+    polling.until(now, what, seconds=seconds, every=0.1, last_seen=lambda: stuck(there) or "no container yet")
+    place.show(Note(f"{what}: true"))
+    return there
+
+
+def until_ended(kube: Kube, pod: KubeObject, *, seconds: float = 15) -> None:
+    """Wait until the API server knows that the container that ran in this pod has ended."""
+    before = pod.at(CONTAINER)
+
+    def over() -> bool:
+        now = kube.object(f"pod/{pod.name}")
+        return now.at(CONTAINER) != before or not _runs(now)
+
+    polling.until(over, f"the end of the container of {pod!r}", seconds=seconds)
+
+
+def _runs(pod: KubeObject) -> bool:
+    return bool(pod.at("status.containerStatuses.0.state.running"))
+
+
 def until_metric(metrics: Metrics, promql: str, *, seconds: float) -> None:
-    """Wait until the query returns something, and say how long it took."""
+    """Wait until the query returns something, and show how long that took."""
     began = time.monotonic()
     place = Place()
     place.show(Note(f"waiting for {promql} (at most {seconds:g} s) …"))
-    _wait.until(lambda: len(metrics.query(promql, may_be_empty=True)), promql, seconds=seconds, every=0.2)
+    polling.until(lambda: len(metrics.query(promql, may_be_empty=True)), promql, seconds=seconds, every=0.2)
     took = time.monotonic() - began
     place.show(Note(f"{promql}: true after {took:.1f} s = {took * metrics.clock:.0f} lab s"))
 
 
 def until_healthy(addresses: Callable[[], Sequence[str]], *, seconds: float, clock: float) -> None:
-    """Wait until every server (`host:port`, empty while it has none) says 200 under /health to us."""
+    """Wait until every server (`host:port`, empty while it has none) answers us 200 on /health."""
     began = time.monotonic()
     place = Place()
     place.show(Note(f"waiting for 200 under /health of each pod (at most {seconds:g} s) …"))
-    _wait.until(lambda: _healthy(addresses()), "200 under /health of each pod", seconds=seconds, every=0.1)
+    polling.until(lambda: _healthy(addresses()), "200 under /health of each pod", seconds=seconds, every=0.1)
     took = time.monotonic() - began
     place.show(Note(f"each pod says 200 under /health: after {took:.1f} s = {took * clock:.0f} lab s"))
 
@@ -133,7 +169,7 @@ def _healthy(addresses: Sequence[str]) -> bool:
 
 
 def healthy(address: str) -> bool:
-    """Whether a server (`host:port`, empty where there is none) says 200 under /health to us."""
+    """Whether a server (`host:port`, empty if there is none) answers us 200 on /health."""
     if not address:
         return False
     try:
@@ -154,7 +190,7 @@ def watch(source: Source, kinds: Sequence[str], end: Until) -> None:
             return
         if time.monotonic() - began > end.seconds:
             raise WaitTimeout(end.words, seconds=end.seconds, last_seen="the tables above")
-        _wait.pause(EVERY)
+        polling.pause(EVERY)
 
 
 def _now(source: Source, kinds: Sequence[str], end: Until, passed: float) -> Several:

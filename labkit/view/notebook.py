@@ -1,4 +1,4 @@
-"""Where output goes: in place in a notebook, line by line in a terminal."""
+"""Where output goes: updated in place in a notebook, line by line in a terminal."""
 
 from __future__ import annotations
 
@@ -10,15 +10,18 @@ from typing import Any, Protocol
 from IPython.core.getipython import get_ipython
 from IPython.display import display
 
+Bundle = dict[str, Any] | tuple[dict[str, Any], dict[str, Any]]
+"""MIME type → data, and optionally MIME type → metadata, as IPython takes it."""
+
 
 class Showable(Protocol):
     """Anything with a plain and a rich form."""
 
-    def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]: ...
+    def _repr_mimebundle_(self, **_: Any) -> Bundle: ...
 
 
 def in_notebook() -> bool:
-    """Whether a kernel listens, so that output can be rich and change in place."""
+    """Whether this runs in a kernel, so that output can be rich and change in place."""
     shell = get_ipython()
     return shell is not None and hasattr(shell, "kernel")
 
@@ -28,7 +31,7 @@ _elsewhere: ContextVar[Callable[[Showable], object] | None] = ContextVar("elsewh
 
 @contextmanager
 def shown_to(sink: Callable[[Showable], object]) -> Iterator[None]:
-    """Within the block, hand what would be shown to somebody else; a `Place` that changes is left out."""
+    """Within the block, pass what would be shown to a function instead; changes of a `Place` are left out."""
     token = _elsewhere.set(sink)
     try:
         yield
@@ -46,16 +49,21 @@ def show(thing: Showable) -> None:
         print(thing)  # noqa: T201 - this is the terminal's way of showing
 
 
+def _plain(thing: Showable) -> Any:
+    bundle = thing._repr_mimebundle_()
+    return (bundle[0] if isinstance(bundle, tuple) else bundle)["text/plain"]
+
+
 class Place:
-    """One spot of output that changes: updated in place in a notebook, printed on change elsewhere."""
+    """A spot for output that changes: updated in place in a notebook, printed on change elsewhere."""
 
     def __init__(self) -> None:
         self._handle: Any = None
         self._last = ""
 
     def show(self, thing: Showable) -> None:
-        """Replace what stands here, if it looks different now."""
-        text = thing._repr_mimebundle_()["text/plain"] if in_notebook() else str(thing)
+        """Replace what is shown here, if it has changed."""
+        text = _plain(thing) if in_notebook() else str(thing)
         if text == self._last or _elsewhere.get() is not None:
             return
         self._last = text

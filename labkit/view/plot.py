@@ -1,15 +1,12 @@
-"""The plot of a scale-out: load, queue for each pod, replicas and latency over one lab clock.
+"""The plot of a scale-out: load, queue per pod, replicas and latency on one axis of lab time.
 
-Colours are Okabe and Ito's, and no line is told by its colour alone. Refuses to draw without units and the
-stamp of the rung: a plot leaves the notebook, and must still say what was simulated.
+Every plot has units and the lab's stamp: it can leave the notebook, and must still say what was simulated.
 """
 
 from __future__ import annotations
 
-import base64
-import io
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from string import ascii_uppercase
 from typing import Any
 
 from matplotlib.axes import Axes
@@ -17,32 +14,32 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from labkit.evidence import Series, Timeline
+from labkit.view.picture import (
+    BLACK,
+    BLUE,
+    GREEN,
+    GREY,
+    ORANGE,
+    PURPLE,
+    RED,
+    SKY,
+    SMALL,
+    Picture,
+    caption,
+    empty,
+    grid,
+    legend,
+)
 
-BLACK, ORANGE, SKY, GREEN = "#000000", "#E69F00", "#56B4E9", "#009E73"
-BLUE, RED, PURPLE, GREY = "#0072B2", "#D55E00", "#CC79A7", "#767676"
-YELLOW, OLIVE = "#F0E442", "#999933"
-PODS = [BLUE, ORANGE, GREEN, SKY, PURPLE, GREY]  # black is the average, red what the HPA is told
+PODS = [BLUE, ORANGE, GREEN, SKY, PURPLE, GREY]  # black is the average, red is what the HPA sees
 STYLES = ["-", "--", "-.", ":"]
-
-
-@dataclass(frozen=True)
-class Picture:
-    """A figure as it stands in a notebook: PNG, with the words for those who can't see it."""
-
-    figure: Figure
-    words: str
-
-    def __str__(self) -> str:
-        return self.words
-
-    def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
-        return {"text/plain": self.words, "image/png": base64.b64encode(png(self.figure)).decode()}
+NAMED = 4  # how many pods get a name and a style of their own
 
 
 def picture(
     what: Timeline | Sequence[Series], *, title: str = "", target: float | None = None, stamp: str = ""
 ) -> Picture:
-    """A recording as a scale-out plot, or plain series as lines; with its words."""
+    """A recording as a scale-out plot, or plain series as lines; with its alternative text."""
     if isinstance(what, Timeline):
         return Picture(scale_out(what, title=title, target=target), _words(what, title or "Scale-out"))
     ends = [f"{s.label or s.name}: up to {s.peak() or 0:g}" for s in what]
@@ -50,8 +47,8 @@ def picture(
 
 
 def _words(timeline: Timeline, title: str) -> str:
-    """What the picture shows, for those who can't see it."""
-    told = []
+    """The alternative text of the plot."""
+    told = [f"{event.text} ({event.at:.0f} s)" for event in timeline.events]
     for name in ("desired", "ready"):
         steps = " → ".join(f"{v:g} ({t:.0f} s)" for t, v in timeline.one(name).steps())
         told += [f"{name} {steps}"] if steps else []
@@ -60,23 +57,16 @@ def _words(timeline: Timeline, title: str) -> str:
     return f"{title}, in lab seconds: {'; '.join(told) or 'nothing recorded'}."
 
 
-def png(figure: Figure) -> bytes:
-    """The picture as PNG, as wide as a notebook."""
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=100)
-    return buffer.getvalue()
-
-
 Panel = Callable[[Axes, Timeline], None]
 
 
 def scale_out(timeline: Timeline, *, title: str = "", target: float | None = None) -> Figure:
-    """Draw what was recorded; panels without data are left out.
+    """Draw a recording; panels without data are left out.
 
     `target` is the HPA's queue target, drawn as a line in the queue panel.
     """
     panels = [draw for name, draw in _PANELS.items() if any(s.points for s in timeline.of(name))]
-    figure = Figure(figsize=(9.6, 0.9 + 2.05 * max(1, len(panels))), layout="constrained")
+    figure = empty(0.9 + 2.05 * max(1, len(panels)))
     axes = list(figure.subplots(max(1, len(panels)), 1, sharex=True, squeeze=False)[:, 0])
     for axis, draw in zip(axes, panels, strict=False):
         draw(axis, timeline)
@@ -86,19 +76,18 @@ def scale_out(timeline: Timeline, *, title: str = "", target: float | None = Non
     _time(axes, timeline)
     _events(axes, timeline)
     for axis in axes:
-        axis.set_ylim(0, axis.get_ylim()[1] * 1.12)  # room for the numbers of the events
-        _legend(axis)
-    figure.suptitle(title or "Scale-out", fontsize=13, fontweight="bold", x=0.01, ha="left")
+        axis.set_ylim(0, axis.get_ylim()[1] * 1.12)  # room for the event letters
+        legend(axis)
     foot = "\n".join(part for part in (timeline.load and f"load: {timeline.load}", timeline.stamp) if part)
-    figure.supxlabel(foot, fontsize=8, color=GREY, x=0.99, ha="right")
+    caption(figure, title=title or "Scale-out", stamp=foot)
     return figure
 
 
 def lines(
     series: Sequence[Series], *, title: str, stamp: str, xlabel: str = "lab time (s)", ylabel: str = ""
 ) -> Figure:
-    """One panel with each series as a line, replicas as steps."""
-    figure = Figure(figsize=(9.6, 3.4), layout="constrained")
+    """One panel with each series as a line, and replicas as steps."""
+    figure = empty(3.4)
     axis = figure.subplots()
     end = max((one.points[-1][0] for one in series if one.points), default=0.0)
     for i, one in enumerate(series):
@@ -115,9 +104,8 @@ def lines(
     axis.set_xlabel(xlabel)
     axis.set_ylabel(ylabel or (series[0].unit if series else ""))
     _dress(axis)
-    _legend(axis)
-    figure.suptitle(title, fontsize=13, fontweight="bold", x=0.01, ha="left")
-    figure.supxlabel(stamp, fontsize=8, color=GREY, x=0.99, ha="right")
+    legend(axis)
+    caption(figure, title=title, stamp=stamp)
     return figure
 
 
@@ -131,11 +119,11 @@ def _load(axis: Axes, timeline: Timeline) -> None:
 
 def _queue(axis: Axes, timeline: Timeline) -> None:
     pods = timeline.of("queue")
+    few = len(pods) <= NAMED
     for i, one in enumerate(pods):
-        label = f"pod …{one.label[-5:]}" if len(pods) <= 4 else None
-        axis.plot(*_xy(one), color=PODS[i % 6], linestyle=STYLES[i % 4], lw=1.1, label=label)
-    if len(pods) > 4:
-        axis.plot([], [], color=PODS[0], lw=1.1, label=f"each of {len(pods)} pods")
+        label = f"pod …{one.label[-5:]}" if few else f"each of {len(pods)} pods" if i == 0 else None
+        look = i if few else 0  # ten styles can't be told apart, nor would a legend have room for their names
+        axis.plot(*_xy(one), color=PODS[look], linestyle=STYLES[look], lw=1.1, label=label)
     average = timeline.one("queue average")
     if average.points:
         axis.plot(*_xy(average), color=BLACK, lw=2, label="average, as the HPA saw it")
@@ -153,7 +141,7 @@ def _replicas(axis: Axes, timeline: Timeline) -> None:
 
 
 def _steps(axis: Axes, series: Series, end: float, **looks: Any) -> None:
-    """A curve that keeps each value until the next, on to the end of the recording."""
+    """A curve that keeps each value until the next one, up to the end of the recording."""
     x, y = _xy(series)
     if x:
         axis.step([*x, max(end, x[-1])], [*y, y[-1]], where="post", **looks)
@@ -174,9 +162,7 @@ def _xy(series: Series) -> tuple[list[float], list[float]]:
 
 
 def _dress(axis: Axes) -> None:
-    axis.grid(visible=True, color="#E5E5E5", lw=0.7)
-    axis.set_axisbelow(True)
-    axis.spines[["top", "right"]].set_visible(False)
+    grid(axis)
     axis.set_ylim(bottom=0)
 
 
@@ -185,13 +171,13 @@ def _target(axis: Axes, target: float) -> None:
 
 
 def _time(axes: Sequence[Axes], timeline: Timeline) -> None:
-    """Lab seconds at the foot, real seconds at the head: the same moments on both."""
+    """Label the axis with lab seconds at the bottom and real seconds at the top."""
     axes[-1].set_xlabel("lab time (s)")
     axes[-1].set_xlim(0, max(timeline.end(), 1.0))
     clock = timeline.clock
     real = axes[0].secondary_xaxis("top", functions=(_scaled(1 / clock), _scaled(clock)))
-    real.set_xlabel(f"real time (s), lab clock {clock:g}×", fontsize=9, color=GREY)
-    real.tick_params(colors=GREY, labelsize=8)
+    real.set_xlabel(f"real time (s), lab clock {clock:g}×", fontsize=SMALL, color=GREY)
+    real.tick_params(colors=GREY, labelsize=SMALL)
     real.spines["top"].set_visible(False)
     axes[-1].xaxis.set_major_formatter(FuncFormatter(_plain))
 
@@ -205,22 +191,20 @@ def _plain(value: float, _position: Any) -> str:
 
 
 def _events(axes: Sequence[Axes], timeline: Timeline) -> None:
-    """A grey line through all panels for each event, numbered at the top and named in the last legend."""
-    for number, event in enumerate(timeline.events, 1):
+    """Draw a grey line through all panels for each event, with a letter that the last legend explains.
+
+    Numbers are reserved for decisions (`hpa.why`).
+    """
+    for number, event in enumerate(timeline.events):
+        letter = ascii_uppercase[number % 26] * (number // 26 + 1)
         for axis in axes:
             axis.axvline(event.at, color=GREY, lw=0.9, linestyle=(0, (4, 3)))
         axes[0].annotate(
-            f" {number}",
+            f" {letter}",
             (event.at, 1.0),
             xycoords=("data", "axes fraction"),
-            fontsize=8,
+            fontsize=SMALL,
             va="top",
             color=GREY,
         )
-        axes[-1].plot([], [], " ", label=f"{number}  {event.text} ({event.at:.0f} s)")
-
-
-def _legend(axis: Axes) -> None:
-    handles, _ = axis.get_legend_handles_labels()
-    if handles:
-        axis.legend(loc="upper left", bbox_to_anchor=(1.005, 1.03), fontsize=8, frameon=False)
+        axes[-1].plot([], [], " ", label=f"{letter}  {event.text} ({event.at:.0f} s)")

@@ -1,6 +1,6 @@
-"""A guess that the learner commits to before the run, and holds against what happened.
+"""A guess that the learner commits to before the run, and compares with what happened.
 
-A number, a word, or a curve: a list of (lab second, replicas). Refuses to grade it: a wrong guess with a
+A number, a word, or a curve: a list of (lab second, replicas). It is never graded: a wrong guess with a
 reason behind it teaches more than a right one.
 """
 
@@ -23,16 +23,22 @@ class Prediction:
 
     @property
     def made(self) -> bool:
-        """Whether there is an answer in the place of `...`."""
+        """Whether an answer has replaced the `...`."""
         return self.answer is not Ellipsis
 
     @property
     def curve(self) -> Series:
-        """The guess as a series, for `lab.plot(run, predicted=[…])`; empty where it is no curve."""
+        """The guess as a series for `lab.plot(run, predicted=[…])`; empty if it isn't a curve."""
         return Series("predicted", "replicas", _points(self.answer), "your prediction")
 
     def compare(self, seen: Any) -> None:
-        """Show the guess beside what was seen: a value, or the recorded series for a curve."""
+        """Show the guess next to what was seen: a value or, for a curve, the recorded series.
+
+        If `seen` is one of the learner's own answers and still open, nothing is given away.
+        """
+        if seen is ...:
+            show(Note(f"{self.question}\nThe answer above comes first.", colour="#CC79A7"))
+            return
         if isinstance(seen, Series):
             show(Note(f"{self.question}\n{self._against(seen)}", colour="#CC79A7"))
             return
@@ -49,27 +55,36 @@ class Prediction:
         return f"Your curve lay {off}: {100 * score:.0f} of 100."
 
     def _off(self, seen: Any) -> str:
+        if not self.made:
+            return " Next time, commit to a guess first: the difference is what one learns from."
+        if self.answer == seen or str(self.answer).strip().lower() == str(seen).strip().lower():
+            return " Exactly."
         if not (isinstance(self.answer, int | float) and isinstance(seen, int | float)):
             return ""
-        if self.answer == seen:
-            return " Exactly."
-        return f" Off by {self.answer - seen:+g}. Which step of your reasoning would have to change?"
+        less, more = ("few", "many") if _whole(self.answer) and _whole(seen) else ("low", "high")
+        off = f"{plainly(abs(self.answer - seen))} too {less if self.answer < seen else more}"
+        return f" That is {off}. Which step of your reasoning would have to change?"
 
 
 def predict(question: str, answer: Any) -> Prediction:
-    """Commit to an answer; shows it, so that it stands in the notebook before the run."""
+    """Commit to an answer and show it, so that the notebook has it before the run."""
     made = Prediction(question, answer)
     words = (
         f"you say {plainly(answer)}"
         if made.made
-        else "write your answer in place of the dots, then run this again"
+        else "none yet. Write your answer in place of the dots, and run this cell before you go on"
     )
     show(Note(f"{question}\nPrediction: {words}.", colour="#CC79A7"))
     return made
 
 
+def _whole(value: float) -> bool:
+    """Whether the value seems to be a count."""
+    return float(value).is_integer()
+
+
 def _points(answer: Any) -> tuple[tuple[float, float], ...]:
-    """An answer such as [(0, 2), (60, 6)] in the order of time; empty where it is no such list."""
+    """An answer such as [(0, 2), (60, 6)], sorted by time; empty if it isn't such a list."""
     try:
         return tuple(sorted((float(at), float(value)) for at, value in answer))
     except (TypeError, ValueError):

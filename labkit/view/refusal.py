@@ -1,8 +1,7 @@
-"""An expected refusal, and an attempt that may fail: both show what the cluster said, and go on.
+"""An expected refusal, and an attempt that might fail: both show what the cluster said, and continue.
 
-`with lab.refused(): …` refuses to hide that nothing was refused: then a verdict says so.
-`with lab.attempt(): …` judges nothing: a check below it does. An API server that did not answer at all is an
-error, and stays one.
+If nothing was refused within `with lab.refused(): …`, a verdict says so. `with lab.attempt(): …` judges
+nothing: the check below it does. If the API server did not answer at all, that remains an error.
 """
 
 from __future__ import annotations
@@ -10,14 +9,14 @@ from __future__ import annotations
 from types import TracebackType
 from typing import Self
 
-from labkit.errors import BadInput, LabError, Refused, Unreachable
+from labkit.errors import BadInput, LabError, Refused, Unreachable, typed
 from labkit.evidence import Verdict
 from labkit.view.notebook import show
 from labkit.view.verdict import Note, Shown
 
 
 class Refusal:
-    """What was refused: `error` is None until something was; `because` must stand in the server's words."""
+    """What was refused. `error` is None until something was; the server's message must contain `because`."""
 
     def __init__(self, check: str = "refused", *, because: str = "") -> None:
         self.check = check
@@ -26,7 +25,7 @@ class Refusal:
 
     @property
     def message(self) -> str:
-        """The server's own words; empty where it refused nothing."""
+        """The server's own message; empty if it refused nothing."""
         return self.error.what if self.error else ""
 
     def __enter__(self) -> Self:
@@ -45,7 +44,7 @@ class Refusal:
         return True
 
     def verdict(self) -> Verdict:
-        """Passed where the API server said no, for the reason that was expected."""
+        """Passed if the API server refused for the expected reason."""
         expected = "the API server refuses" + (f", and says {self.because!r}" if self.because else "")
         if self.error is None:
             hint = "Compare the manifest with the one in the text: does it still hold the mistake?"
@@ -54,7 +53,7 @@ class Refusal:
             asked = not isinstance(self.error, BadInput)
             observed = f"{'' if asked else 'never asked the server: '}{self.error.what}"
             return Verdict(
-                self.check, passed=False, expected=expected, observed=observed, hint=self.error.fix
+                self.check, passed=False, expected=expected, observed=observed, hint=typed(self.error.fix)
             )
         right = self.because.lower() in self.error.what.lower()
         return Verdict(
@@ -67,7 +66,7 @@ class Refusal:
 
 
 class Attempt:
-    """What a learner's own file meets on its way: shown where it fails, for a check to judge."""
+    """An attempt with a learner's own file: if it fails, the error is shown, for a check to judge."""
 
     def __enter__(self) -> Self:
         return self
@@ -87,4 +86,5 @@ def told(error: LabError) -> Note:
     lines = [f"{refused}{error.what}"]
     lines += [f"Likely cause: {error.cause}"] if error.cause else []
     lines += [f"Fix: {error.fix}"] if error.fix else []
-    return Note("\n".join(lines), colour="#E69F00")
+    details = error.details if isinstance(error, Refused) else ""
+    return Note(typed("\n".join(lines)), colour="#E69F00", details=details)

@@ -1,16 +1,32 @@
-"""States of pods as bars over lab time: who waited for what, and how long.
+"""Pod states as bars over lab time: which pod waited for what, and for how long.
 
-Each bar carries its state in words as far as there is room, and a legend names the colours: no state is told
-by its colour alone.
+Each bar shows its state in words if there is room, and a legend names the colours: no state is shown by its
+colour alone.
 """
 
 from __future__ import annotations
 
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from labkit.evidence.states import Span, States
-from labkit.view.plot import BLACK, BLUE, GREEN, GREY, OLIVE, ORANGE, PURPLE, RED, SKY, YELLOW, Picture
+from labkit.view.picture import (
+    BLACK,
+    BLUE,
+    GREEN,
+    GREY,
+    OLIVE,
+    ORANGE,
+    PURPLE,
+    RED,
+    SKY,
+    SMALL,
+    YELLOW,
+    Picture,
+    caption,
+    empty,
+    grid,
+    legend,
+)
 
 COLOURS = {
     "Pending": GREY,
@@ -38,14 +54,14 @@ PHASES = {
 """Of a cold start."""
 HATCHES = {RED: "////", ORANGE: "..", GREEN: "", SKY: "\\\\", GREY: "xx", PURPLE: "++", BLUE: "oo"}
 HATCHES |= {YELLOW: "--", BLACK: "", OLIVE: ""}
-CHARACTER = 0.0095  # width of one, as a share of the whole axis
-ROW, NAME = 0.45, 0.19  # inches: a pod's bar, a line of the legend
+CHARACTER = 0.0125  # width of one, as a share of the whole axis
+ROW, NAME = 0.45, 0.23  # inches: a pod's bar, a line of the legend
 
 
 def picture(states: States, *, title: str, stamp: str) -> Picture:
-    """A row of bars for each pod, with its words."""
+    """A row of bars for each pod, with its alternative text."""
     rows = max(ROW * max(1, len(states.pods)), NAME * len(_names(states)))
-    figure = Figure(figsize=(9.6, 1.7 + rows), layout="constrained")
+    figure = empty(1.7 + rows)
     axis = figure.subplots()
     end = max(states.end(), 1.0)
     for row, spans in enumerate(states.pods.values()):
@@ -55,17 +71,14 @@ def picture(states: States, *, title: str, stamp: str) -> Picture:
     axis.set_xlim(0, end)
     axis.set_ylim(len(states.pods) - 0.4, -0.6)
     axis.set_xlabel(f"lab time (s); {states.clock:g} lab seconds are one real second")
-    axis.spines[["top", "right", "left"]].set_visible(False)
-    axis.grid(visible=True, axis="x", color="#E5E5E5", lw=0.7)
-    axis.set_axisbelow(True)
+    grid(axis, lines="x", open_sides=("top", "right", "left"))
     _legend(axis, states)
-    figure.suptitle(title, fontsize=13, fontweight="bold", x=0.01, ha="left")
-    figure.supxlabel(stamp, fontsize=8, color=GREY, x=0.99, ha="right")
+    caption(figure, title=title, stamp=stamp)
     return Picture(figure, f"{title}, in lab seconds: {_words(states)}.")
 
 
 def _names(states: States) -> list[str]:
-    """Each state once, in the order in which they came."""
+    """Each state once, in order of appearance."""
     return list(dict.fromkeys(span.state for spans in states.pods.values() for span in spans))
 
 
@@ -79,15 +92,14 @@ def _bar(axis: Axes, row: int, span: Span, end: float) -> None:
               edgecolor="white", linewidth=0.5)  # fmt: skip
     if width / end > CHARACTER * len(span.state):
         box = {"facecolor": "white", "edgecolor": "none", "pad": 1.0, "alpha": 0.85}
-        axis.text(span.start + width / 2, row, span.state, ha="center", va="center", fontsize=8, bbox=box)
+        axis.text(span.start + width / 2, row, span.state, ha="center", va="center", fontsize=SMALL, bbox=box)
 
 
 def _legend(axis: Axes, states: States) -> None:
     for state in _names(states):
         colour = _colour(state)
         axis.bar(0, 0, color=colour, alpha=0.75, hatch=HATCHES[colour], edgecolor="white", label=state)
-    if states.pods:
-        axis.legend(loc="upper left", bbox_to_anchor=(1.005, 1.03), fontsize=8, frameon=False)
+    legend(axis)
 
 
 def _words(states: States) -> str:

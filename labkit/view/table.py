@@ -1,6 +1,6 @@
 """A table that looks right in a notebook, in a terminal and in an exported page.
 
-Refuses to fetch: it is handed rows. Every cell is text, and HTML in it is escaped.
+It fetches nothing: it is given rows. Every cell is text, and HTML in it is escaped.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from typing import Any
 _TEXT = "text-align:left;vertical-align:top;font-size:13px"
 _CELL = f"padding:2px 8px 2px 6px;{_TEXT};white-space:nowrap;font-family:monospace"
 _SENTENCE = f"padding:2px 0;{_TEXT};white-space:normal;line-height:1.35"
-_SMALL = "color:#767676;font-size:11px"
+_SMALL = "opacity:.75;font-size:11px"
 
 
 @dataclass(frozen=True)
 class Table:
-    """Columns and rows of text, with what the table is of and the rung it was made on."""
+    """Columns and rows of text, with a title and the stamp of the lab."""
 
     title: str
     columns: Sequence[str]
@@ -28,7 +28,7 @@ class Table:
     marks: Mapping[int, str] = field(default_factory=dict)
     """Row number → colour of its left edge, for what changed or is wrong."""
     wraps: str = ""
-    """The column that holds sentences: in a page it breaks into lines."""
+    """The column with long text: in HTML its lines wrap."""
 
     def __str__(self) -> str:
         if not self.rows:

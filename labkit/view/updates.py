@@ -1,7 +1,7 @@
 """Requests during rolling updates: a panel for each update, a mark for each request that ended.
 
-Across: when it was sent. Up: how long its answer took, or how far it came before it was cut off. Whoever is
-cut off at one moment lies on one falling line. Colour, shape and legend say the same: version or failure.
+The x-axis is when it was sent, the y-axis how long its answer took, or how far it got before it was cut off.
+Requests cut off at the same moment lie on one falling line. Colour and shape both show version or failure.
 """
 
 from __future__ import annotations
@@ -13,7 +13,20 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from labkit.load import LoadResult, Row
-from labkit.view.plot import BLUE, GREEN, GREY, ORANGE, PURPLE, RED, SKY, Picture
+from labkit.view.picture import (
+    BLUE,
+    GREEN,
+    GREY,
+    ORANGE,
+    PURPLE,
+    RED,
+    SKY,
+    SMALL,
+    Picture,
+    caption,
+    empty,
+    grid,
+)
 
 VERSIONS = [(BLUE, "o"), (GREEN, "s"), (SKY, "^")]
 FAILURES = {"broken": (RED, "X"), "reset": (PURPLE, "P"), "refused": (PURPLE, "v"), "http_503": (ORANGE, "D")}
@@ -23,7 +36,7 @@ COLUMNS = 2
 
 @dataclass(frozen=True)
 class _Group:
-    """Requests that ended in the same way, with their looks."""
+    """Requests that ended in the same way, with their style."""
 
     label: str
     colour: str
@@ -32,9 +45,9 @@ class _Group:
 
 
 def picture(runs: Mapping[str, LoadResult], *, title: str, stamp: str) -> Picture:
-    """All runs on the same axes, with their words."""
+    """All runs on the same axes, with their alternative text."""
     lines = -(-max(1, len(runs)) // COLUMNS)
-    figure = Figure(figsize=(9.6, 0.8 + 2.5 * lines), layout="constrained")
+    figure = empty(0.8 + 2.5 * lines)
     axes = list(figure.subplots(lines, COLUMNS, sharex=True, sharey=True, squeeze=False).flatten())
     seen: dict[str, _Group] = {}
     for axis, (name, run) in zip(axes, runs.items(), strict=False):
@@ -47,12 +60,11 @@ def picture(runs: Mapping[str, LoadResult], *, title: str, stamp: str) -> Pictur
         axis.set_visible(False)
     _dress(figure, axes)
     _legend(figure, seen)
-    figure.suptitle(title, fontsize=13, fontweight="bold", x=0.01, ha="left")
     told = "; ".join(f"{name}: {_counts(run)}" for name, run in runs.items())
     for axis in axes[max(0, len(runs) - COLUMNS) : len(runs)]:
-        axis.set_xlabel("sent, lab time (s)", fontsize=9)
+        axis.set_xlabel("sent, lab time (s)", fontsize=SMALL)
         axis.tick_params(labelbottom=True)
-    figure.supxlabel(stamp, fontsize=8, color=GREY, x=0.99, ha="right")
+    caption(figure, title=title, stamp=stamp)
     return Picture(figure, f"{title}. {told or 'No runs'}.")
 
 
@@ -82,12 +94,10 @@ def _counts(run: LoadResult) -> str:
 
 def _dress(figure: Figure, axes: Sequence[Axes]) -> None:
     for axis in axes:
-        axis.grid(visible=True, color="#E5E5E5", lw=0.7)
-        axis.set_axisbelow(True)
-        axis.spines[["top", "right"]].set_visible(False)
+        grid(axis)
         axis.set_xlim(left=0)
         axis.set_ylim(bottom=0)
-    figure.supylabel("length of the answer, lab time (s)", fontsize=9)
+    figure.supylabel("length of the answer, lab time (s)", fontsize=SMALL)
 
 
 def _legend(figure: Figure, seen: Mapping[str, _Group]) -> None:
@@ -97,4 +107,4 @@ def _legend(figure: Figure, seen: Mapping[str, _Group]) -> None:
         for label in answered_first
     ]
     if handles:
-        figure.legend(handles=handles, loc="outside right upper", fontsize=8, frameon=False)
+        figure.legend(handles=handles, loc="outside right upper", fontsize=SMALL, frameon=False)

@@ -1,6 +1,6 @@
 """How a verdict, an expected refusal and a prediction look in a cell.
 
-Refuses to judge: it shows what it is handed. The MIME type makes an executed notebook readable by machine.
+It judges nothing: it shows what it is given. The MIME type makes an executed notebook machine-readable.
 """
 
 from __future__ import annotations
@@ -12,15 +12,19 @@ from typing import Any
 
 from labkit.evidence import MIME, RUN_MIME, Verdict
 
-# Okabe and Ito's colours: told apart by people with any kind of colour vision; the sign says it again.
+# Okabe and Ito's colours, for the edge only: as text they are too pale on white. The sign repeats them.
 _LOOK = {"passed": ("#009E73", "✔"), "failed": ("#D55E00", "✘"), "inconclusive": ("#E69F00", "?")}
 _CELL = "padding:1px 12px 1px 0;text-align:left;vertical-align:top"
+NO_WALLS = (
+    "No isolation: the pods of this lab run as ordinary processes of your user and can read your files. "
+    "Run only your own code in it."
+)
 _WORDS = {"passed": "passed", "failed": "not yet", "inconclusive": "could not judge, run again"}
 
 
 @dataclass(frozen=True)
 class Shown:
-    """A verdict with its looks: text, HTML, and JSON under `MIME`."""
+    """A verdict as text, HTML, and JSON under `MIME`."""
 
     verdict: Verdict
 
@@ -40,10 +44,10 @@ class Shown:
         v = self.verdict
         colour, sign = _LOOK[v.state]
         rows = "".join(
-            f"<tr><td style='color:#767676;{_CELL}'>{name}</td><td style='{_CELL}'>{escape(text)}</td></tr>"
+            f"<tr><td style='opacity:.75;{_CELL}'>{name}</td><td style='{_CELL}'>{escape(text)}</td></tr>"
             for name, text in self._parts()
         )
-        head = f"<b style='color:{colour}'>{sign} {_WORDS[v.state]}</b> <code>{escape(v.id)}</code>"
+        head = f"<b>{sign} {_WORDS[v.state]}</b> <code>{escape(v.id)}</code>"
         style = f"border-left:4px solid {colour};padding:4px 12px;margin:4px 0"
         return f"<div style='{style}'>{head}<table style='margin:2px 0'>{rows}</table></div>"
 
@@ -57,12 +61,13 @@ class Shown:
 
 @dataclass(frozen=True)
 class Hello:
-    """Where a notebook runs, for people and (under `RUN_MIME`) for whoever reads the executed notebook."""
+    """Where a notebook runs, for people and (under `RUN_MIME`) for tools that read the executed notebook."""
 
     run: Mapping[str, Any]
 
     def __str__(self) -> str:
-        return f"connected: {self.run['stamp']} · seed {self.run['seed']}"
+        said = f"connected: {self.run['stamp']} · seed {self.run['seed']}"
+        return f"{said}\n{NO_WALLS}" if self.run.get("isolation") == "none" else said
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
         return {**Note(str(self))._repr_mimebundle_(), RUN_MIME: dict(self.run)}
@@ -70,11 +75,15 @@ class Hello:
 
 @dataclass(frozen=True)
 class Note:
-    """A short message that is neither a table nor a verdict; `colour` is that of its left edge."""
+    """A short message that is neither a table nor a verdict; `colour` is that of its left edge.
+
+    `details` are folded in a notebook, and left out of plain text.
+    """
 
     text: str
     colour: str = "#0072B2"
     mono: bool = False
+    details: str = ""
 
     def __str__(self) -> str:
         return self.text
@@ -83,4 +92,7 @@ class Note:
         style = f"border-left:4px solid {self.colour};padding:2px 12px;margin:4px 0;white-space:pre-wrap"
         if self.mono:
             style += ";font-family:monospace;font-size:12px;overflow-x:auto"
-        return {"text/plain": self.text, "text/html": f"<div style='{style}'>{escape(self.text)}</div>"}
+        body = escape(self.text)
+        if self.details:
+            body += f"<details><summary>all that the server said</summary>{escape(self.details)}</details>"
+        return {"text/plain": self.text, "text/html": f"<div style='{style}'>{body}</div>"}

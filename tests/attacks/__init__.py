@@ -1,8 +1,9 @@
 """Submissions that want points without the work: each in one line here, what it tries in its source.
 
-    JAILED       run in the sandbox alone, on a notebook of three answers (tests/unit/test_grading_attacks.py)
+    JAILED       run in the sandbox alone, on a notebook of three answers
+                 (tests/grading/unit/test_grading_attacks.py)
     CLUSTERED    run on a real cluster, on a notebook with an HPA, a load and a recording
-                 (tests/embedded/test_grading.py)
+                 (tests/grading/live/test_grading.py)
 
 Each names the checks that its honest part may earn. The tests count them, and fail where one earns more or is
 not flagged.

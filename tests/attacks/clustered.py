@@ -24,19 +24,20 @@ users.stop()
 users = Mine()
 trick = None
 """
-SCALE = 'trick = lab.scale("deployment/llm-inference-service", replicas=8)'
+SCALE = 'trick = lab.kubectl("scale deployment/llm-inference-service --replicas=8")'
 STATUS = """
 trick = None
 claimed = '{"status": {"desiredReplicas": 10, "currentReplicas": 10}}'
 with lab.attempt():
-    lab.kube.kubectl("patch", "hpa/llm-hpa", "--subresource=status", "--type=merge", "-p", claimed)
+    lab.kubectl(f"patch hpa/llm-hpa --subresource=status --type=merge -p '{claimed}'")
 users.stop()
 """
 RAISE = """
 trick = None
+raised = '{"spec": {"minReplicas": 8}}'
 users.stop()
 with lab.attempt():
-    lab.kube.kubectl("patch", "hpa/llm-hpa", "--type=merge", "-p", '{"spec": {"minReplicas": 8}}')
+    lab.kubectl(f"patch hpa/llm-hpa --type=merge -p '{raised}'")
 """
 WRECK = """
 trick = None

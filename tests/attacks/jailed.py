@@ -102,7 +102,7 @@ for verb in ("prometheus", "__class__", "registry"):
 replicas = 5
 """
 REFERS = """
-from labkit.grading.kernel.inside import Remote
+from labkit_grading.kernel.inside import Remote
 replicas = Remote(lab._grader, 0, "10")
 """
 SOCKET = """

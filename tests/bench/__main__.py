@@ -15,7 +15,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from labkit import _proc, toolchain
+from localcluster import spawn, toolchain
 from tests.bench import cluster, grading, kind, pods
 from tests.bench.figures import Figure, write
 
@@ -63,7 +63,7 @@ def cold_build(cache: Path) -> Figure:
     env = {**os.environ, "LABKIT_CACHE": str(cache), "GOCACHE": str(cache / "go-build")}
     env.pop("LABKIT_BIN_DIR", None)
     began = time.monotonic()
-    status = _proc.attached(["labkit", "toolchain", "build"], env=env)
+    status = spawn.attached(["labkit", "toolchain", "build"], env=env)
     if status:
         raise SystemExit("the build from nothing failed")
     return Figure("binaries built from nothing", (time.monotonic() - began) / 60, "min", 10.0)

@@ -15,10 +15,10 @@ import httpx
 import psutil
 import yaml
 
-from labkit import _proc, _wait
-from labkit.providers.base import Spec
-from labkit.providers.embedded.layout import Layout
-from labkit.providers.embedded.provider import Embedded
+from localcluster import polling, spawn
+from localcluster.embedded.provider import Embedded
+from localcluster.layout import Layout
+from localcluster.provider import Spec
 from tests.bench.figures import Figure, median
 
 LABKIT = (sys.executable, "-m", "labkit.cli")
@@ -68,10 +68,10 @@ def idle(seconds: float = 20.0) -> list[Figure]:
     lab = Embedded("bench-idle")
     lab.up(Spec(name="bench-idle"))
     try:
-        _wait.pause(10.0)  # what a start leaves to do is not idleness
-        processes = [psutil.Process(p.pid) for p in _proc.marked(lab.layout.dir)]
+        polling.pause(10.0)  # what a start leaves to do is not idleness
+        processes = [psutil.Process(p.pid) for p in spawn.marked(lab.layout.dir)]
         before = _cpu(processes)
-        _wait.pause(seconds)
+        polling.pause(seconds)
         spent = (_cpu(processes) - before) / seconds
         memory = sum(p.memory_full_info().pss for p in processes) / 2**20
     finally:
@@ -85,12 +85,12 @@ def idle(seconds: float = 20.0) -> list[Figure]:
 def _labkit_once() -> tuple[float, float, float]:
     began = time.monotonic()
     layout = Layout.of("bench-up")
-    up = _proc.popen([*LABKIT, "up", "--name", "bench-up"])
+    up = spawn.popen([*LABKIT, "up", "--name", "bench-up"])
     bound = _seconds_to_bound(layout.kubeconfig, began, node=None)
     assert up.wait() == 0
     ready = time.monotonic() - began
     began = time.monotonic()
-    assert _proc.run([*LABKIT, "down", "--name", "bench-up"]).returncode == 0
+    assert spawn.run([*LABKIT, "down", "--name", "bench-up"]).returncode == 0
     return bound, ready, time.monotonic() - began
 
 
@@ -112,17 +112,17 @@ def _kwokctl_once(binaries: Path) -> float:
             *flags,
         ]
         began = time.monotonic()
-        created = _proc.popen([str(a) for a in argv], env=env, log=Path(home) / "log")
+        created = spawn.popen([str(a) for a in argv], env=env, log=Path(home) / "log")
         try:
             bound = _seconds_to_bound(kubeconfig, began, node=NODE)
             created.wait()
         finally:
-            _proc.run([binaries / "kwokctl", "delete", "cluster", "--name=bench"], env=env)
+            spawn.run([binaries / "kwokctl", "delete", "cluster", "--name=bench"], env=env)
         return bound
 
 
 def _seconds_to_bound(kubeconfig: Path, began: float, *, node: dict[str, Any] | None) -> float:
-    client = _wait.until(lambda: _client(kubeconfig), "a kubeconfig", seconds=30)
+    client = polling.until(lambda: _client(kubeconfig), "a kubeconfig", seconds=30)
 
     def bound() -> bool:
         if node is not None:
@@ -141,7 +141,7 @@ def _seconds_to_bound(kubeconfig: Path, began: float, *, node: dict[str, Any] | 
 
     # Seldom enough that asking does not slow down what is being measured.
     with client:
-        _wait.until(attempt, "a GPU pod to be bound", seconds=90, every=0.1)
+        polling.until(attempt, "a GPU pod to be bound", seconds=90, every=0.1)
     return time.monotonic() - began
 
 

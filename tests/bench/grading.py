@@ -19,22 +19,22 @@ from nbclient.exceptions import CellTimeoutError
 from papermill.exceptions import PapermillExecutionError
 from traitlets.config import Config
 
-from labkit.grading.judging.bundle import Bundle
-from labkit.grading.judging.rubric import of
-from labkit.grading.judging.seal import key
-from labkit.grading.judging.sheet import grade
-from labkit.grading.report.write import Growing
-from labkit.grading.room import Room, furnish
-from labkit.grading.run import Tally, run
-from labkit.grading.sites.site import CLOCK
-from labkit.grading.sitting import Patience
-from labkit.grading.student import parameters
-from labkit.grading.submissions.intake import take_in
-from labkit.providers.base import Spec
-from labkit.providers.embedded.provider import Embedded
+from labkit_grading.judging.bundle import Bundle
+from labkit_grading.judging.rubric import of
+from labkit_grading.judging.seal import key
+from labkit_grading.judging.sheet import grade
+from labkit_grading.report.write import Growing
+from labkit_grading.room import Room, furnish
+from labkit_grading.run import Tally, run
+from labkit_grading.sites.site import CLOCK
+from labkit_grading.sitting import Patience
+from labkit_grading.student import parameters
+from labkit_grading.submissions.intake import take_in
+from localcluster.embedded.provider import Embedded
+from localcluster.provider import Spec
 from tests.bench.figures import Figure, percentile
 from tests.bench.submissions import CHECKS, NOTEBOOKS, Student, assignment, generate
-from tests.embedded.grading_quiz import ROOT
+from tests.grading.live.grading_quiz import ROOT
 
 CELL, NOTEBOOK = 30, 60
 """Real seconds that a cell and a notebook may take: what never ends costs as much."""

@@ -9,15 +9,16 @@ from pathlib import Path
 
 import yaml
 
-from labkit import _proc, reset, toolchain
+from labkit import reset
 from labkit.kube.client import Kube
-from labkit.providers.base import Spec
-from labkit.providers.kind import files
-from labkit.providers.kind.provider import Kind
-from labkit.providers.kind.settings import Settings
+from localcluster import spawn, toolchain
+from localcluster.kind import files
+from localcluster.kind.provider import Kind
+from localcluster.kind.settings import Settings
+from localcluster.provider import Spec
 from tests.bench import pods
 from tests.bench.figures import Figure, median
-from tests.kind.wanted import wanted
+from tests.cluster.kind.wanted import wanted
 
 NAME = "bench-kind"
 ROUNDS = 3
@@ -66,8 +67,8 @@ def _plain(spec: Spec) -> float:
         file.write_text(yaml.safe_dump(config))
         kubeconfig = ("--kubeconfig", Path(folder) / "kubeconfig")
         create = (kind, "create", "cluster", "--name", "plain", "--config", file, "--wait", "120s")
-        took = _seconds(lambda: _proc.run((*create, *kubeconfig)))
-        _proc.run((kind, "delete", "cluster", "--name", "plain", *kubeconfig))
+        took = _seconds(lambda: spawn.run((*create, *kubeconfig)))
+        spawn.run((kind, "delete", "cluster", "--name", "plain", *kubeconfig))
     return took
 
 

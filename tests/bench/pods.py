@@ -12,11 +12,12 @@ from typing import Any
 
 import aiohttp
 
-from labkit import _wait, reset
-from labkit.kube.api import Request
+from labkit import reset
 from labkit.kube.client import Kube, Which
-from labkit.providers.base import Provider, Spec
-from labkit.providers.embedded.provider import Embedded
+from localcluster import polling
+from localcluster.api.client import Request
+from localcluster.embedded.provider import Embedded
+from localcluster.provider import Provider, Spec
 from tests.bench import resets
 from tests.bench.figures import Figure, median, percentile
 
@@ -61,7 +62,7 @@ def starts(kube: Kube) -> list[Figure]:
     with _watching(kube) as seen:
         for pod in pods:
             _create(kube, pod)
-            _wait.until(lambda p=pod: "started" in seen.get(p["metadata"]["name"], {}), "a pod", seconds=30)  # type: ignore[misc]
+            polling.until(lambda p=pod: "started" in seen.get(p["metadata"]["name"], {}), "a pod", seconds=30)  # type: ignore[misc]
         alone = [seen[p["metadata"]["name"]] for p in pods[1:]]  # the first one unpacks the image
     for pod in pods:
         kube.kubectl("delete", "pod", pod["metadata"]["name"], "--grace-period=0", "--force")
@@ -69,7 +70,7 @@ def starts(kube: Kube) -> list[Figure]:
     with _watching(kube) as seen:
         for pod in crowd:
             _create(kube, pod)
-        _wait.until(lambda: sum("started" in s for s in seen.values()) >= AT_ONCE, "the crowd", seconds=60)
+        polling.until(lambda: sum("started" in s for s in seen.values()) >= AT_ONCE, "the crowd", seconds=60)
         first = min(s["bound"] for s in seen.values() if "bound" in s)
         last = max(s["started"] for s in seen.values() if "started" in s)
     for pod in crowd:
@@ -145,7 +146,9 @@ def _replicas(kube: Kube) -> int:
 
 
 def _service(lab: Provider) -> str:
-    return _wait.until(lambda: lab.address(NAMESPACE, "llm-inference-service", 80), "the Service", seconds=10)
+    return polling.until(
+        lambda: lab.address(NAMESPACE, "llm-inference-service", 80), "the Service", seconds=10
+    )
 
 
 def _create(kube: Kube, pod: dict[str, Any]) -> None:

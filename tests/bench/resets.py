@@ -6,7 +6,7 @@ import time
 
 from labkit import reset
 from labkit.kube.client import Kube
-from labkit.providers.base import Provider
+from localcluster.provider import Provider
 from tests.bench.figures import Figure
 
 SERVERS = 10

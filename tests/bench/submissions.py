@@ -10,13 +10,13 @@ from typing import Any
 
 import nbformat
 
-from labkit.grading.submissions.released import Assignment
-from labkit.notebooks.learners import edition
 from labkit.notebooks.strip import METADATA
+from labkit_grading.release.learners import edition
+from labkit_grading.submissions.released import Assignment
 from tests.attacks import ANSWERS, HandIn
 from tests.attacks.attack import HPA
 from tests.attacks.jailed import SANDBOXED
-from tests.embedded.grading_quiz import ROOT, SHORT
+from tests.grading.live.grading_quiz import ROOT, SHORT
 
 SEED = 0
 START = SHORT.sources[:3]

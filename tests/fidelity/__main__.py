@@ -14,14 +14,14 @@ import os
 import sys
 from pathlib import Path
 
-from labkit.cli import console
 from labkit.errors import ProviderError
-from labkit.providers import catalog
-from labkit.providers.embedded.layout import default_name
+from localcluster import catalog
+from localcluster.cli import console
+from localcluster.layout import default_name
+from tests.cluster.kind.wanted import wanted
 from tests.fidelity import report, scenario
 from tests.fidelity.difference import compare, explanations
 from tests.fidelity.observed import Run
-from tests.kind.wanted import wanted
 
 OUT = Path("out")
 INCONCLUSIVE = 2

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from labkit.kube.objects import KubeObject
+from localcluster.api.objects import KubeObject
 
 CLOSE = 0.05
 """Policies whose attainment lies closer together than this share one rank: the seed alone moves it as far."""

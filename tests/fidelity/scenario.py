@@ -89,15 +89,15 @@ def _settle(lab: Lab, name: str) -> None:
 def _observed(lab: Lab, name: str, seen: Timeline, states: States, load: LoadResult) -> Observed:
     desired = seen.one("desired")
     top = desired.first(lambda v: v == desired.peak()) or 0.0
-    objects = [lab.object(f"deployment/{SERVER}"), *lab.kube.objects("pods", which=Which("app=llm-model"))]
-    objects += [lab.object("hpa/llm-hpa")] if name in HPAS else []
+    objects = [lab.get(f"deployment/{SERVER}"), *lab.kube.objects("pods", which=Which("app=llm-model"))]
+    objects += [lab.get("hpa/llm-hpa")] if name in HPAS else []
     return Observed(
         policy=name,
         steps=tuple(int(v) for t, v in desired.steps() if t <= top),
         attainment=load.slo(ttft=PROMISE).share,
         figures=figures(seen, states, load),
         failures=load.failures(),
-        events=events_of(lab.raw(f"/api/v1/namespaces/{lab.kube.namespace}/events")["items"]),
+        events=events_of(lab.get(f"/api/v1/namespaces/{lab.kube.namespace}/events")["items"]),
         conditions=conditions_of(objects),
         states=tuple(sorted({span.state for spans in states.pods.values() for span in spans})),
         doubts=tuple(load.doubts),

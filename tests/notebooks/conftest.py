@@ -11,8 +11,8 @@ from collections.abc import Iterator
 import pytest
 
 from labkit.errors import ProviderError
-from labkit.providers import catalog
-from labkit.providers.base import Spec
+from localcluster import catalog
+from localcluster.provider import Spec
 
 
 @pytest.fixture(scope="session", autouse=True)

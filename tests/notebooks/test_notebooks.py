@@ -17,7 +17,7 @@ pytestmark = pytest.mark.notebooks
 def run(path: Path, answers: str, out: Path, *, provider: str = "embedded") -> Record:
     """As `labkit notebooks run` does it: once more where the machine was too busy for a verdict."""
     parameters = {"PROVIDER": provider, "ANSWERS": answers, "SEED": 0, "CLOCK": 15}
-    return run_all(Plan((path,), out, ROOT, parameters))[0]
+    return run_all(Plan((path,), out, parameters))[0]
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from labkit import _proc
-from labkit.validation.untouched import OPEN
+from localcluster import spawn
+from tests.course.untouched import OPEN
 from tests.notebooks.test_notebooks import ROOT
 
 pytestmark = [pytest.mark.notebooks, pytest.mark.long]
@@ -15,7 +15,7 @@ pytestmark = [pytest.mark.notebooks, pytest.mark.long]
 
 def test_a_notebook_earns_all_with_solutions_and_untouched_what_is_declared(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "labkit.cli", "validate", "-b", "00", "--out", str(tmp_path)]
-    done = _proc.run(command, cwd=ROOT, env=os.environ, seconds=600)
+    done = spawn.run(command, cwd=ROOT, env=os.environ, seconds=600)
     assert done.returncode == 0, done.stdout + done.stderr
     [row] = [line.split("  ") for line in done.stdout.splitlines() if line.startswith("00-start")]
     cells = [cell.strip() for cell in row if cell.strip()]

@@ -1,7 +1,7 @@
 """The timing profile that the image carries: step lengths, memory, start-up phases, host CPU.
 
 Times are lab seconds: those of the real GPU. Refuses to guess a profile for a GPU or model that it has no
-file for. How the numbers came about stands in cluster/gpu/README.md of the course.
+file for. How the numbers came about stands in cluster/localcluster/data/gpu/README.md of the course.
 """
 
 from __future__ import annotations

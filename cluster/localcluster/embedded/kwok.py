@@ -1,0 +1,91 @@
+"""KWOK, an optional part of a lab: acts as the kubelets of simulated nodes.
+
+Started for a thousand nodes, supervised like every other part, stopped with the lab. It can only change nodes
+with the label `type=kwok`, and their pods; see data/kwok/rbac.yaml for its permissions.
+https://kwok.sigs.k8s.io
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from localcluster import polling, spawn, toolchain
+from localcluster.data import DATA
+from localcluster.embedded.api import Api
+from localcluster.embedded.component import Component
+from localcluster.embedded.supervisor import is_ready, load_components, save_components
+from localcluster.layout import Layout
+
+NAME = "kwok"
+CROWDED = ("kube-apiserver", "kube-controller-manager")
+ROOM = {"GOGC": "100", "GOMEMLIMIT": "off"}
+LEASE_SECONDS = 120
+"""Renewed four times in that time: 33 requests a second for 1,000 nodes, and sooner than any grace ends."""
+
+
+def component(layout: Layout, binary: Path) -> Component:
+    """The process as a record."""
+    return Component(
+        name=NAME,
+        argv=(
+            str(binary),
+            f"--config={DATA / 'kwok' / 'stages.yaml'}",
+            f"--kubeconfig={layout.kubeconfig_of(NAME)}",
+            "--manage-nodes-with-label-selector=type=kwok",
+            f"--node-lease-duration-seconds={LEASE_SECONDS}",
+            "--v=WARN",
+        ),
+        needs=("kube-apiserver",),
+        # It would read the user's own configuration from there.
+        env={"KWOK_WORKDIR": str(layout.dir / NAME), "GOGC": "100"},
+        why="plays the kubelets of nodes that don't exist (simulated: those nodes and their pods)",
+    )
+
+
+def start(layout: Layout) -> None:
+    """Add it to what the supervisor runs, and raise the control plane's memory limits; safe to repeat."""
+    known = [each for each in load_components(layout) if each.name != NAME]
+    binary = toolchain.ensure([NAME])[NAME]
+    with Api(layout, layout.load()[1]) as api:
+        api.apply([(DATA / "kwok" / "rbac.yaml").read_text()])
+    wanted = [*(with_room(each) for each in known), component(layout, binary)]
+    anew = [each for each in wanted if each not in known and each.name != NAME]
+    before = {each.name: spawn.Proc.load(layout.record(each.name)) for each in anew}
+    save_components(layout, wanted)
+
+    def runs() -> bool:
+        begun = all(spawn.Proc.load(layout.record(name)) not in {None, old} for name, old in before.items())
+        return begun and all(is_ready(each.ready) for each in anew) and _lives(layout)
+
+    polling.until(runs, f"kwok to run, and {', '.join(before) or 'nothing else'} to be back", seconds=60)
+
+
+def with_room(part: Component) -> Component:
+    """The same part without its soft limit of memory: a thousand nodes and pods don't fit under it.
+
+    A Go program near its limit does little else but collect: placing 1,000 pods took 6 CPU minutes.
+    """
+    return replace(part, env={**part.env, **ROOM}) if part.name in CROWDED else part
+
+
+def stop(layout: Layout) -> None:
+    """Remove it, and wait until it is gone; safe to repeat."""
+    components = load_components(layout)
+    kept = [each for each in components if each.name != NAME]
+    if kept == components:
+        return
+    save_components(layout, kept)
+    polling.until(lambda: not _lives(layout), "kwok to end", seconds=30)
+
+
+def asked_for(layout: Layout) -> list[Component]:
+    """KWOK, if the lab ran it before: a restarted lab has the same parts."""
+    if not (layout.dir / "components.json").exists():
+        return []
+    return [each for each in load_components(layout) if each.name == NAME]
+
+
+def _lives(layout: Layout) -> bool:
+    proc = spawn.Proc.load(layout.record(NAME))
+    return proc is not None and proc.alive()

@@ -1,0 +1,95 @@
+"""What runs next to the control plane: registry, node agent, balancer, Prometheus and its adapter."""
+
+from __future__ import annotations
+
+import sys
+
+from localcluster.clock import Flags
+from localcluster.embedded.component import Component
+from localcluster.embedded.control_plane import Binaries, answers, audit, serving
+from localcluster.layout import Layout, Ports
+
+PYTHON = (sys.executable, "-P", "-m")
+
+
+def registry(layout: Layout, ports: Ports, binaries: Binaries) -> Component:
+    """A real OCI registry with a login."""
+    return Component(
+        name="registry",
+        argv=(str(binaries["registry"]), "serve", str(layout.dir / "registry" / "config.yml")),
+        env={"OTEL_TRACES_EXPORTER": "none", "OTEL_METRICS_EXPORTER": "none", "OTEL_LOGS_EXPORTER": "none"},
+        ready=answers(layout, ports.registry, "/"),
+        why="keeps images; asks for a login before it hands one out",
+    )
+
+
+def node_agent(layout: Layout) -> Component:
+    """Runs the pods of all simulated nodes as processes of this machine."""
+    return Component(
+        name="node-agent",
+        argv=(*PYTHON, "localcluster.node", str(layout.dir)),
+        why="the kubelet of every node: pods become processes (simulated: the nodes and their GPUs)",
+    )
+
+
+def balancer(layout: Layout) -> Component:
+    """Spreads new connections over the ready pods of each Service."""
+    return Component(
+        name="kube-proxy",
+        argv=(*PYTHON, "localcluster.node.network.balancer", str(layout.dir)),
+        why="gives each Service an address and spreads new connections over its ready pods",
+    )
+
+
+def prometheus(layout: Layout, ports: Ports, binaries: Binaries, flags: Flags) -> Component:
+    """Scrapes the pods and the nodes; only clients with a certificate of the lab can query it."""
+    folder = layout.dir / "prometheus"
+    return Component(
+        name="prometheus",
+        argv=(
+            str(binaries["prometheus"]),
+            f"--config.file={folder / 'prometheus.yml'}",
+            f"--web.config.file={folder / 'web.yml'}",
+            f"--web.listen-address=127.0.0.1:{ports.prometheus}",
+            f"--storage.tsdb.path={folder / 'data'}",
+            "--storage.tsdb.retention.time=1d",
+            "--storage.tsdb.retention.size=512MB",
+            "--log.level=warn",
+            *flags.prometheus,
+        ),
+        # Its discovery backs off for seconds if the API server does not answer yet; besides, pods come first.
+        needs=("kube-apiserver", "kube-controller-manager", "kube-scheduler"),
+        env={"GOGC": "60"},
+        cwd=folder,
+        ready=answers(layout, ports.prometheus, "/-/ready"),
+        why="collects what every pod says about itself under /metrics",
+    )
+
+
+def adapter(layout: Layout, ports: Ports, binaries: Binaries, flags: Flags) -> Component:
+    """Serves custom.metrics.k8s.io and metrics.k8s.io out of Prometheus."""
+    kubeconfig = layout.kubeconfig_of("adapter")
+    return Component(
+        name="prometheus-adapter",
+        argv=(
+            str(binaries["prometheus-adapter"]),
+            "--bind-address=127.0.0.1",
+            f"--secure-port={ports.adapter}",
+            *serving(layout, "adapter"),
+            f"--lister-kubeconfig={kubeconfig}",
+            f"--authentication-kubeconfig={kubeconfig}",
+            f"--authorization-kubeconfig={kubeconfig}",
+            f"--prometheus-url=https://127.0.0.1:{ports.prometheus}/",
+            f"--prometheus-ca-file={layout.pki('ca.crt')}",
+            f"--prometheus-client-tls-cert-file={layout.pki('adapter.crt')}",
+            f"--prometheus-client-tls-key-file={layout.pki('adapter.key')}",
+            f"--config={layout.dir / 'prometheus' / 'adapter-rules.yaml'}",
+            *audit(layout, "prometheus-adapter"),
+            *flags.prometheus_adapter,
+        ),
+        # It exits if it can't read the API server's authentication configuration; besides, pods come first.
+        needs=("kube-apiserver", "kube-controller-manager", "kube-scheduler"),
+        env={"GOGC": "60"},
+        ready=answers(layout, ports.adapter, "/healthz"),
+        why="turns series into Kubernetes metrics: here vllm_request_queue_size gets its name",
+    )

@@ -1,0 +1,1 @@
+"""Simulated GPUs: inventory, VRAM, utilisation, metrics under DCGM's names."""

@@ -1,0 +1,1 @@
+"""Measures a timing profile on one NVIDIA GPU: `python -m localcluster.gpus.measure`. Needs torch."""

@@ -1,0 +1,125 @@
+"""`python -m localcluster.gpus.plugin`: one node's simulated GPUs, until SIGTERM."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
+from typing import Any
+
+from aiohttp import web
+
+from localcluster.api import identity
+from localcluster.api.asynchronous import Api
+from localcluster.errors import LabError
+from localcluster.gpus import feature_discovery
+from localcluster.gpus.device import devices_of
+from localcluster.gpus.health import Health, Ward
+from localcluster.gpus.inventory import Inventory
+from localcluster.gpus.plugin import labels, settings
+from localcluster.gpus.plugin.devices import DevicePlugin
+from localcluster.gpus.plugin.pages import Pages
+from localcluster.gpus.plugin.pod_resources import PodResources
+from localcluster.gpus.plugin.registration import Registration
+from localcluster.gpus.plugin.settings import Settings
+
+log = logging.getLogger("localcluster.gpus.plugin")
+
+
+async def run(chosen: Settings) -> None:
+    """Serve the kubelet and Prometheus until a signal; raises what breaks one of the parts."""
+    inventory, node = inventory_of(chosen), chosen.node
+    plugin = DevicePlugin(inventory, node, environment={"LABKIT_CLOCK": f"{chosen.clock:g}"})
+    registration = Registration(chosen.plugins, plugin)
+    pods = PodResources(chosen.pod_resources)
+    pages = Pages(inventory, node, pods, cpu_scale=chosen.cpu_scale)
+    application = pages.application(lambda: registration.registered)
+    async with listening(application, chosen.port), connected(chosen) as api:
+        health = Health(api, Ward(node, inventory, pods.holders), clock=chosen.clock)
+        labelling = labels.keep(api, node, labels_of(chosen))
+        await first_of(stopped(), registration.keep(), health.run(), labelling)
+
+
+async def stopped() -> None:
+    """Return on SIGTERM or SIGINT."""
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    await stop.wait()
+
+
+async def first_of(*jobs: Coroutine[Any, Any, None]) -> None:
+    """Run all until one ends, then cancel the others; raises its exception."""
+    tasks = [asyncio.create_task(job) for job in jobs]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+@asynccontextmanager
+async def listening(application: web.Application, port: int) -> AsyncIterator[None]:
+    """Serve the pages."""
+    runner = web.AppRunner(application, access_log=None)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, port=port).start()
+        yield
+    finally:
+        await runner.cleanup()
+
+
+@asynccontextmanager
+async def connected(chosen: Settings) -> AsyncIterator[Api]:
+    """The API server, as our own ServiceAccount."""
+    api = Api(chosen.kubeconfig or identity.of_pod())
+    try:
+        yield api
+    finally:
+        await api.close()
+
+
+def inventory_of(chosen: Settings) -> Inventory:
+    """The node's devices; containers of any user can write what they use."""
+    inventory = Inventory(chosen.gpus)
+    inventory.add(
+        devices_of(
+            lab=chosen.lab,
+            node=chosen.node,
+            count=chosen.count,
+            product=chosen.product,
+            memory_mib=chosen.memory_mib,
+        )
+    )
+    for device in inventory.devices():
+        inventory.path(device.uuid).chmod(0o755)
+        (inventory.path(device.uuid) / "usage").chmod(0o1777)
+    return inventory
+
+
+def labels_of(chosen: Settings) -> dict[str, str]:
+    """GPU feature discovery's, for this node."""
+    return feature_discovery.labels(product=chosen.product, memory_mib=chosen.memory_mib, count=chosen.count)
+
+
+def main() -> int:
+    """Run until a signal; returns the exit status."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    try:
+        asyncio.run(run(settings.parse(sys.argv[1:], os.environ)))
+    except LabError as error:
+        log.error("%s", error)  # noqa: TRY400 - the sentence says it all
+        return error.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

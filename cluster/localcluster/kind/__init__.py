@@ -1,0 +1,1 @@
+"""A cluster of Docker containers, made by kind: everything but the GPUs is real."""

@@ -1,0 +1,95 @@
+"""What a node assigns to a pod before it starts: an address, ports, devices."""
+
+from __future__ import annotations
+
+from localcluster.api import Json
+from localcluster.api.asynchronous import ApiError
+from localcluster.errors import Unreachable
+from localcluster.gpus import handout
+from localcluster.gpus.inventory import NoFreeGpu
+from localcluster.node import fitting
+from localcluster.node.fitting import Rejection
+from localcluster.node.pod.context import PodContext
+from localcluster.node.pod.machine import Machine
+
+
+async def admit(pod: PodContext) -> None:
+    """Assign everything or raise `Rejection`; a pod that was admitted before keeps what it has."""
+    record, machine = pod.record, pod.machine
+    if not record.pod_ip or record.over:
+        node = None if _was_scheduled(pod) else await _node(machine)
+        if node:
+            fitting.check(pod.object, node, machine.table.held(machine.name))
+        _give_all(pod)
+    pod.view.holds = not pod.stopping.is_set()
+
+
+def _was_scheduled(pod: PodContext) -> bool:
+    """The scheduler checked the same things a moment ago."""
+    conditions = pod.object.get("status", {}).get("conditions", ())
+    return any(c["type"] == "PodScheduled" and c["status"] == "True" for c in conditions)
+
+
+async def _node(machine: Machine) -> Json | None:
+    """The node as the API server has it, with labels that people set; None if there is no answer."""
+    try:
+        return await machine.api.get(f"/api/v1/nodes/{machine.name}")
+    except (ApiError, Unreachable):
+        return None
+
+
+def _give_all(pod: PodContext) -> None:
+    record, machine = pod.record, pod.machine
+    record.over = False
+    _give_devices(pod)
+    record.pod_ip = machine.ips.take(record.uid)
+    for container in _containers(pod):
+        declared = [p for p in container.get("ports", ()) if p.get("protocol", "TCP") == "TCP"]
+        if declared:
+            taken = {str(p["containerPort"]): f"127.0.0.1:{machine.ports.take()}" for p in declared}
+            record.ports[container["name"]] = taken
+    record.save(pod.folder)
+
+
+def _containers(pod: PodContext) -> list[Json]:
+    return [*pod.spec.get("initContainers", ()), *pod.spec["containers"]]
+
+
+def _give_devices(pod: PodContext) -> None:
+    inventory = pod.machine.inventory
+    for container in _containers(pod):
+        resource, wanted = handout.asked(container.get("resources") or {})
+        if not wanted:
+            continue
+        node = pod.machine.name
+        try:
+            given = inventory.allocate(_holder(pod, container), node=node, count=wanted, resource=resource)
+        except NoFreeGpu as error:
+            free = len(inventory.free(node, resource=resource))
+            release(pod)
+            raise Rejection(
+                "UnexpectedAdmissionError",
+                f"Allocate failed due to requested number of devices unavailable for {resource}. "
+                f"Requested: {wanted}, Available: {free}, which is unexpected",
+            ) from error
+        pod.record.gpus[container["name"]] = list(given)
+
+
+def _holder(pod: PodContext, container: Json) -> str:
+    return f"{pod.record.uid}/{container['name']}"
+
+
+def release_devices(pod: PodContext) -> None:
+    """Release only the GPUs: a kubelet's devices are free as soon as the API server has no such pod."""
+    for container in _containers(pod):
+        pod.machine.inventory.release(_holder(pod, container))
+
+
+def release(pod: PodContext) -> None:
+    """Release everything, but only once: what was released before may belong to another pod by now."""
+    pod.view.holds = False
+    if pod.record.over:
+        return
+    pod.machine.take_back(pod.record)
+    if pod.folder.exists():
+        pod.record.save(pod.folder)

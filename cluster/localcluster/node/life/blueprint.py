@@ -1,0 +1,131 @@
+"""From a pod's container and its image to the sandbox it runs in: command, environment, user, mounts.
+
+Raises `ConfigError` for what can't be configured yet (the kubelet's CreateContainerConfigError).
+"""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from localcluster import spawn
+from localcluster.api import Json
+from localcluster.gpus import handout
+from localcluster.images.rootfs import RunnableImage
+from localcluster.node.network.ports import ADDRESS
+from localcluster.node.pod import volumes
+from localcluster.node.pod.context import PodContext
+from localcluster.node.process import environment, names, unboxed
+from localcluster.node.process.container import ID_VARIABLE
+from localcluster.node.process.environment import Given
+from localcluster.node.process.sandbox import DEFAULT_PATH, Mount, Sandbox, Streams
+
+TERMINATION_LOG = "/dev/termination-log"
+
+
+@dataclass(frozen=True)
+class Blueprint:
+    """A container that can be started."""
+
+    container_id: str
+    image: RunnableImage
+    box: Sandbox
+
+
+async def draw(pod: PodContext, container: Json, image: RunnableImage, folder: Path) -> Blueprint:
+    """Put everything together for the run in `folder`."""
+    container_id = uuid.uuid4().hex + uuid.uuid4().hex
+    wanted = environment.references(container)
+    objects = await pod.machine.reader.texts(pod.record.namespace, wanted) if wanted else {}
+    fixed = _fixed(pod, container["name"], container_id)
+    given = Given(fixed, await _links(pod), pod.machine.allocatable)
+    own = environment.variables(container, pod.with_addresses, objects, given)
+    uid, gid = environment.user(container, pod.object, image.config, image.rootfs)
+    context = container.get("securityContext") or {}
+    called = names.names(pod.object)
+    host = tuple(image.host_mounts())
+    box = Sandbox(
+        rootfs=image.rootfs,
+        scratch=folder,
+        argv=environment.command_line(container, image.config, own),
+        env={"PATH": DEFAULT_PATH, "HOME": environment.home(uid, image.rootfs), "HOSTNAME": called.kernel}
+        | _terminal(container)
+        | dict(image.config.env)
+        | own,
+        cwd=container.get("workingDir") or image.config.workdir,
+        host=host,
+        mounts=_mounts(pod, container, folder, own),
+        uid=uid,
+        gid=gid,
+        hostname=called.kernel,
+        hosts=names.hosts(pod.object, called, ip=pod.record.pod_ip, node=_of_the_node()),
+        resolver=names.resolver(pod.object),
+        holder=pod.volumes.holder,
+        read_only_root=bool(context.get("readOnlyRootFilesystem")),
+        streams=_streams(container),
+    )
+    return Blueprint(container_id, image, box if pod.machine.isolated else unboxed.translate(box))
+
+
+def _terminal(container: Json) -> dict[str, str]:
+    return {"TERM": "xterm"} if container.get("tty") else {}
+
+
+def _streams(container: Json) -> Streams | None:
+    if not (container.get("stdin") or container.get("tty")):
+        return None
+    return Streams(bool(container.get("tty")), bool(container.get("stdinOnce")))
+
+
+async def _links(pod: PodContext) -> dict[str, str]:
+    """The current Services; the API server's own with its real address here."""
+    server = pod.machine.api.server.removeprefix("https://")
+    host, _, port = server.rpartition(":")
+    ports = dict.fromkeys(("KUBERNETES_SERVICE_PORT", "KUBERNETES_SERVICE_PORT_HTTPS"), port)
+    return await pod.machine.services.links(pod.object) | {"KUBERNETES_SERVICE_HOST": host} | ports
+
+
+def _fixed(pod: PodContext, container: str, container_id: str) -> dict[str, str]:
+    """Variables that the agent sets and no manifest can change."""
+    config = pod.machine.config
+    env = {
+        spawn.MARKER: config.lab_dir,
+        ID_VARIABLE: container_id,
+        "LABKIT_POD_UID": pod.record.uid,
+        "LABKIT_CLOCK": f"{config.clock:g}",
+    }
+    for declared, address in pod.record.ports.get(container, {}).items():
+        number = address.rpartition(":")[2]
+        env.setdefault("PORT", number)
+        env[f"PORT_{declared}"] = number
+    if gpus := pod.record.gpus.get(container):
+        env |= handout.environment(gpus)
+    return env
+
+
+def _of_the_node() -> str:
+    """The hosts that the machine itself knows, also for pods on its network."""
+    return Path("/etc/hosts").read_text()
+
+
+def _mounts(pod: PodContext, container: Json, folder: Path, env: Mapping[str, str]) -> tuple[Mount, ...]:
+    found = list(volumes.mounts(container, pod.object, pod.volumes, env))
+    gpus = pod.record.gpus.get(container["name"], ())
+    handed_out = handout.mounts(map(pod.machine.inventory.path, gpus))
+    found += [Mount(each.source, each.target, read_only=each.read_only) for each in handed_out]
+    last_words = folder / "termination-log"
+    last_words.parent.mkdir(parents=True, exist_ok=True)
+    last_words.touch()
+    found.append(Mount(last_words, container.get("terminationMessagePath") or TERMINATION_LOG))
+    return tuple(found)
+
+
+def address_annotations(ports: dict[str, dict[str, str]]) -> dict[str, str]:
+    """The pod annotations that say where its ports really are."""
+    merged = {port: address for taken in ports.values() for port, address in taken.items()}
+    if not merged:
+        return {}
+    return {ADDRESS: next(iter(merged.values())), "labkit.dev/ports": json.dumps(merged)}

@@ -1,0 +1,1 @@
+"""A container as processes of this machine: isolation, environment and limits, and what /proc says."""

@@ -1,0 +1,218 @@
+"""A container's environment, command line and user, as the kubelet derives them from pod and image.
+
+Pure: ConfigMaps and Secrets are passed in. Refuses (CreateContainerConfigError) what is missing and not
+optional, with the kubelet's own words.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from localcluster.api import Json
+from localcluster.images.manifest import ImageConfig
+from localcluster.node.process import downward, mounting
+
+Reference = tuple[str, str]  # ("configmaps" | "secrets", name)
+Objects = Mapping[Reference, "Mapping[str, str] | None"]  # decoded data; None: there is no such object
+
+_VARIABLE = re.compile(r"\$(\$|\(([^)]*)\))")
+_KINDS = {"configMapKeyRef": "configmaps", "secretKeyRef": "secrets"}
+_SOURCES = {"configMapRef": "configmaps", "secretRef": "secrets"}
+_TITLES = {"configmaps": "configmap", "secrets": "secret"}
+_KEY_TITLES = {"configmaps": "ConfigMap", "secrets": "Secret"}
+
+
+@dataclass(frozen=True)
+class Given:
+    """What a container gets from its node. `fixed` always applies; `links` can be overridden.
+
+    `allocatable` is the node's: what a resourceFieldRef falls back to.
+    """
+
+    fixed: Mapping[str, str] = field(default_factory=dict)
+    links: Mapping[str, str] = field(default_factory=dict)
+    allocatable: Mapping[str, str] = field(default_factory=dict)
+
+
+class ConfigError(Exception):
+    """The container can't be configured; the kubelet tries again until it can."""
+
+
+def references(container: Json) -> set[Reference]:
+    """The ConfigMaps and Secrets that a container's environment needs."""
+    found = {
+        (_SOURCES[key], source[key]["name"])
+        for source in container.get("envFrom", ())
+        for key in _SOURCES
+        if key in source
+    }
+    for variable in container.get("env", ()):
+        for key, reference in variable.get("valueFrom", {}).items():
+            if key in _KINDS:
+                found.add((_KINDS[key], reference["name"]))
+    return found
+
+
+def variables(container: Json, pod: Json, objects: Objects, given: Given) -> dict[str, str]:
+    """The environment: service links, then `envFrom`, then `env` in order; a later one wins.
+
+    Fixed variables come first, so that `$(PORT)` expands, and again last, so that they win.
+    """
+    env = dict(given.links) | dict(given.fixed)
+    for source in container.get("envFrom", ()):
+        env |= _from(source, objects)
+    for variable in container.get("env", ()):
+        if "resourceFieldRef" in (variable.get("valueFrom") or {}):
+            reference = variable["valueFrom"]["resourceFieldRef"]
+            env[variable["name"]] = downward.resource(reference, container, pod, given.allocatable)
+        elif (value := _value(variable, pod, objects, env)) is not None:
+            env[variable["name"]] = value
+    return env | dict(given.fixed)
+
+
+def expand(text: str, env: Mapping[str, str]) -> str:
+    """`$(NAME)` becomes its value, where there is one; `$$` is a dollar sign.
+
+    >>> expand("$(A)-$$(A)-$(B)", {"A": "1"})
+    '1-$(A)-$(B)'
+    """
+
+    def replaced(match: re.Match[str]) -> str:
+        if match[1] == "$":
+            return "$"
+        return env.get(match[2], match[0])
+
+    return _VARIABLE.sub(replaced, text)
+
+
+def names(text: str) -> list[str]:
+    """The variables that a text refers to.
+
+    >>> names("$(A)/$$(B)/$(C D)")
+    ['A', 'C D']
+    """
+    return [match[2] for match in _VARIABLE.finditer(text) if match[1] != "$"]
+
+
+def command_line(container: Json, image: ImageConfig, env: Mapping[str, str]) -> tuple[str, ...]:
+    """ENTRYPOINT and CMD, unless `command` or `args` replace them."""
+    command = [expand(word, env) for word in container.get("command") or ()]
+    arguments = [expand(word, env) for word in container.get("args") or ()]
+    inherited = [*image.entrypoint, *(arguments or image.cmd)]
+    words = command + arguments if command else inherited
+    if not words:
+        raise ConfigError("no command specified")
+    return tuple(words)
+
+
+def user(container: Json, pod: Json, image: ImageConfig, rootfs: Path) -> tuple[int, int]:
+    """(uid, gid) from the securityContext, else the image's USER, else root.
+
+    The group of a uid is that of its line in the image's /etc/passwd; without a line it is root's.
+    """
+    context = {**(pod["spec"].get("securityContext") or {}), **(container.get("securityContext") or {})}
+    chosen = context.get("runAsUser")
+    uid, gid = _image_user(image.user if chosen is None else str(chosen), rootfs)
+    gid = int(context.get("runAsGroup", gid))
+    if context.get("runAsNonRoot"):
+        _refuse_root(container, pod, image, uid)
+    if more := [group for group in context.get("supplementalGroups") or () if group != gid]:
+        raise ConfigError(
+            f"supplementalGroups {more} can't be given: an ordinary user can map only one group into a "
+            f"container. Omit the field, or write runAsGroup: {more[0]}"
+        )
+    return uid, gid
+
+
+def _refuse_root(container: Json, pod: Json, image: ImageConfig, uid: int) -> None:
+    context = {**(pod["spec"].get("securityContext") or {}), **(container.get("securityContext") or {})}
+    name = image.user.partition(":")[0]
+    if context.get("runAsUser") is not None:
+        reason = "" if uid else "container's runAsUser breaks non-root policy"
+    elif name and not name.isdigit():
+        said = f"image has non-numeric user ({name}), cannot verify user is non-root"
+        reason = f"container has runAsNonRoot and {said}"
+    else:
+        reason = "" if uid else "container has runAsNonRoot and image will run as root"
+    if reason:
+        meta = pod["metadata"]
+        where = f"{meta['name']}_{meta['namespace']}({meta.get('uid', '')})"
+        raise ConfigError(f'{reason} (pod: "{where}", container: {container["name"]})')
+
+
+def home(uid: int, rootfs: Path) -> str:
+    """A user's home in the image's /etc/passwd, as runc finds it; else the root folder."""
+    rows = (line.split(":") for line in mounting.text(rootfs, "/etc/passwd").splitlines())
+    return next((row[5] for row in rows if len(row) > 5 and row[2] == str(uid) and row[5]), "/")
+
+
+def _image_user(text: str, rootfs: Path) -> tuple[int, int]:
+    name, _, group = text.partition(":")
+    accounts = _accounts(rootfs, "/etc/passwd")
+    if not name:
+        return 0, 0
+    if name.isdigit():
+        known = [fields for fields in accounts.values() if fields[0] == name]
+        uid, gid = int(name), int(known[0][1]) if known else 0
+    elif name in accounts:
+        uid, gid = int(accounts[name][0]), int(accounts[name][1])
+    else:
+        raise ConfigError(f"unable to find user {name}: no matching entries in passwd file")
+    if group.isdigit():
+        gid = int(group)
+    elif group:
+        groups = _accounts(rootfs, "/etc/group")
+        if group not in groups:
+            raise ConfigError(f"unable to find group {group}: no matching entries in group file")
+        gid = int(groups[group][0])
+    return uid, gid
+
+
+def _accounts(rootfs: Path, file: str) -> dict[str, list[str]]:
+    told = mounting.text(rootfs, file)
+    if not told:
+        return {"root": ["0", "0"]}
+    rows = (line.split(":") for line in told.splitlines())
+    return {row[0]: row[2:4] for row in rows if len(row) >= 3}
+
+
+def _from(source: Json, objects: Objects) -> dict[str, str]:
+    prefix = source.get("prefix", "")
+    for key, kind in _SOURCES.items():
+        if key in source:
+            reference = source[key]
+            data = _object(kind, reference, objects)
+            return {prefix + name: value for name, value in (data or {}).items()}
+    return {}
+
+
+def _object(kind: str, reference: Json, objects: Objects) -> Mapping[str, str] | None:
+    data = objects.get((kind, reference["name"]))
+    if data is None and not reference.get("optional"):
+        raise ConfigError(f'{_TITLES[kind]} "{reference["name"]}" not found')
+    return data
+
+
+def _value(variable: Json, pod: Json, objects: Objects, env: Mapping[str, str]) -> str | None:
+    source = variable.get("valueFrom")
+    if not source:
+        return expand(variable.get("value") or "", env)
+    if "fieldRef" in source:
+        return downward.field(source["fieldRef"]["fieldPath"], pod)
+    for key, kind in _KINDS.items():
+        if key in source:
+            return _key(kind, source[key], objects, pod)
+    raise ConfigError(f"environment variable {variable['name']}: no supported source in valueFrom")
+
+
+def _key(kind: str, reference: Json, objects: Objects, pod: Json) -> str | None:
+    data = _object(kind, reference, objects)
+    if data is not None and reference["key"] in data:
+        return data[reference["key"]]
+    if reference.get("optional"):
+        return None
+    where = f"{_KEY_TITLES[kind]} {pod['metadata']['namespace']}/{reference['name']}"
+    raise ConfigError(f"couldn't find key {reference['key']} in {where}")

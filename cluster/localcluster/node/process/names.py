@@ -1,0 +1,88 @@
+"""A pod's host name, /etc/hosts and /etc/resolv.conf, as the kubelet makes them.
+
+Pure. There is no name server in the lab: a pod finds Services by their variables or by its own dnsConfig.
+https://kubernetes.io/docs/concepts/services-networking/dns-pod-service/
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from localcluster.api import Json
+from localcluster.node.process.environment import ConfigError
+
+_DOMAIN = "cluster.local"
+_MOST_HOST, _MOST_KERNEL = 63, 64  # characters
+_HEADER = "# Kubernetes-managed hosts file.\n"
+_HEADER_OF_THE_NODE = "# Kubernetes-managed hosts file (host network).\n"
+_LOCAL = (
+    "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\nfe00::0\tip6-localnet\n"
+    "fe00::0\tip6-mcastprefix\nfe00::1\tip6-allnodes\nfe00::2\tip6-allrouters\n"
+)
+_NO_SERVER = "# the network is the host's loopback: there is no resolver\n"
+
+
+@dataclass(frozen=True)
+class Names:
+    """A pod's host name, and its domain where it has one."""
+
+    host: str
+    domain: str = ""
+    full: bool = False  # the kernel gets both
+
+    @property
+    def kernel(self) -> str:
+        """What `hostname` shows."""
+        whole = f"{self.host}.{self.domain}" if self.full and self.domain else self.host
+        if len(whole) > _MOST_KERNEL:
+            raise ConfigError(
+                f"failed to construct FQDN from pod hostname and cluster domain, FQDN {whole} is too long "
+                f"({_MOST_KERNEL} characters is the max, {len(whole)} characters requested)"
+            )
+        return whole
+
+
+def names(pod: Json) -> Names:
+    """From `hostnameOverride`, else `hostname` and `subdomain`, else the pod's name; or the node's own."""
+    spec, meta = pod["spec"], pod["metadata"]
+    if spec.get("hostNetwork"):
+        return Names(_short(spec.get("nodeName", "")))
+    if spec.get("hostnameOverride"):
+        return Names(_short(spec["hostnameOverride"]))
+    host = _short(spec.get("hostname") or meta["name"])
+    if not spec.get("subdomain"):
+        return Names(host)
+    domain = f"{spec['subdomain']}.{meta['namespace']}.svc.{_DOMAIN}"
+    return Names(host, domain, bool(spec.get("setHostnameAsFQDN")))
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= _MOST_HOST else name[:_MOST_HOST].rstrip("-.")
+
+
+def hosts(pod: Json, called: Names, *, ip: str, node: str) -> str:
+    """The file /etc/hosts; `node` is the node's own, for pods on its network."""
+    aliases = "".join(_aliases(pod["spec"]))
+    if pod["spec"].get("hostNetwork"):
+        return _HEADER_OF_THE_NODE + node + aliases
+    whole = f"{called.host}.{called.domain}\t" if called.domain else ""
+    return f"{_HEADER}{_LOCAL}{ip}\t{whole}{called.host}\n{aliases}"
+
+
+def _aliases(spec: Json) -> Iterator[str]:
+    if spec.get("hostAliases"):
+        yield "\n# Entries added by HostAliases.\n"
+    for alias in spec.get("hostAliases") or ():
+        yield "\t".join((alias["ip"], *(alias.get("hostnames") or ()))) + "\n"
+
+
+def resolver(pod: Json) -> str:
+    """The file /etc/resolv.conf: only what `dnsConfig` says, because the cluster has no name server."""
+    config = pod["spec"].get("dnsConfig") or {}
+    told = ((o["name"], o.get("value")) for o in config.get("options") or ())
+    options = [f"{name}:{value}" if value else name for name, value in told]
+    lines = [f"search {' '.join(config['searches'])}\n"] if config.get("searches") else []
+    lines += [f"nameserver {server}\n" for server in config.get("nameservers") or ()]
+    lines += [f"options {' '.join(options)}\n"] if options else []
+    return "".join(lines) or _NO_SERVER

@@ -1,0 +1,1 @@
+"""labkit grade, regrade, collect, release: what an instructor types."""

@@ -1,0 +1,72 @@
+"""labkit regrade: grades anew from the evidence of a class that was run, without a cluster."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from localcluster.cli.console import FOR_A_PERSON, err, out, report
+
+if TYPE_CHECKING:  # matplotlib takes a while to import
+    from labkit_grading.judging.sheet import Sheet
+
+app = typer.Typer()
+
+
+@app.command()
+def regrade(
+    folder: Annotated[Path, typer.Argument(metavar="REPORT", help="The folder of a class that was graded.")],
+    rubric: Annotated[
+        Path | None, typer.Option(help="Another rubric; REPORT/rubric.toml if left out, and kept there.")
+    ] = None,
+    submitted: Annotated[
+        Path | None, typer.Option(help="CSV student,timestamp: without it nobody is late.")
+    ] = None,
+    manual: Annotated[
+        Path | None,
+        typer.Option(help="CSV student,id,points,comment: manual questions, checks that need a person."),
+    ] = None,
+    key: Annotated[
+        Path | None, typer.Option(help="The key that the evidence was signed with; your own if left out.")
+    ] = None,
+) -> None:
+    """Grade again from evidence: other weights, lateness, manual questions. Needs no cluster; runs nothing.
+
+    Each verdict is worked out anew from what the grader recorded; evidence whose signature does not fit is
+    left out and named. Writes grades.csv (nbgrader's columns), grades.json, junit.xml, index.html, and for
+    each student feedback.html and results.json (Gradescope). Same evidence and rubric, same files.
+
+    Exit 1 where a student could not be graded, or something could not be judged for reasons of ours; else 3
+    where somebody's work, or a file that belongs to nobody, needs a person.
+    """
+    from labkit_grading.judging import rubric as rubrics  # noqa: PLC0415
+    from labkit_grading.judging import seal  # noqa: PLC0415
+    from labkit_grading.report.write import RUBRIC, Added, write  # noqa: PLC0415
+    from labkit_grading.submissions.collect import strays  # noqa: PLC0415
+    from localcluster.spawn import write_atomically  # noqa: PLC0415 - matplotlib takes a while to import
+
+    if rubric is not None:
+        rubrics.load(rubric)  # raises before anything is replaced
+        write_atomically(folder / RUBRIC, rubric.read_text(), mode=0o644)
+    done = write(folder, seal.key(key), added=Added(submitted, manual), tell=report)
+    out.print(str(folder / "index.html"), markup=False)
+    unjudged = sum(len(sheet.unjudged) for sheet in done.sheets)
+    flagged = sum(sheet.flagged for sheet in done.sheets)
+    err.print(f"{len(done.sheets)} students, {flagged} flagged, {unjudged} checks not judged", markup=False)
+    for name, why in done.failed.items():
+        err.print(f"{name}: not graded. {why}", markup=False)
+    leave(done.sheets, failed=done.failed, strays=strays(folder))
+
+
+def leave(sheets: Sequence[Sheet], *, failed: Mapping[str, str], strays: Sequence[str]) -> None:
+    """Name who needs a person, and end with the status that says so."""
+    names = [sheet.student for sheet in sheets if sheet.for_a_person]
+    if names:
+        err.print(f"needs a person: {', '.join(names)}", markup=False)
+    if failed or any(sheet.unjudged for sheet in sheets):
+        raise typer.Exit(1)
+    if names or strays:
+        raise typer.Exit(FOR_A_PERSON)

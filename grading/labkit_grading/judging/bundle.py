@@ -1,0 +1,182 @@
+"""Everything that the grader saw of one student, in a signed file: enough to judge again without a cluster.
+
+    first line    Ed25519 signature of everything that follows, base64
+    the rest      JSON, gzipped: observations, what the HPA wrote, how each notebook ended, remarks
+
+Refuses a file that was changed by even one bit, or signed with another key.
+"""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from labkit.checks import Check
+from labkit.errors import BadInput
+from labkit_grading.judging.codec import decode, encode
+from labkit_grading.judging.seal import Key
+from labkit_grading.judging.sources import Source
+from labkit_grading.submissions.remark import Remark
+from localcluster.spawn import write_atomically
+
+SUFFIX = ".evidence"
+
+
+@dataclass(frozen=True)
+class Given:
+    """One argument of a check. `own`: whether the grader recorded it or took it from the course."""
+
+    source: Source
+    value: Any
+    own: bool = True
+
+
+def figured(check: Check, given: Mapping[str, Given]) -> dict[str, Given]:
+    """The stored form of a check's arguments: a figure replaces its recordings, and is own if they all are.
+
+    Raises `BadInput` for anything that is not a recording, or can't be stored.
+    """
+    ready = check.figured({name: one.value for name, one in given.items()})
+    encode(ready)
+    kept = {name: given[name] for name in ready if name in given}
+    for name in [name for name in ready if name not in kept]:
+        own = all(given[part].own for part in check.figures[name].of)
+        kept[name] = Given(Source.RECORDED, ready[name], own=own)
+    return kept
+
+
+@dataclass(frozen=True)
+class Observation:
+    """One check as it was called: when (Unix time), in which cell, and with what."""
+
+    check: str
+    at: float
+    cell: str
+    given: Mapping[str, Given]
+
+    @property
+    def self_reported(self) -> tuple[str, ...]:
+        """What should have been recorded, but is known only from the student's process."""
+        return tuple(n for n, g in self.given.items() if g.source is Source.RECORDED and not g.own)
+
+    @property
+    def evidence(self) -> dict[str, Any]:
+        """The judge's input."""
+        return {name: given.value for name, given in self.given.items()}
+
+
+@dataclass(frozen=True)
+class Write:
+    """The HPA's controller set `replicas` of a Deployment, at a Unix time."""
+
+    at: float
+    name: str
+    replicas: int
+
+
+@dataclass(frozen=True)
+class Ran:
+    """How a notebook ran: `ended` says what cut it short, `ours` whether that was the grader's fault."""
+
+    name: str
+    seconds: float
+    ended: str = ""
+    ours: bool = False
+
+
+@dataclass
+class Seen:
+    """What the grader saw of one notebook."""
+
+    observations: list[Observation] = field(default_factory=list)
+    remarks: list[Remark] = field(default_factory=list)
+    spread: bool = False
+    """Whether something was done, or is still under way, that a reset of the namespace does not undo."""
+    trouble: str = ""
+    """Why something could not be seen that is no student's fault."""
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """All evidence of one student."""
+
+    student: str
+    folder: str
+    graded: float
+    observations: tuple[Observation, ...] = ()
+    writes: tuple[Write, ...] = ()
+    ran: tuple[Ran, ...] = ()
+    remarks: tuple[Remark, ...] = ()
+    of: str = ""
+    """Digest of what was run."""
+    unsure: Mapping[str, str] = field(default_factory=dict)
+    """Checks whose answer could not be taken: a person grades them. With the reason."""
+
+    def pack(self) -> str:
+        """Serialize it, unsigned: the process that runs a student has no key."""
+        return base64.b64encode(gzip.compress(json.dumps(self._json()).encode(), mtime=0)).decode()
+
+    def save(self, folder: Path, key: Key) -> Path:
+        """Sign and write it atomically."""
+        return store(self.pack(), folder / f"{self.folder}{SUFFIX}", key)
+
+    def _json(self) -> dict[str, Any]:
+        return {
+            "student": self.student,
+            "folder": self.folder,
+            "graded": self.graded,
+            "of": self.of,
+            "observations": [_observed(one) for one in self.observations],
+            "writes": [asdict(one) for one in self.writes],
+            "ran": [asdict(one) for one in self.ran],
+            "remarks": [one.to_json() for one in self.remarks],
+            "unsure": dict(self.unsure),
+        }
+
+
+def store(body: str, path: Path, key: Key) -> Path:
+    """Sign and atomically write what `pack` returned."""
+    write_atomically(path, f"{key.sign(body.encode())}\n{body}\n", mode=0o644)
+    return path
+
+
+def load(path: Path, key: Key) -> Bundle:
+    """Read a bundle; raises `BadInput` if it is not what was signed."""
+    signature, _, rest = path.read_text(errors="replace").partition("\n")
+    body = rest.removesuffix("\n")
+    if not key.signed(body.encode(), signature):
+        raise BadInput(
+            f"{path.name} is not what was signed.",
+            cause="It was changed, cut short, or signed with another key.",
+            fix="Take it from a backup, or grade this student again.",
+        )
+    data = json.loads(gzip.decompress(base64.b64decode(body)))
+    return Bundle(
+        data["student"],
+        data["folder"],
+        data["graded"],
+        tuple(map(_observation, data["observations"])),
+        tuple(Write(**one) for one in data["writes"]),
+        tuple(Ran(**one) for one in data["ran"]),
+        tuple(map(Remark.of_json, data["remarks"])),
+        data["of"],
+        data.get("unsure", {}),
+    )
+
+
+def _observed(one: Observation) -> dict[str, Any]:
+    given = {n: {"source": g.source, "own": g.own, "value": encode(g.value)} for n, g in one.given.items()}
+    return {"check": one.check, "at": one.at, "cell": one.cell, "given": given}
+
+
+def _observation(data: Mapping[str, Any]) -> Observation:
+    given = {
+        name: Given(Source(one["source"]), decode(one["value"]), one["own"])
+        for name, one in data["given"].items()
+    }
+    return Observation(data["check"], data["at"], data["cell"], given)

@@ -1,0 +1,214 @@
+"""One student's grade: each check judged again on the bundle's evidence, then weighted by the rubric. Pure.
+
+A verdict is never read from a notebook. A check whose recording is forged earns nothing and is flagged; one
+that could not be judged for reasons on our side is "not judged", as distinct from a wrong answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from functools import cached_property
+
+from labkit import checks
+from labkit.evidence import Verdict
+from labkit_grading.judging.bundle import Bundle, Observation
+from labkit_grading.judging.proofs import doubts
+from labkit_grading.judging.rubric import Rubric, Worth
+from labkit_grading.submissions.remark import PERSON, Remark, printable
+
+STATES = (
+    "passed", "failed", "forged", "self-reported", "not reached", "not judged", PERSON, "graded", "open",
+)  # fmt: skip
+
+
+OBSERVED = 600  # characters: an answer can be long
+
+
+@dataclass(frozen=True)
+class Line:
+    """One check or manual question. `observed` says what was seen, `at` when and `cell` where."""
+
+    id: str
+    state: str
+    points: float
+    of: float
+    expected: str = ""
+    observed: str = ""
+    at: str = ""
+    cell: str = ""
+    hint: str = ""
+    note: str = ""
+
+    @property
+    def lost(self) -> float:
+        """The points that were not earned."""
+        return self.of - self.points
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """One student's complete grade."""
+
+    student: str
+    folder: str
+    lines: tuple[Line, ...]
+    remarks: tuple[Remark, ...]
+    submitted: datetime | None = None
+    late: float = 0.0
+    """Share of the score that lateness costs."""
+
+    @cached_property
+    def raw(self) -> float:
+        """Points before lateness."""
+        return round(sum(line.points for line in self.lines), 6)
+
+    @property
+    def penalty(self) -> float:
+        """Points that lateness costs."""
+        return round(self.raw * self.late, 6)
+
+    @property
+    def score(self) -> float:
+        """The final points."""
+        return round(self.raw - self.penalty, 6)
+
+    @property
+    def most(self) -> float:
+        """The maximum number of points."""
+        return sum(line.of for line in self.lines)
+
+    @property
+    def flagged(self) -> bool:
+        """Whether a person should look."""
+        forged = any(line.state == "forged" for line in self.lines)
+        return forged or any(remark.kind == "flagged" for remark in self.remarks)
+
+    @property
+    def for_a_person(self) -> tuple[str, ...]:
+        """Why a person must look before there is a score: each reason once; empty if no one has to."""
+        remarks = [f"{r.file}: {r.what}".removeprefix(": ") for r in self.remarks if r.kind == PERSON]
+        lines = [line.observed for line in self.lines if line.state == PERSON]
+        return tuple(dict.fromkeys(remarks or lines)) if lines else ()
+
+    @property
+    def status(self) -> str:
+        """`graded`, or `needs a person`, in which case the score is incomplete."""
+        return PERSON if self.for_a_person else "graded"
+
+    @property
+    def unjudged(self) -> tuple[Line, ...]:
+        """What could not be judged, for reasons on our side."""
+        return tuple(line for line in self.lines if line.state == "not judged")
+
+
+@dataclass(frozen=True)
+class Hand:
+    """What a person adds: the time of submission, and points and comments for what they grade."""
+
+    submitted: datetime | None = None
+    manual: Mapping[str, tuple[float, str]] | None = None
+
+
+def grade(bundle: Bundle, rubric: Rubric, hand: Hand | None = None) -> Sheet:
+    """Judge and weight; the same bundle and rubric always give the same sheet."""
+    hand = hand or Hand()
+    lines = list(weigh({name: _judge(name, bundle) for name in rubric.checks}, rubric))
+    given = hand.manual or {}
+    lines = [
+        _by_hand(line, given[line.id]) if _is_open(line) and line.id in given else line for line in lines
+    ]
+    for question in rubric.manual:
+        points, comment = given.get(question.id, (0.0, ""))
+        state = "graded" if question.id in given else "open"
+        note = comment or ("" if question.id in given else "a person has yet to grade this")
+        kept = min(points, question.points)
+        lines.append(Line(question.id, state, kept, question.points, question.question, note=note))
+    late = rubric.late.share(hand.submitted) if rubric.late else 0.0
+    return Sheet(bundle.student, bundle.folder, tuple(lines), bundle.remarks, hand.submitted, late)
+
+
+def _is_open(line: Line) -> bool:
+    return line.state == PERSON
+
+
+def _by_hand(line: Line, given: tuple[float, str]) -> Line:
+    """A check that needed a person, graded by one."""
+    points, comment = given
+    return replace(line, state="graded", points=min(points, line.of), note=comment or "graded by a person")
+
+
+def weigh(found: Mapping[str, Line], rubric: Rubric) -> Iterator[Line]:
+    """The line of each check with its points."""
+    passed = {name for name, line in found.items() if line.state == "passed"}
+    return (_weigh(found[name], worth, rubric, passed) for name, worth in rubric.checks.items())
+
+
+def judged(verdict: Verdict) -> Line:
+    """A verdict as a line, without points yet."""
+    state = {"passed": "passed", "failed": "failed", "inconclusive": "not judged"}[verdict.state]
+    observed = printable(verdict.observed)[:OBSERVED]
+    return Line(verdict.id, state, 0.0, 0.0, verdict.expected, observed, hint=verdict.hint)
+
+
+def _judge(name: str, bundle: Bundle) -> Line:
+    line = _seen(name, bundle)
+    if line.state in {"failed", "not reached", "self-reported"} and name in bundle.unsure:
+        return replace(line, state=PERSON, observed=printable(bundle.unsure[name])[:OBSERVED], hint="")
+    return line
+
+
+def _seen(name: str, bundle: Bundle) -> Line:
+    seen = [one for one in bundle.observations if one.check == name]
+    if not seen:
+        return _unreached(name, bundle)
+    one = seen[-1]
+    verdict = checks.get(name).run(one.evidence)
+    line = _line(one, verdict)
+    if reasons := doubts(one, bundle.writes):
+        return _but(line, "forged" if verdict.passed else line.state, "; ".join(reasons))
+    if one.self_reported and verdict.passed:
+        told = ", ".join(one.self_reported)
+        return _but(line, "self-reported", f"only the student's own process vouches for {told}")
+    return line
+
+
+def _unreached(name: str, bundle: Bundle) -> Line:
+    check = checks.get(name)
+    ran = next((one for one in bundle.ran if one.name.startswith(check.notebook)), None)
+    if ran is None or ran.ours:
+        why = ran.ended if ran else "its notebook was not run"
+        return Line(name, "not judged", 0.0, 0.0, check.expected, why)
+    why = f"the check was never reached: {ran.ended or 'its cell did not call it'}"
+    return Line(name, "not reached", 0.0, 0.0, check.expected, why, hint=check.hint)
+
+
+def _line(one: Observation, verdict: Verdict) -> Line:
+    at = datetime.fromtimestamp(one.at, UTC).isoformat(timespec="seconds")
+    return replace(
+        judged(verdict), id=one.check, expected=checks.get(one.check).expected, at=at, cell=one.cell
+    )
+
+
+def _but(line: Line, state: str, note: str) -> Line:
+    return replace(line, state=state, note=note)
+
+
+def _weigh(line: Line, worth: Worth, rubric: Rubric, passed: set[str]) -> Line:
+    share, note = _share(line, worth, rubric, passed)
+    told = "; ".join(filter(None, (line.note, note)))
+    return replace(line, points=round(worth.points * share, 6), of=worth.points, note=told)
+
+
+def _share(line: Line, worth: Worth, rubric: Rubric, passed: set[str]) -> tuple[float, str]:
+    if line.state == "passed":
+        return 1.0, ""
+    if line.state == "self-reported":
+        return rubric.self_reported, f"weighs {rubric.self_reported:.0%}"
+    if line.state == "failed":
+        earned = [(share, name) for name, share in worth.partial.items() if name in passed]
+        if earned:
+            share, name = max(earned)
+            return share, f"{share:.0%} for {name}, which passed"
+    return 0.0, ""

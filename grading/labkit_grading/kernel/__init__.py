@@ -1,0 +1,1 @@
+"""A student's process: its sandbox, what runs inside it, and how it communicates with the grader."""

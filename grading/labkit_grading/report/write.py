@@ -1,0 +1,139 @@
+"""Writes a class's report from the evidence in its folder: once, or again with another rubric.
+
+    evidence/ADA.evidence    what the grader saw        grades.csv     for a gradebook
+    rubric.toml              what it is worth           grades.json    everything
+    students/ADA/            feedback.html, results.json (Gradescope)
+    index.html               for the instructor         junit.xml
+    collected.md             what was odd, by student   originals/ADA/   what was handed in
+
+Evidence that can't be trusted or read affects only one student, never the class. Writes only below the
+report's folder.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from labkit.errors import BadInput, typed
+from labkit_grading.judging import rubric as rubrics
+from labkit_grading.judging.bundle import SUFFIX, Bundle, load
+from labkit_grading.judging.hand import hands
+from labkit_grading.judging.rubric import Rubric
+from labkit_grading.judging.seal import Key
+from labkit_grading.judging.sheet import Sheet, grade
+from labkit_grading.report import gradebook, gradescope, junit, pages
+from labkit_grading.report.overview import Overview
+from labkit_grading.submissions.collect import strays
+from localcluster.spawn import write_atomically
+
+EVIDENCE, RUBRIC = "evidence", "rubric.toml"
+
+
+@dataclass(frozen=True)
+class Added:
+    """Files that a person adds: when submissions came, points for manual questions."""
+
+    submitted: Path | None = None
+    manual: Path | None = None
+
+
+@dataclass(frozen=True)
+class Graded:
+    """All sheets, and students whose evidence could not be graded, with the reason."""
+
+    sheets: tuple[Sheet, ...]
+    failed: dict[str, str]
+
+
+def write(
+    report: Path, key: Key, *, added: Added | None = None, tell: Callable[[str], object] = lambda _: None
+) -> Graded:
+    """Grade all evidence under `report/evidence` by `report/rubric.toml`, and write everything."""
+    rubric = rubrics.load(report / RUBRIC)
+    found, failed = _evidence(report, key)
+    given = hands(
+        [one.student for one in found],
+        submitted=(added or Added()).submitted,
+        manual=(added or Added()).manual,
+    )
+    sheets = []
+    for number, bundle in enumerate(found, 1):
+        sheet = grade(bundle, rubric, given.get(bundle.student))
+        write_student(report, sheet, bundle, rubric)
+        sheets.append(sheet)
+        tell(f"{number} of {len(found)}: {sheet.student}, {sheet.score:g} of {sheet.most:g}")
+    done = Graded(tuple(sheets), failed)
+    write_class(report, done, rubric)
+    return done
+
+
+class Growing:
+    """The report of a class that is being run: each student is graded and drawn once, when done."""
+
+    def __init__(self, report: Path, key: Key) -> None:
+        self._report, self._rubric = report, rubrics.load(report / RUBRIC)
+        self._bundles: dict[str, Bundle] = {}
+        self._sheets: dict[str, Sheet] = {}
+        self._failed: dict[str, str] = {}
+        for bundle in _loaded(_paths(report), key, self._failed):
+            self._take(bundle)
+
+    def add(self, bundle: Bundle) -> Graded:
+        """Grade a student, or grade one again, and write what changes."""
+        self._failed.pop(bundle.folder, None)
+        if self._bundles.get(bundle.folder) != bundle:
+            self._take(bundle)
+        done = Graded(tuple(sheet for _, sheet in sorted(self._sheets.items())), self._failed)
+        write_class(self._report, done, self._rubric)
+        return done
+
+    def _take(self, bundle: Bundle) -> None:
+        sheet = grade(bundle, self._rubric)
+        write_student(self._report, sheet, bundle, self._rubric)
+        self._bundles[bundle.folder], self._sheets[bundle.folder] = bundle, sheet
+
+
+def _paths(report: Path) -> list[Path]:
+    return sorted((report / EVIDENCE).glob(f"*{SUFFIX}"))
+
+
+def _evidence(report: Path, key: Key) -> tuple[list[Bundle], dict[str, str]]:
+    paths = _paths(report)
+    if not paths:
+        raise BadInput(
+            f"There is no evidence in {report / EVIDENCE}.",
+            cause="No class was graded into this folder.",
+            fix="Name the folder that --out named when the class was run.",
+        )
+    failed: dict[str, str] = {}
+    return list(_loaded(paths, key, failed)), failed
+
+
+def _loaded(paths: list[Path], key: Key, failed: dict[str, str]) -> Iterator[Bundle]:
+    for path in paths:
+        try:
+            yield load(path, key)
+        except BadInput as error:
+            failed[path.stem] = typed(f"{error.what} {error.cause}")
+
+
+def write_student(report: Path, sheet: Sheet, bundle: Bundle, rubric: Rubric) -> None:
+    """Write one student's files."""
+    folder = report / "students" / sheet.folder
+    drawn = pages.draw(bundle, folder)
+    write_atomically(folder / "feedback.html", pages.feedback(sheet, rubric, drawn), mode=0o644)
+    write_atomically(folder / "results.json", gradescope.results(sheet), mode=0o644)
+
+
+def write_class(report: Path, done: Graded, rubric: Rubric) -> None:
+    """Write the files about the whole class."""
+    texts = {
+        "grades.csv": gradebook.grades_csv(done.sheets, rubric),
+        "grades.json": gradebook.grades_json(done.sheets, rubric, done.failed),
+        "junit.xml": junit.junit(done.sheets, rubric.title),
+        "index.html": pages.the_class(Overview(done.sheets), rubric, done.failed, strays(report)),
+    }
+    for name, text in texts.items():
+        write_atomically(report / name, text, mode=0o644)

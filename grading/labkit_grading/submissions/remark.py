@@ -1,0 +1,54 @@
+"""A line of the report about a submission: what was odd, and what was done about it.
+
+A stranger's text is never repeated unchanged: names are shown without control characters, and truncated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Final, Literal
+
+PERSON: Final = "needs a person"
+Kind = Literal["needs a person", "refused", "flagged", "missing", "restored", "note"]
+"""`needs a person`: work that could not be taken, and so is not graded. `refused`: a file that was not taken.
+`flagged`: graded, and a person should look. `missing`: nothing was handed in. `restored`: the course's own
+stands there again."""
+LONGEST = 120  # characters of a name that is shown
+MOST = 400  # characters of a line
+
+
+@dataclass(frozen=True)
+class Remark:
+    """One line; `file` is the place in the submission, empty if it is about the whole."""
+
+    kind: Kind
+    what: str
+    file: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "what", printable(self.what)[:MOST])
+        object.__setattr__(self, "file", shown(self.file))
+
+    def __str__(self) -> str:
+        return f"{self.kind}: {self.file + ': ' if self.file else ''}{self.what}"
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data."""
+        return asdict(self)
+
+    @classmethod
+    def of_json(cls, data: Mapping[str, Any]) -> Remark:
+        """The inverse of `to_json`."""
+        return cls(**data)
+
+
+def shown(name: str) -> str:
+    """A name that is safe in a report or on a terminal: one line, no invisible or control characters."""
+    kept = printable(name).replace("\n", "\\x0a")
+    return kept if len(kept) <= LONGEST else kept[: LONGEST - 1] + "…"
+
+
+def printable(text: str) -> str:
+    """Text without invisible characters, terminal control codes, or anything illegal in XML."""
+    return "".join(c if c.isprintable() or c == "\n" else f"\\x{ord(c):02x}" for c in text)

@@ -1,0 +1,239 @@
+"""Carries out what a student's process asks for, and records what it saw: the evidence is its own.
+
+Listens on a Unix socket that only the student's sandbox has. A check counts only if the course's own cell
+calls it, and is judged on objects read here, on recordings made here, and on the answer. Refuses, and flags,
+what `table` does not allow.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from course.hpa import what_if, why
+from course.study.days import DAYS
+from course.study.trial import Trial, trial
+from labkit import checks
+from labkit.errors import BadInput, ClusterError, LabError, Unreachable, typed
+from labkit.evidence.reads import read
+from labkit.evidence.recording import Recording
+from labkit.lab import Lab, settled
+from labkit.view.notebook import show, shown_to
+from labkit.view.verdict import Shown
+from labkit_grading.judging.bundle import Given, Observation, Seen, figured
+from labkit_grading.judging.codec import Claims, Codec, Tabulated
+from labkit_grading.judging.proofs import in_flight
+from labkit_grading.judging.sources import Source, constants, queries, sources
+from labkit_grading.kernel.wire import Copies, Giver, Line, is_ours, made_there
+from labkit_grading.sites.guard import Guard
+from labkit_grading.submissions.remark import Remark, printable, shown
+from labkit_grading.verbs import permits
+from labkit_grading.verbs.confined import Confined
+from labkit_grading.verbs.held import Held
+from labkit_grading.verbs.objects import READ, permitted
+from labkit_grading.verbs.table import VERBS, allowed
+
+LAST_CALL = 10.0  # real seconds for what is still running when a notebook ends
+COURSE: Mapping[str, Callable[..., Any]] = {"what_if": what_if, "why": why}
+"""Functions of the course that the grader carries out."""
+COUNTED_ON = frozenset({"get", "kube.objects"})  # nodes: cells and the what-if model read their GPUs
+FORBIDDEN = "forbidden"  # the API server's words for: no such right, over quota, against Pod Security
+
+
+class Broker:
+    """One notebook's lab, from outside. `cell` and `check` say which of the course's cells is running."""
+
+    def __init__(
+        self, lab: Lab, seat: Path, released: Any, edition: Path, *, guard: Guard | None = None
+    ) -> None:
+        self.seen = Seen()
+        self.cell, self.check = "", ""
+        self._graders, self._guard = lab, guard
+        self._lab = Lab(lab.session, lab.kube)  # one of its own, since it remembers a login
+        self._confined = Confined(seat, edition, shared=guard is not None)
+        self._sources, self._constants = sources(released), constants(released)
+        self._queries = queries(released)
+        self._held = Held()
+        self._line: Line | None = None
+        self._giver = Giver(self._ask, READ)
+        self._giver.give(self._lab)
+
+    def listen(self, path: Path) -> Callable[[], None]:
+        """Serve connections one after the other; call the returned function to end it."""
+        if self._guard:
+            self._guard.lay()
+            self._lab.kube = self._guard.student()
+        server = socket.socket(socket.AF_UNIX)
+        server.bind(str(path))
+        server.listen(1)
+        serving = threading.Thread(target=self._serve, args=(server,), name="labkit-broker", daemon=True)
+        serving.start()
+
+        def close() -> None:
+            with contextlib.suppress(OSError):
+                server.shutdown(socket.SHUT_RDWR)
+            server.close()
+            serving.join(LAST_CALL)  # finish the last request
+            self.seen.spread |= serving.is_alive()
+            self._held.end()
+
+        return close
+
+    def _serve(self, server: socket.socket) -> None:
+        while True:
+            try:
+                connection, _ = server.accept()
+            except OSError:
+                return
+            self._line = Line(connection)
+            with contextlib.closing(self._line), contextlib.suppress(Unreachable, BadInput, OSError):
+                while True:
+                    self._line.send(self._reply(self._line.receive()))
+
+    def _reply(self, message: Mapping[str, Any]) -> dict[str, Any]:
+        pictures: list[Any] = []
+        try:
+            with shown_to(lambda thing: pictures.append(thing._repr_mimebundle_())):
+                value = self._do(message)
+            return {"value": self._result(message, value), "shown": pictures}
+        except LabError as error:
+            if self._guard and FORBIDDEN in error.what.lower():
+                what = error.what.replace(f"{self._confined.seat}/", "")
+                self._flag(f"was told by the API server: {printable(what)[:300]}")
+            words = {"what": error.what, "cause": error.cause, "fix": error.fix}
+            told = {"kind": type(error).__name__, **{key: typed(text) for key, text in words.items()}}
+            return {"error": told, "shown": pictures}
+        except (TypeError, ValueError, LookupError, AttributeError, RecursionError, OSError) as error:
+            what = f"The call makes no sense: {shown(str(error))}"
+            return {"error": {"kind": "BadInput", "what": what, "cause": "", "fix": ""}, "shown": pictures}
+
+    def _result(self, message: Mapping[str, Any], value: Any) -> Any:
+        """Encode a result. The result of a student's own PromQL is not a figure that the course asked for."""
+        if message["do"] == "metrics" and not self._queries.intersection(map(str, message["args"])):
+            return Copies().encode(value)
+        verb = VERBS[permitted(self._giver.objects[int(message["on"])], str(message["do"]))]
+        return self._giver.result(value, counted=verb.counted)
+
+    def _do(self, message: Mapping[str, Any]) -> Any:
+        target, name = self._giver.objects[int(message["on"])], str(message["do"])
+        verb = permitted(target, name)
+        if not verb:
+            self._flag(
+                f"asked for {shown(name)} of {type(target).__name__}, which no cell of the course needs"
+            )
+            raise BadInput(f"A graded run has no {shown(name)}.", fix=f"Known: {', '.join(VERBS)}")
+        if verb == "check":
+            return self._judge(str(message["args"][0]), message["words"])
+        if isinstance(target, Recording) and made_there([message["args"], message["words"]]):
+            self._flag("gave a recording a load of its own making")
+            raise BadInput("A recording takes the grader's own load only.", fix="Give it what lab.load gave.")
+        given = [self._giver.decode(one) for one in message["args"]]
+        args, words = self._allowed(
+            verb, given, {k: self._giver.decode(v) for k, v in message["words"].items()}
+        )
+        if verb == "trial":
+            return self._trial(*args)
+        if verb in COURSE:
+            return self._kept(verb, COURSE[verb](self._whose(target, verb, args), *args, **words))
+        found = getattr(self._whose(target, verb, args), name)
+        value = self._kept(verb, found(*args, **words)) if callable(found) else found
+        if verb == "reset" and self._guard:
+            self._guard.lay()
+        return value
+
+    def _whose(self, target: Any, verb: str, args: list[Any]) -> Any:
+        """The lab that has the right to do it: the student's own or the grader's."""
+        if VERBS[verb].graders or (verb in COUNTED_ON and args == ["nodes"]):
+            return self._graders.kube if target is self._lab.kube else self._graders
+        return target
+
+    def _trial(self, choice: int | Path, day: str) -> Trial:
+        """Run one policy under one load, as notebook 06 does, and add the load to the recording."""
+        done = trial(self._lab, choice, DAYS[day], seed=self._lab.session.seed, watch=False)
+        return replace(done, run=done.run.with_series((in_flight([done.load], done.run),)))
+
+    def _allowed(self, name: str, args: list[Any], words: dict[str, Any]) -> tuple[list[Any], dict[str, Any]]:
+        """The arguments, if they are allowed; otherwise flag them and raise."""
+        try:
+            self._held.refuse_more(name)
+            return allowed(name, self._confined, args, permits.bounded(words))
+        except BadInput as error:
+            self._flag(error.what)
+            raise
+        finally:
+            self.seen.spread |= self._confined.spread
+            for odd in self._confined.odd:
+                self._flag(odd)
+
+    def _kept(self, name: str, value: Any) -> Any:
+        """Note what a verb returned, if anything later depends on it."""
+        if name == "url":
+            self._confined.addresses.add(value)
+        return self._held.keep(value)
+
+    def _judge(self, name: str, words: Mapping[str, Any]) -> Any:
+        check, where = checks.get(name), self._sources.get(name, {})
+        given = {key: self._given(name, key, source, words.get(key)) for key, source in where.items()}
+        last: dict[str, Any] = {}
+
+        def look() -> dict[str, Any]:
+            last.update(read(self._graders.kube, check.reads))
+            return {**{key: one.value for key, one in given.items()}, **last}
+
+        try:
+            verdict = settled(check, look)
+        except ClusterError as error:
+            self.seen.trouble = error.what
+            raise
+        for one in given.values():
+            if isinstance(one.value, Tabulated):
+                one.value.live = None  # its process could be gone when this is judged again
+        if self.check == name:
+            reads = {key: Given(Source.READ, value) for key, value in last.items()}
+            evidence = {**figured(check, given), **reads}
+            self.seen.observations.append(Observation(name, time.time(), self.cell, evidence))
+        show(Shown(verdict))
+        return verdict
+
+    def _given(self, check: str, key: str, source: Source, data: Any) -> Given:
+        """An argument, taken from the source that it must have."""
+        if source is Source.COURSE:
+            return Given(source, self._constants[check][key])
+        if data is None:
+            return Given(source, ..., own=source is Source.ANSWER)
+        if source is Source.RECORDED:
+            return self._recorded(check, data)
+        return Given(source, self._claim(data))
+
+    def _recorded(self, check: str, data: Any) -> Given:
+        """The grader's recording if there is one, else the student's claim."""
+        if is_ours(data):
+            return Given(Source.RECORDED, self._giver.decode(data))
+        if made_there(data):
+            self._flag(f"handed {check} a recording of its own making")
+        return Given(Source.RECORDED, Codec().decode(data), own=False)
+
+    def _claim(self, data: Any) -> Any:
+        if isinstance(data, Mapping) and data.get("$") == "call":
+            return self._giver.decode(data)
+        try:
+            return Claims().decode(data)
+        except (BadInput, TypeError, ValueError, LookupError) as error:
+            return f"no answer: {shown(str(error))}"
+
+    def _ask(self, number: int, args: Any) -> Any:
+        """Call a student's function; an exception or a timeout is its answer, too."""
+        assert self._line is not None
+        self._line.send({"ask": number, "args": Codec().encode(args)})
+        return self._claim(self._line.receive().get("answer"))
+
+    def _flag(self, what: str) -> None:
+        remark = Remark("flagged", what, self.cell)
+        if remark not in self.seen.remarks and len(self.seen.remarks) < 20:
+            self.seen.remarks.append(remark)

@@ -1,0 +1,141 @@
+"""The kubectl commands that a student's process can run: the course's verbs, on the course's objects.
+
+kubectl can read files, and write wherever the grader can. So no option that names a file, no manifest and no
+other namespace is allowed, except in exactly the words of one of the course's cells.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import yaml
+
+from labkit.errors import BadInput
+
+ON_NODES = frozenset({"cordon", "taint", "uncordon"})
+KUBECTL = ON_NODES | frozenset(
+    {
+        "annotate",
+        "describe",
+        "events",
+        "get",
+        "label",
+        "logs",
+        "patch",
+        "rollout",
+        "scale",
+        "set",
+        "top",
+        "wait",
+    }
+)
+OPTIONS = ("-p", "-l", "-o", "--type=", "--subresource=", "--replicas=", "--sort-by=")
+FLAGS = frozenset({"--all", "--overwrite"})
+FILES = "-file"  # jsonpath-file=, go-template-file=: an output format read from a file
+MARKING = frozenset({"annotate", "label"})
+WAITS = re.compile(r"--timeout=[1-9]\d?s|--for=jsonpath=\{[\w.\\/-]+\}=[\w-]+")
+NARROW = {
+    "events": re.compile(r"--for=(daemonset|deployment|hpa|pod)/[a-z0-9][a-z0-9.-]*"),
+    "logs": re.compile(r"[a-z0-9]([a-z0-9-]{0,50}[a-z0-9])?( --previous| --tail=\d{1,4})*"),
+}
+"""Commands of which one form is right: the events of one object, what one pod has printed."""
+PHRASES = frozenset(
+    {
+        ("get", "secrets", "--all-namespaces"),
+        ("get", "services", "-n", "monitoring"),
+        ("get", "pods", "--show-labels"),
+        ("delete", "secret", "team-login", "--namespace", "default", "--ignore-not-found"),
+    }
+)
+"""Commands that are right as a whole, word by word, and in no other form."""
+KUSTOMIZED = ("apply", "-k")
+"""With a folder of the course after it: `confined` looks which."""
+TARGETS = frozenset(
+    {"daemonset", "deployment", "deploy", "pod", "pods", "hpa", "node", "nodes", "service", "svc", "events"}
+)
+DELETED = frozenset({"priorityclass/placeholder"})
+"""Objects outside the namespace that a cell deletes, by their whole names: a reset deletes them as well."""
+MARKS = ("labkit.dev/address", "labkit.dev/ports", "managedFields", "externalIPs")
+"""Where the node agent says that a pod answers, the server who wrote a field; and others' traffic."""
+
+
+def known(words: Sequence[str]) -> bool:
+    """Whether a command begins like one that a graded run allows."""
+    return words[0] in KUBECTL or tuple(words) in PHRASES or tuple(words[:2]) == KUSTOMIZED
+
+
+def refuse_options(words: Sequence[Any]) -> None:
+    """Raise for a kubectl command that could read a file, or reach beyond what the course works on."""
+    texts = [str(word) for word in words]
+    if tuple(texts) in PHRASES:
+        return
+    if not texts or texts[0] not in KUBECTL:
+        raise BadInput(
+            f"kubectl {' '.join(texts)[:60]} is not for a graded run.", fix=f"Known: {sorted(KUBECTL)}"
+        )
+    if texts[0] in NARROW:
+        if NARROW[texts[0]].fullmatch(" ".join(texts[1:])):
+            return
+        raise BadInput(f"kubectl {' '.join(texts)[:60]} is not for a graded run.", fix="As the course does.")
+    for text in texts:
+        refuse_marks(text.removeprefix("-p").removeprefix("="))
+    value = False  # the value of an option, as a separate word
+    targets = []
+    for text in texts[1:]:
+        gone = texts[0] in MARKING and text.endswith("-")  # a label that is removed
+        option, named = text.startswith("-"), "/" in text and "=" not in text and not gone
+        kind, _, name = text.partition("/")
+        foreign = named and (kind not in TARGETS or "/" in name or name.startswith("."))
+        unknown = not text.startswith(OPTIONS) and text not in FLAGS
+        unknown &= not (texts[0] == "wait" and WAITS.fullmatch(text))
+        if FILES in text or (not value and (unknown if option else foreign)):
+            raise BadInput(f"kubectl … {text:.60} is not for a graded run.", fix=f"Known: {sorted(TARGETS)}")
+        if not value and not option:
+            targets.append(text)
+        value = text in {"-p", "-l"}
+    of_nodes = bool(targets) and all(map(on_node, targets))
+    if any(text.startswith("--subresource") for text in texts) and not of_nodes:
+        raise BadInput("The status of an object is its controller's to write.", fix="Patch its spec.")
+
+
+def on_node(word: Any) -> bool:
+    """Whether a word names a node: changes to a node persist until the next student."""
+    return str(word).partition("/")[0] in {"node", "nodes", "no"}
+
+
+def beyond_namespace(words: Sequence[Any]) -> bool:
+    """Whether a kubectl command changes something that a reset of the namespace does not undo."""
+    verb, *rest = map(str, words)
+    return verb in ON_NODES or "--namespace" in rest or any(map(on_node, rest))
+
+
+def refuse_targets(words: Sequence[Any]) -> None:
+    """Raise for objects that none of the course's cells delete."""
+    for word in words:
+        kind, _, name = str(word).partition("/")
+        if word in DELETED:
+            continue
+        if kind not in TARGETS or on_node(word) or "/" in name or name.startswith("."):
+            raise BadInput(
+                f"{word!s:.60} is not for a graded run to delete.", fix=f"Known: {sorted(TARGETS)}"
+            )
+
+
+def refuse_marks(text: str) -> None:
+    """Raise if YAML or JSON sets what a student must not set, even if escapes hide it."""
+    seen = [text, *_scalars(text)]
+    # A JSON patch writes / as ~1.
+    if found := [mark for mark in MARKS for one in seen if mark in one.replace("~1", "/").replace("~0", "~")]:
+        raise BadInput(f"{found[0]} is not a student's to write.", fix="Leave it out.")
+
+
+def _scalars(text: str) -> list[str]:
+    """The texts in YAML or JSON as a parser sees them; raises if an escape can't be parsed."""
+    if "\\" not in text:
+        return []
+    try:
+        return [token.value for token in yaml.scan(text) if isinstance(token, yaml.ScalarToken)]
+    except yaml.YAMLError as error:
+        raise BadInput(f"{text:.60} can't be read: {str(error)[:200]}", fix="Write it without \\.") from error

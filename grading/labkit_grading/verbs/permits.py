@@ -1,0 +1,112 @@
+"""Which arguments a verb accepts: helpers of `confined`. They refuse what no cell of the course uses.
+
+The grader has admin rights on a whole cluster and reads files as the instructor. So no path leads out of the
+student's own copy of the course, only the lab's addresses are allowed, no kubectl option names a file, and a
+student's own manifest contains only objects of the course's kinds in the lab's namespace.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import yaml
+
+from labkit.errors import BadInput
+from labkit.kube.namespaces import NAMESPACE
+from labkit_grading.submissions.entries import inside
+from labkit_grading.verbs.commands import refuse_marks
+
+NAMESPACED = frozenset(
+    {
+        "ConfigMap",
+        "DaemonSet",
+        "Deployment",
+        "HorizontalPodAutoscaler",
+        "Pod",
+        "PodDisruptionBudget",
+        "Service",
+    }
+)
+LOCAL_FILES = frozenset({"Component", "Kustomization"})
+LOAD = frozenset({"drain", "keepalive", "seed", "timeout", "url", "workload"})
+MODELLED = LOAD - {"url"} | {"play", "target"}
+LONGEST = 300.0  # real seconds of one wait
+
+
+def own_path(seat: Path, given: Any) -> Path:
+    """A path in this student's copy of the course; raises `BadInput` for one that leads elsewhere."""
+    name = inside(str(given))
+    if name is None or not (seat / name).exists():
+        raise BadInput(f"There is no {given!s:.200} in the course.", fix="Name a file below manifests/.")
+    return seat / name
+
+
+def refuse_foreign(path: Path, released: Path) -> None:
+    """Raise if a student's manifest has a kind that is neither common nor in the released file."""
+    known = NAMESPACED | kinds(released)
+    refuse_marks(path.read_text())
+    try:
+        documents = [one for one in yaml.safe_load_all(path.read_text()) if one]
+    except (yaml.YAMLError, RecursionError, ValueError) as error:
+        raise BadInput(
+            f"{path.name} is no YAML: {str(error)[:200]}", fix="Mend the line that is named."
+        ) from error
+    for one in documents:
+        kind = str(one.get("kind")) if isinstance(one, dict) else "text"
+        meta = one.get("metadata") if isinstance(one, dict) else None
+        place = meta.get("namespace", NAMESPACE) if isinstance(meta, dict) else NAMESPACE
+        if kind not in known:
+            raise BadInput(f"An exercise makes no {kind:.60}.", fix=f"Known: {', '.join(sorted(known))}.")
+        if place != NAMESPACE:
+            raise BadInput(
+                f"An exercise stays in namespace {NAMESPACE}, not {place!s:.60}.", fix="Leave it out."
+            )
+
+
+def spreading(path: Path) -> set[str]:
+    """The kinds in a manifest that a reset of the namespace does not remove."""
+    return kinds(path) - NAMESPACED - LOCAL_FILES
+
+
+def kinds(path: Path) -> set[str]:
+    """The kinds of the objects in a manifest."""
+    return set(re.findall(r"^kind: *(\w+)", path.read_text(), re.MULTILINE))
+
+
+def refuse_address(url: Any, known: Collection[str]) -> None:
+    """Raise for an address that `lab.url` did not return."""
+    if not any(
+        str(url).startswith(one) and urlsplit(str(url)).netloc == urlsplit(one).netloc for one in known
+    ):
+        raise BadInput(f"{url!s:.100} is no address of the lab.", fix="Use lab.url(…).")
+
+
+def refuse_words(words: Mapping[str, Any], known: Collection[str]) -> None:
+    """Raise for an option that a graded run does not accept."""
+    if unknown := sorted(set(words) - set(known)):
+        raise BadInput(f"Not for a graded run: {', '.join(unknown)[:100]}.", fix=f"Known: {sorted(known)}")
+
+
+def bounded(words: Mapping[str, Any]) -> dict[str, Any]:
+    """Limit a wait to `LONGEST`."""
+    if "seconds" not in words:
+        return dict(words)
+    return {**words, "seconds": min(float(words["seconds"]), LONGEST)}
+
+
+def named(name: Any, pattern: re.Pattern[str], what: str) -> str:
+    """A plain name: no option, no path, no second word."""
+    if not isinstance(name, str) or not pattern.fullmatch(name):
+        raise BadInput(f"{name!s:.60} is no {what} of the lab.", fix="Use the name that the lab shows.")
+    return name
+
+
+def whole(number: Any, most: int, what: str) -> int:
+    """A whole number from 0 up to a limit."""
+    if isinstance(number, bool) or not isinstance(number, int) or not 0 <= number <= most:
+        raise BadInput(f"{number!s:.40} {what}: a graded run has 0 to {most}.", fix="As the course does.")
+    return number

@@ -1,0 +1,31 @@
+"""`labkit --help`: the commands in parts, each by a whole sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from typer.core import TyperGroup
+
+PARTS: Mapping[str, Sequence[str]] = {
+    "The course": ("jupyter", "solution", "notebooks", "checks"),
+    "Your lab": ("up", "status", "doctor", "kubectl", "url", "logs", "ls", "down"),
+    "Your images": ("image",),
+    "Nodes, GPUs and load": ("node", "gpu", "load"),
+    "For teachers and authors": ("release", "collect", "grade", "regrade", "validate", "study"),
+    "The programs under it": ("toolchain",),
+}
+LONGEST = 200  # letters of a sentence: click would cut it off at the end of its line
+
+
+class Menu(TyperGroup):
+    """The group of all commands."""
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """The commands that are there, part by part."""
+        for part, names in PARTS.items():
+            there = [(name, self.get_command(ctx, name)) for name in names]
+            rows = [(name, command.get_short_help_str(LONGEST)) for name, command in there if command]
+            if rows:
+                with formatter.section(part):
+                    formatter.write_dl(rows)

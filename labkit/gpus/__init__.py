@@ -1,1 +1,0 @@
-"""The simulated accelerator: inventory, VRAM, utilisation, metrics under the names of DCGM."""

@@ -1,1 +1,0 @@
-"""Measures a timing profile on one NVIDIA GPU: `python -m labkit.gpus.measure`. It alone needs torch."""

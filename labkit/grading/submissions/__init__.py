@@ -1,1 +1,0 @@
-"""A class as it handed in, before anything is run: taken in, put back into the course, looked through."""

@@ -1,0 +1,1 @@
+"""Groups of verbs on the lab: `lab.images`, `lab.nodes`, `lab.faults`."""

