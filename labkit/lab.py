@@ -26,7 +26,7 @@ from labkit.evidence import Series, Timeline, Verdict, could_not_run
 from labkit.evidence.cold_start import StartWatch
 from labkit.evidence.pace import Pacing
 from labkit.evidence.reads import read
-from labkit.evidence.recording import Recording, in_lab_time
+from labkit.evidence.recording import Recording
 from labkit.evidence.served import requests_by_pod
 from labkit.evidence.states import Follower
 from labkit.kube import documents, kubectl
@@ -260,9 +260,7 @@ class Lab:
         prometheus = self.prometheus()
         if since is None:
             return prometheus.query(promql)
-        start = time.time() - since / self.clock
-        found = prometheus.query_range(promql, start=start)
-        return in_lab_time(found, start=start, clock=self.clock)
+        return tuple(prometheus.query_range(promql, start=time.time() - since / self.clock))
 
     def prometheus(self) -> Metrics:
         """The lab's Prometheus client, for queries that need more options than `lab.metrics` has."""

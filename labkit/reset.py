@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from labkit import course, faults, pull_secret
-from labkit.errors import ClusterError, Refused
+from labkit.errors import ClusterError
 from labkit.kube import namespaces, nodes
 from labkit.kube.client import Kube, Which
 from localcluster import kwok, polling
@@ -80,7 +80,7 @@ def clear(kube: Kube, report: Report, *, owned: bool = True) -> None:
     labels += [f"{key}-" for key in namespaces.DROPPED]
     kube.kubectl("label", "namespace", kube.namespace, *labels, "--overwrite")
     account = "the namespace's default service account"
-    polling.until(lambda: _exists(kube, "serviceaccount/default"), account, seconds=30)
+    polling.until(lambda: kube.find("serviceaccount/default"), account, seconds=30)
 
 
 def _orphans(kube: Kube) -> None:
@@ -135,13 +135,3 @@ def model_image(access: RegistryAccess, report: Report) -> None:
     if there != image.digest:
         report(f"pushing {ref.path} to the lab's registry")
         publish(ref, access, store)
-
-
-def _exists(kube: Kube, target: str) -> bool:
-    try:
-        kube.object(target)
-    except Refused as error:
-        if error.reason == "NotFound":
-            return False
-        raise
-    return True

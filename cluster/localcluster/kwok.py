@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import yaml
@@ -113,12 +114,5 @@ def _leases(api: Api) -> list[str]:
 
 
 def _each(api: Api, paths: list[str], *, body: Any) -> None:
-    def delete(path: str) -> None:
-        try:
-            api.send(Request(path, "DELETE", body=body))
-        except Refused as error:
-            if error.reason != "NotFound":
-                raise
-
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        list(pool.map(delete, paths))
+        list(pool.map(partial(api.delete, body=body), paths))

@@ -19,6 +19,7 @@ from labkit.errors import BadInput
 from labkit.evidence import Verdict, could_not_run
 from labkit.evidence.blank import Blank, blank
 from labkit.evidence.verdict import RUN_AGAIN
+from localcluster.api.objects import dig
 
 UNANSWERED = "nothing yet: `...` still stands where your answer belongs"
 
@@ -285,18 +286,6 @@ def numbers(answer: Any) -> list[float] | None:
         return None
     found = [number(part) for part in answer]
     return None if any(value is None for value in found) else [v for v in found if v is not None]
-
-
-def dig(thing: Any, path: str) -> Any:
-    """The value at a path of a Kubernetes object (`spec.metrics.0.type`), or None."""
-    for key in path.split("."):
-        if isinstance(thing, Mapping):
-            thing = thing.get(key)
-        elif isinstance(thing, (list, tuple)) and key.isdigit() and int(key) < len(thing):
-            thing = thing[int(key)]
-        else:
-            return None
-    return thing
 
 
 def differences(thing: Any, wanted: Mapping[str, Any]) -> list[str]:

@@ -17,8 +17,9 @@ from labkit.evidence.cold_start import ColdStart
 from labkit.evidence.outcomes import CUT_OFF
 from labkit.evidence.pace import Pace
 from labkit.evidence.states import States
-from labkit.evidence.timeline import Series, Timeline
+from labkit.evidence.timeline import Timeline
 from labkit.load.results import LoadResult
+from labkit.metrics.series import Series
 
 SHORTEST = 15.0  # lab seconds: the HPA syncs once in that time, so anything shorter contains no decision
 _ON = "and those below it, in their order, down to this one."

@@ -5,8 +5,8 @@ A window without requests has no percentile, so it leaves a gap.
 
 from __future__ import annotations
 
-from labkit.evidence.timeline import Series
 from labkit.load.results import LoadResult
+from labkit.metrics.series import Series
 
 WIDTH = 30.0
 """Lab seconds in one window: two real seconds at the default clock."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from labkit.errors import Refused
 from labkit.kube.client import Kube
 
 
@@ -18,12 +17,8 @@ def read(kube: Kube, wanted: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _one(kube: Kube, what: str) -> Any:
-    try:
-        return dict(kube.object(what).raw)
-    except Refused as error:
-        if error.reason == "NotFound":
-            return None
-        raise
+    found = kube.find(what)
+    return None if found is None else dict(found.raw)
 
 
 def _all(kube: Kube, kind: str) -> list[Any]:

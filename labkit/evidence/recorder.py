@@ -11,10 +11,11 @@ import time
 from dataclasses import dataclass
 from typing import Self
 
-from labkit.errors import ClusterError, Refused
+from labkit.errors import ClusterError
 from labkit.evidence.quantity import average_of, utilization_of
-from labkit.evidence.timeline import Event, Series, Timeline
+from labkit.evidence.timeline import Event, Timeline
 from labkit.kube.client import Kube
+from labkit.metrics.series import Series
 from localcluster.api.objects import KubeObject
 
 EVERY = 0.25  # real seconds between two looks
@@ -99,21 +100,13 @@ class Recorder:
             self.gaps += 1
 
     def _look(self) -> Look:
-        deployment, hpa = (self._object(name) for name in self._names)
+        deployment, hpa = (self._kube.find(name) for name in self._names)
         at = time.time()
         desired = deployment.at("spec.replicas") if deployment else None
         ready = (deployment.at("status.readyReplicas") or 0) if deployment else None
         gpus = held(deployment) if deployment else None
         minimum = hpa.at("spec.minReplicas") if hpa else None
         return Look(at, desired, ready, gpus, average_of(hpa), utilization_of(hpa), minimum)
-
-    def _object(self, name: str) -> KubeObject | None:
-        try:
-            return self._kube.object(name)
-        except Refused as error:
-            if error.reason == "NotFound":
-                return None
-            raise
 
 
 def held(deployment: KubeObject) -> int:

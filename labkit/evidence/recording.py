@@ -12,11 +12,11 @@ from types import MappingProxyType
 
 from labkit.evidence.load_series import load_series
 from labkit.evidence.recorder import Recorder
-from labkit.evidence.timeline import Series, Timeline
+from labkit.evidence.timeline import Timeline
 from labkit.kube.client import Kube
 from labkit.load.results import LoadResult
 from labkit.metrics.client import Metrics
-from labkit.metrics.series import Series as Measured
+from labkit.metrics.series import Series
 from localcluster import polling
 
 NOTHING: Mapping[float, str] = MappingProxyType({})
@@ -78,27 +78,11 @@ class Recording:
         return (replace(one, unit="%", label="GPU, average over the pods") for one in found)
 
     def _asked(self, promql: str, *, name: str) -> Iterable[Series]:
-        start = self._recorder.started
         found = self._metrics.query_range(
             promql,
-            start=start,
+            start=self._recorder.started,
             end=self._recorder.ended or time.time(),
             step=STEP,
             may_be_empty=True,
         )
-        return in_lab_time(found, start=start, clock=self._metrics.clock, name=name)
-
-
-def in_lab_time(
-    found: Iterable[Measured], *, start: float, clock: float, name: str = ""
-) -> tuple[Series, ...]:
-    """Convert Prometheus' series to ours: lab seconds since `start` (Unix time)."""
-    return tuple(
-        Series(
-            name or one.labels.get("__name__", "value"),
-            "",
-            tuple(((float(t) - start) * clock, float(v)) for t, v in zip(one.t, one.values, strict=True)),
-            one.labels.get("pod", ""),
-        )
-        for one in found
-    )
+        return (replace(one, name=name) for one in found)

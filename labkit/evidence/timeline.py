@@ -7,11 +7,11 @@ that never happened.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from itertools import pairwise
 
 from labkit.evidence.names import unknown
+from labkit.metrics.series import Series
 
 NAMES = (
     "desired",
@@ -29,71 +29,6 @@ NAMES = (
     "predicted",
 )
 """Every series that labkit makes. A recording may lack some: nothing of that kind was there to be seen."""
-
-Point = tuple[float, float]
-"""(lab seconds since the recording began, value)"""
-
-
-@dataclass(frozen=True)
-class Series:
-    """One quantity over time; between two points it keeps the earlier value (a step)."""
-
-    name: str
-    unit: str
-    points: tuple[Point, ...] = ()
-    label: str = ""
-    """What distinguishes it from other series of its name: a pod, a percentile."""
-
-    def at(self, time: float) -> float | None:
-        """The value at `time`; None before the first point."""
-        value = None
-        for when, what in self.points:
-            if when > time:
-                break
-            value = what
-        return value
-
-    def peak(self) -> float | None:
-        """The highest value; None where there is none."""
-        return max((v for _, v in self.points), default=None)
-
-    def last(self) -> float | None:
-        """The newest value; None where there is none."""
-        return self.points[-1][1] if self.points else None
-
-    def first(self, test: Callable[[float], bool], *, after: float = 0.0) -> float | None:
-        """The first moment, not before `after`, at which `test` is true for the value."""
-        return next((t for t, v in self.points if t >= after and test(v)), None)
-
-    def since(self, moment: float) -> Series:
-        """The same series with that moment as its new zero."""
-        before = self.at(moment)
-        kept = ((0.0, before),) if before is not None else ()
-        return replace(self, points=(*kept, *((t - moment, v) for t, v in self.points if t > moment)))
-
-    def area(self, start: float, end: float) -> float:
-        """Value times lab seconds from `start` to `end`: of replicas, the replica-seconds."""
-        return area(self.points, start, end)
-
-    def apart(self, other: Series, end: float) -> float:
-        """The average distance between two series from 0 to `end`; each is 0 before its first point."""
-        moments = sorted({0.0, *(t for t, _ in (*self.points, *other.points) if 0 < t < end)})
-        gaps = tuple((t, abs((self.at(t) or 0.0) - (other.at(t) or 0.0))) for t in moments)
-        return area(gaps, 0.0, end) / end
-
-    def steps(self) -> tuple[Point, ...]:
-        """Only the points at which the value changed, the first one included."""
-        kept: list[Point] = []
-        for point in self.points:
-            if not kept or kept[-1][1] != point[1]:
-                kept.append(point)
-        return tuple(kept)
-
-
-def area(points: Sequence[Point], start: float, end: float) -> float:
-    """A step curve added up over time; before its first point it is 0."""
-    spans = pairwise([*points, (max(end, points[-1][0]), 0.0)] if points else [])
-    return sum(max(0.0, min(t1, end) - max(t0, start)) * value for (t0, value), (t1, _) in spans)
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,8 @@ from typing import Any
 from labkit.errors import LabError, Refused
 from labkit.kube.documents import Document
 from labkit.kube.refusals import immutable
-from localcluster.api import fixed
-from localcluster.api.client import APPLY, Answer, Api, Request
+from localcluster.api import APPLY, fixed
+from localcluster.api.client import Answer, Api, Request
 from localcluster.api.refusals import unknown_fields
 from localcluster.api.resources import Resource, Resources
 from localcluster.api.schema import did_you_mean
@@ -114,7 +114,7 @@ def _try(step: _Step, target: Target, new_namespaces: set[str]) -> _Step:
         if owners and all(_person(o) for o in owners):
             return _try(replace(step, force=True, taken_from=owners), target, new_namespaces)
         raise _explained(error, step, target) from error
-    return replace(step, before=_standing(step, target.api))
+    return replace(step, before=target.api.find(step.path))
 
 
 def _do(step: _Step, target: Target) -> Result:
@@ -141,16 +141,6 @@ def _patch(step: _Step, api: Api, *, dry_run: bool) -> Answer:
         "dryRun": "All" if dry_run else None,
     }
     return api.send(Request(step.path, "PATCH", params, step.obj, content_type=APPLY))
-
-
-def _standing(step: _Step, api: Api) -> dict[str, Any] | None:
-    try:
-        found: dict[str, Any] = api.get(step.path)
-    except Refused as error:
-        if error.reason == "NotFound":
-            return None
-        raise
-    return found
 
 
 def _wanted(obj: dict[str, Any]) -> dict[str, Any]:
@@ -190,7 +180,7 @@ def _explained(error: Refused, step: _Step, target: Target) -> Refused:
 
 def _fixed(error: Refused, step: _Step, target: Target) -> Refused:
     """The error for an immutable field: which field it is in the file, and the command that helps."""
-    there = _standing(step, target.api) or {}
+    there = target.api.find(step.path) or {}
     differs = list(fixed.changed(step.obj.get("spec"), there.get("spec"), "spec"))
     place = step.obj["metadata"].get("namespace", target.namespace)
     elsewhere = place if step.resource.namespaced and place != target.namespace else ""

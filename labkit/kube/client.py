@@ -19,12 +19,13 @@ from pathlib import Path
 from typing import Any
 
 from labkit import course
-from labkit.errors import Refused, WaitTimeout
+from labkit.errors import WaitTimeout
 from labkit.kube import conditions, documents, namespaces, refusals
 from labkit.kube.apply import Applied, Target, apply
 from labkit.kube.kubectl import kubectl
 from localcluster import polling
-from localcluster.api.client import MERGE, TABLE, Api, Request
+from localcluster.api import MERGE
+from localcluster.api.client import TABLE, Api, Request
 from localcluster.api.objects import KubeObject, Table
 from localcluster.api.resources import Resource, Resources
 from localcluster.api.warnings import newest_warning
@@ -85,6 +86,12 @@ class Kube:
         resource, name = self._target(kind, name)
         return KubeObject(self.api.get(resource.path(self.namespace, name)))
 
+    def find(self, target: str) -> KubeObject | None:
+        """One object: `find("hpa/llm-hpa")`; None if it does not exist."""
+        resource, name = self._target(target, "")
+        found = self.api.find(resource.path(self.namespace, name))
+        return None if found is None else KubeObject(found)
+
     def objects(self, kind: str, *, which: Which = EVERY) -> list[KubeObject]:
         """All objects of a kind."""
         resource = self.resources.named(kind)
@@ -97,13 +104,8 @@ class Kube:
         gone = []
         for resource, namespace, name in self._targets(targets):
             body = None if grace is None else {"gracePeriodSeconds": grace}
-            try:
-                self.api.send(Request(resource.path(namespace, name), "DELETE", body=body))
-            except Refused as error:
-                if error.reason != "NotFound":
-                    raise
-                continue
-            gone.append(f"{resource.singular or resource.kind.lower()}/{name}")
+            if self.api.delete(resource.path(namespace, name), body=body):
+                gone.append(f"{resource.singular or resource.kind.lower()}/{name}")
         return gone
 
     def scale(self, target: str, *, replicas: int) -> KubeObject:
@@ -218,12 +220,8 @@ class Kube:
     def _look(self, condition: conditions.Condition, resource: Resource) -> list[KubeObject]:
         if not condition.name:
             return self.objects(condition.kind, which=Which(selector=condition.selector or None))
-        try:
-            return [KubeObject(self.api.get(resource.path(self.namespace, condition.name)))]
-        except Refused as error:
-            if error.reason == "NotFound":
-                return []
-            raise
+        found = self.api.find(resource.path(self.namespace, condition.name))
+        return [] if found is None else [KubeObject(found)]
 
     def _namespace(self, which: Which) -> str:
         return self.namespace if which.namespace is None else which.namespace

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from labkit.errors import NotOurs, Refused
+from labkit.errors import NotOurs
 from localcluster import polling
 from localcluster.api.client import Api, Request
 from localcluster.api.objects import KubeObject
@@ -20,12 +20,8 @@ DROPPED = ("pod-security.kubernetes.io/warn",)
 
 def find(api: Api, name: str) -> KubeObject | None:
     """The namespace, or None."""
-    try:
-        return KubeObject(api.get(f"/api/v1/namespaces/{name}"))
-    except Refused as error:
-        if error.reason == "NotFound":
-            return None
-        raise
+    found = api.find(f"/api/v1/namespaces/{name}")
+    return None if found is None else KubeObject(found)
 
 
 def ensure(api: Api, name: str, *, seconds: float = 60) -> bool:

@@ -102,7 +102,10 @@ class Metrics:
         step: str | float = "15s",
         may_be_empty: bool = False,
     ) -> list[Series]:
-        """Each series between two Unix times; `step` is in lab seconds: "15s" is 1 s at CLOCK=15."""
+        """Each series between two Unix times, in lab seconds since `start`.
+
+        `step` is in lab seconds, too: "15s" is 1 s at CLOCK=15.
+        """
         self._notes = []
         until = time.time() if end is None else end
         if until < start:
@@ -119,7 +122,7 @@ class Metrics:
         )
         if not raw and not may_be_empty:
             raise self._no_data(promql, since=f"in those {until - start:.0f} s")
-        return [Series.of(r) for r in raw]
+        return [Series.of(r, start=start, clock=self.clock) for r in raw]
 
     def targets(self) -> list[dict[str, Any]]:
         """What Prometheus scrapes: `labels`, `health`, `lastError`, `scrapeUrl` of each active target."""

@@ -16,13 +16,9 @@ from pathlib import Path
 
 import aiohttp
 
-from localcluster.api import Json, identity
+from localcluster.api import JSON, STRATEGIC, Json, identity
 from localcluster.api.identity import Identity
 from localcluster.errors import ClusterError, Unreachable
-
-STRATEGIC = "application/strategic-merge-patch+json"
-MERGE = "application/merge-patch+json"
-APPLY = "application/apply-patch+yaml"
 
 _ANSWER_WITHIN = aiohttp.ClientTimeout(total=15)
 _CONNECTIONS = 10  # a burst queues: a TLS handshake costs more than ten requests
@@ -77,7 +73,7 @@ class Api:
         self.server, self.tls = self._who.server, self._who.tls
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(ssl=self.tls, limit=_CONNECTIONS, keepalive_timeout=120),
-            headers={"Accept": "application/json", "User-Agent": "labkit"},
+            headers={"Accept": JSON, "User-Agent": "labkit"},
         )
 
     async def close(self) -> None:
@@ -111,7 +107,7 @@ class Api:
         *,
         body: Json | None = None,
         query: Mapping[str, str] | None = None,
-        content_type: str = "application/json",
+        content_type: str = JSON,
     ) -> Json:
         data = None if body is None else json.dumps(body).encode()
         headers = self._who.headers()

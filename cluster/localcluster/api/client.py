@@ -1,8 +1,8 @@
 """One connection to an API server: JSON in, JSON out, errors as `localcluster.errors`.
 
 The official client brings certificates, tokens and login plugins; callers use plain paths (those of `kubectl
-get --raw`). Importing that client costs about 0.4 s. Refuses to send requests for this machine through a
-proxy, whatever HTTP_PROXY says.
+get --raw`). That client is imported when the first connection is made: it costs about 0.4 s. Refuses to send
+requests for this machine through a proxy, whatever HTTP_PROXY says.
 """
 
 from __future__ import annotations
@@ -17,14 +17,10 @@ from urllib.parse import urlencode, urlsplit
 
 import urllib3
 import yaml
-from kubernetes import client, config
 
-from localcluster.api import refusals
-from localcluster.errors import BadInput, ClusterError, Unreachable
+from localcluster.api import JSON, refusals
+from localcluster.errors import BadInput, ClusterError, Refused, Unreachable
 
-JSON = "application/json"
-APPLY = "application/apply-patch+yaml"
-MERGE = "application/merge-patch+json"
 TABLE = f"{JSON};as=Table;v=v1;g=meta.k8s.io,{JSON}"
 
 
@@ -71,6 +67,8 @@ class Api:
     def __init__(
         self, kubeconfig: Path, *, context: str | None = None, refusal: Refusal = refusals.refusal
     ) -> None:
+        from kubernetes import client, config  # noqa: PLC0415 - slow, and many commands connect to nothing
+
         settings = client.Configuration()
         try:
             config.load_kube_config(str(kubeconfig), context=context, client_configuration=settings)
@@ -105,6 +103,25 @@ class Api:
     def get(self, path: str, **params: Any) -> Any:
         """The JSON under a path: `api.get("/api/v1/nodes")`."""
         return self.send(Request(path, params=params)).json
+
+    def find(self, path: str) -> Any | None:
+        """The JSON under a path, or None if there is no such object."""
+        try:
+            return self.get(path)
+        except Refused as error:
+            if error.reason == "NotFound":
+                return None
+            raise
+
+    def delete(self, path: str, *, body: Any = None) -> bool:
+        """Delete an object, with DeleteOptions as `body`; False if there was none."""
+        try:
+            self.send(Request(path, "DELETE", body=body))
+        except Refused as error:
+            if error.reason == "NotFound":
+                return False
+            raise
+        return True
 
     def send(self, request: Request) -> Answer:
         """Send and read to the end; raises `Refused`, `ClusterError` or `Unreachable`."""

@@ -11,8 +11,8 @@ import time
 from collections import OrderedDict, deque
 from dataclasses import dataclass, field
 
-from localcluster.api import Json
-from localcluster.api.asynchronous import STRATEGIC, Api, ApiError
+from localcluster.api import STRATEGIC, Json
+from localcluster.api.asynchronous import Api, ApiError
 from localcluster.api.times import stamp
 from localcluster.errors import Unreachable
 

@@ -43,13 +43,7 @@ class KubeObject:
 
     def at(self, path: str, default: Any = None) -> Any:
         """The value at a dotted path (`status.conditions.0.type`), or `default` where a step is missing."""
-        here: Any = self.raw
-        for step in path.split("."):
-            try:
-                here = here[int(step)] if isinstance(here, list) else here[step]
-            except (KeyError, IndexError, ValueError, TypeError):
-                return default
-        return here
+        return dig(self.raw, path, default)
 
     def condition(self, kind: str) -> Mapping[str, Any] | None:
         """The condition of that type (any case) from `status.conditions`."""
@@ -116,6 +110,18 @@ class Table:
     def _pick(self, shown: list[int]) -> list[list[str]]:
         heads = [self.columns[i].upper() for i in shown]
         return [heads, *([row[i] for i in shown] for row in self.rows)]
+
+
+def dig(thing: Any, path: str, default: Any = None) -> Any:
+    """The value at a dotted path (`spec.metrics.0.type`) of JSON, or `default` where a step is missing."""
+    for step in path.split("."):
+        if isinstance(thing, Mapping) and step in thing:
+            thing = thing[step]
+        elif isinstance(thing, (list, tuple)) and step.isdigit() and int(step) < len(thing):
+            thing = thing[int(step)]
+        else:
+            return default
+    return thing
 
 
 def aligned(rows: Iterable[Iterable[str]]) -> str:

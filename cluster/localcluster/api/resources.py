@@ -12,7 +12,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from localcluster.api.client import JSON, Api, Request
+from localcluster.api import JSON
+from localcluster.api.client import Api, Request
 from localcluster.errors import BadInput
 
 _DISCOVERY = f"{JSON};g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from localcluster.api.client import Api
 from localcluster.embedded import files, kubeconfigs, nodes, pki
-from localcluster.embedded.api import Api
 from localcluster.errors import BadInput
 from localcluster.gpus.inventory import Inventory
 from localcluster.gpus.roofline import Figures
@@ -44,17 +44,17 @@ def plug_in(layout: Layout, node: NewNode) -> None:
 
 def plug_out(layout: Layout) -> list[str]:
     """Remove every added machine with all that runs on it; returns their names."""
-    spec, ports = layout.load()
+    spec, _ = layout.load()
     guests = files.guests(layout, spec)
     if not guests:
         return []
     config = AgentConfig.load(layout.dir / "node.json")
     # Before that, the old agent would register its nodes again.
     nodes.tell(layout, replace(config, nodes=files.nodes(spec)))
-    with Api(layout, ports) as api:
-        for guest in guests:
-            api.delete(f"/api/v1/nodes/{guest.name}")
-            _scrap(layout, guest)
+    api = Api(layout.kubeconfig)
+    for guest in guests:
+        api.delete(f"/api/v1/nodes/{guest.name}")
+        _scrap(layout, guest)
     return [guest.name for guest in guests]
 
 

@@ -11,8 +11,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from localcluster import polling, spawn, toolchain
+from localcluster.api.client import Api
 from localcluster.data import DATA
-from localcluster.embedded.api import Api
+from localcluster.embedded import admin
 from localcluster.embedded.component import Component
 from localcluster.embedded.supervisor import is_ready, load_components, save_components
 from localcluster.layout import Layout
@@ -47,8 +48,7 @@ def start(layout: Layout) -> None:
     """Add it to what the supervisor runs, and raise the control plane's memory limits; safe to repeat."""
     known = [each for each in load_components(layout) if each.name != NAME]
     binary = toolchain.ensure([NAME])[NAME]
-    with Api(layout, layout.load()[1]) as api:
-        api.apply([(DATA / "kwok" / "rbac.yaml").read_text()])
+    admin.apply(Api(layout.kubeconfig), [(DATA / "kwok" / "rbac.yaml").read_text()])
     wanted = [*(with_room(each) for each in known), component(layout, binary)]
     anew = [each for each in wanted if each not in known and each.name != NAME]
     before = {each.name: spawn.Proc.load(layout.record(each.name)) for each in anew}

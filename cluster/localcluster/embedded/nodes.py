@@ -10,7 +10,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 from localcluster import polling
-from localcluster.embedded.api import Api
+from localcluster.api.client import Api
+from localcluster.api.objects import KubeObject
+from localcluster.embedded import admin
 from localcluster.errors import BadInput
 from localcluster.layout import Layout
 from localcluster.node import leftovers
@@ -81,11 +83,9 @@ def _silent(layout: Layout, name: str) -> None:
 
 
 def _ready(layout: Layout, name: str) -> None:
-    with Api(layout, layout.load()[1]) as api:
+    api = Api(layout.kubeconfig)
 
-        def ready() -> bool:
-            node = api.get(f"{NODES}/{name}") or {}
-            conditions = node.get("status", {}).get("conditions", [])
-            return any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)
+    def ready() -> bool:
+        return KubeObject(admin.get(api, f"{NODES}/{name}") or {}).is_true("Ready")
 
-        polling.until(ready, f"node {name} to be Ready", seconds=SECONDS, every=0.2)
+    polling.until(ready, f"node {name} to be Ready", seconds=SECONDS, every=0.2)

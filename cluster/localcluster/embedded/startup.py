@@ -15,8 +15,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from localcluster import polling, spawn
-from localcluster.embedded import files
-from localcluster.embedded.api import Api
+from localcluster.api.client import Api
+from localcluster.api.objects import KubeObject
+from localcluster.embedded import admin, files
 from localcluster.embedded.component import Component
 from localcluster.embedded.platform import PYTHON
 from localcluster.embedded.supervisor import save_components
@@ -81,20 +82,20 @@ class Startup:
         save_components(self.layout, self.components)
         with self._supervisor():
             self._wait_for("kube-apiserver")
-            with Api(self.layout, self.ports) as api:
-                api.apply(files.bootstrap_documents(self.layout, self.ports))
-                self._listen()  # events from before they had their permissions
-                self._bootstrapped = True
-                self._until(lambda: self._nodes_ready(api), "nodes", "all nodes to be Ready")
-                self.say(f"{len(files.nodes(self.spec))} nodes are Ready")
-                for component in self.components:
-                    self._wait_for(component.name)
-                for service, path in METRICS_APIS.items():
-                    # After a crash the API server has marked them unavailable, and would check again too
-                    # late.
-                    api.annotate(f"{APISERVICES}/{service}", "labkit.dev/adapter-ready", f"{time.time():.0f}")
-                    self._until(lambda p=path: api.get(p), "prometheus-adapter", f"{path} to answer")
-                self.say("both metrics APIs answer")
+            api = Api(self.layout.kubeconfig)
+            admin.apply(api, files.bootstrap_documents(self.layout, self.ports))
+            self._listen()  # events from before they had their permissions
+            self._bootstrapped = True
+            self._until(lambda: self._nodes_ready(api), "nodes", "all nodes to be Ready")
+            self.say(f"{len(files.nodes(self.spec))} nodes are Ready")
+            for component in self.components:
+                self._wait_for(component.name)
+            for service, path in METRICS_APIS.items():
+                # After a crash the API server has marked them unavailable, and would check again too late.
+                now = f"{time.time():.0f}"
+                admin.annotate(api, f"{APISERVICES}/{service}", "labkit.dev/adapter-ready", now)
+                self._until(lambda p=path: admin.get(api, p), "prometheus-adapter", f"{path} to answer")
+            self.say("both metrics APIs answer")
             os.write(self._control, b"keep\n")
 
     def say(self, line: str) -> None:
@@ -159,14 +160,8 @@ class Startup:
 
     def _nodes_ready(self, api: Api) -> bool:
         wanted = {n.name for n in files.nodes(self.spec)}
-        listed = api.get("/api/v1/nodes") or {"items": []}
-        ready = {
-            node["metadata"]["name"]
-            for node in listed["items"]
-            for condition in node.get("status", {}).get("conditions", [])
-            if condition["type"] == "Ready" and condition["status"] == "True"
-        }
-        return wanted <= ready
+        nodes = map(KubeObject, (admin.get(api, "/api/v1/nodes") or {"items": []})["items"])
+        return wanted <= {node.name for node in nodes if node.is_true("Ready")}
 
     def _broken(self, component: str, what: str) -> ComponentError:
         log = self.layout.log("node-agent" if component == "nodes" else component)

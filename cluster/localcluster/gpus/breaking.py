@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from localcluster.api import Json
-from localcluster.api.client import MERGE, Api, Request
+from localcluster.api import MERGE, Json
+from localcluster.api.client import Api, Request
 from localcluster.api.objects import KubeObject
 from localcluster.errors import BadInput
 from localcluster.gpus import faults

@@ -8,8 +8,6 @@ target and deleted with it. Refuses if all mapped ports are in use.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
-from typing import Any
 
 import httpx
 
@@ -137,10 +135,5 @@ def _point(api: Api, service: KubeObject, pod: KubeObject, port: int) -> None:
 
 
 def _found(api: Api, path: str) -> KubeObject | None:
-    try:
-        found: Mapping[str, Any] = api.get(path)
-    except Refused as error:
-        if error.reason == "NotFound":
-            return None
-        raise
-    return KubeObject(found)
+    found = api.find(path)
+    return None if found is None else KubeObject(found)

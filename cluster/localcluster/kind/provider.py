@@ -16,7 +16,7 @@ from localcluster.api.client import Api
 from localcluster.api.objects import KubeObject
 from localcluster.embedded.files import REGISTRY_HOST, REGISTRY_USER
 from localcluster.embedded.teardown import delete_files, with_children
-from localcluster.errors import LabError, NotOurs, ProviderError, Refused
+from localcluster.errors import LabError, NotOurs, ProviderError
 from localcluster.kind import files, outside, parts
 from localcluster.kind.engine import Engine
 from localcluster.kind.nvidia import Plan, real_gpus
@@ -123,16 +123,12 @@ class Kind:
     def address(self, namespace: str, service: str, port: int) -> str:
         """Where a Service answers on this machine, through kube-proxy."""
         api = Api(self.layout.kubeconfig)
-        try:
-            found = KubeObject(
-                {"kind": "Service", **api.get(f"/api/v1/namespaces/{namespace}/services/{service}")}
-            )
-        except Refused as error:
-            if error.reason != "NotFound":
-                raise
+        there = api.find(f"/api/v1/namespaces/{namespace}/services/{service}")
+        if there is None:
             raise ProviderError(
                 f"There is no Service {service} in {namespace}.", fix="Apply it first, or correct the name."
-            ) from error
+            )
+        found = KubeObject({"kind": "Service", **there})
         url = f"http://127.0.0.1:{self._host_port(outside.service_port(api, found, port))}"
         if self._has_ready_pods(api, namespace, service):
             outside.reachable(url, path="/health")

@@ -20,9 +20,10 @@ from labkit.evidence.bill import Bill
 from labkit.evidence.cold_start import ColdStart
 from labkit.evidence.pace import Pace
 from labkit.evidence.states import Span, States
-from labkit.evidence.timeline import Event, Series, Timeline
+from labkit.evidence.timeline import Event, Timeline
 from labkit.load.results import LoadResult
 from labkit.load.rows import Row
+from labkit.metrics.series import Series
 
 RECORDS: Mapping[str, Any] = {
     kind.__name__: kind

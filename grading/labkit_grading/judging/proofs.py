@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 
-from labkit.evidence.timeline import Series, Timeline
+from labkit.evidence.timeline import Timeline
 from labkit.load.results import LoadResult
+from labkit.metrics.series import Series
 from labkit_grading.judging.bundle import Observation, Write
 
 BY_HAND = 3.0  # real seconds between the controller's write and the look that sees it

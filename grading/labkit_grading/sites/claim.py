@@ -101,12 +101,7 @@ class Claim:
                 continue
 
     def _there(self) -> Any:
-        try:
-            return self._api.get(f"{PATH}/{NAME}")
-        except Refused as error:
-            if error.reason == "NotFound":
-                return None
-            raise
+        return self._api.find(f"{PATH}/{NAME}")
 
     def _write(self) -> None:
         """Write it; the server accepts that only if nothing was written since we looked."""

@@ -9,12 +9,13 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
-from labkit.checks.check import Check, Finding, dig, first_that_holds, nothing_yet
+from labkit.checks.check import Check, Finding, first_that_holds, nothing_yet
 from labkit.evidence.cold_start import ColdStart
 from labkit.evidence.outcomes import outcomes
 from labkit.evidence.quantity import plainly
 from labkit.load import LoadResult
 from localcluster.api import JsonLike
+from localcluster.api.objects import dig
 
 GPU, GPU_NODES = "nvidia.com/gpu", "nvidia.com/gpu.present"
 SERVER = "spec.template.spec.containers.0"

@@ -10,10 +10,11 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import Any
 
-from labkit.checks.check import Check, Figure, Finding, dig, nothing_yet, numbers
+from labkit.checks.check import Check, Figure, Finding, nothing_yet, numbers
 from labkit.evidence import plainly
 from labkit.evidence.states import States
 from localcluster.api import JsonLike
+from localcluster.api.objects import dig
 from localcluster.images.workshop import Push
 
 NAMESPACE, HUB, SECRET = "llm-lab", "docker.io", "my-login"

@@ -9,22 +9,14 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from labkit.checks.check import (
-    Check,
-    Figure,
-    Finding,
-    differences,
-    dig,
-    first_that_holds,
-    nothing_yet,
-    number,
-)
+from labkit.checks.check import Check, Figure, Finding, differences, first_that_holds, nothing_yet, number
 from labkit.evidence import Timeline, plainly
 from labkit.evidence.blank import RECORD_AGAIN
 from labkit.evidence.outcomes import outcomes
 from labkit.evidence.states import States
 from labkit.load import LoadResult
 from localcluster.api import JsonLike
+from localcluster.api.objects import dig
 
 SERVER = "spec.template.spec.containers.0"
 LESSON = {

@@ -7,10 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from labkit.checks.check import Check, Finding, called, dig, matches, nothing_yet, number
+from labkit.checks.check import Check, Finding, called, matches, nothing_yet, number
 from labkit.evidence import Series, Timeline, plainly
 from labkit.evidence.blank import RECORD_AGAIN
 from labkit.load.results import LoadResult
+from localcluster.api.objects import dig
 
 PLACEHOLDER = {
     "apiVersion": "autoscaling/v2",

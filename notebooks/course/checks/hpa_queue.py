@@ -9,8 +9,9 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from labkit.checks.check import Check, Finding, called, differences, dig, nothing_yet, number, numbers
+from labkit.checks.check import Check, Finding, called, differences, nothing_yet, number, numbers
 from localcluster.api import JsonLike
+from localcluster.api.objects import dig
 
 NAME, DEPLOYMENT = "llm-hpa", "llm-inference-service"
 LESSON_HPA = {

@@ -6,11 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from course.checks.hpa_queue import DEPLOYMENT, LESSON_HPA, scaling_active
-from labkit.checks.check import Check, Finding, differences, dig, first_that_holds, nothing_yet
+from labkit.checks.check import Check, Finding, differences, first_that_holds, nothing_yet
 from labkit.doctor import extract
 from labkit.doctor.pipeline import HOPS
 from labkit.doctor.subject import CUSTOM
-from localcluster.api.objects import KubeObject
+from localcluster.api.objects import KubeObject, dig
 
 NAMES = tuple(hop.name for hop in HOPS)
 HASH = "pod-template-hash"

@@ -10,11 +10,12 @@ from typing import Any
 from course.checks.figures import value_of
 from course.queueing import LoadPoint, load_point
 from labkit import course
-from labkit.checks.check import AS_IT_IS, Check, Figure, Finding, called, dig, nothing_yet, number
+from labkit.checks.check import AS_IT_IS, Check, Figure, Finding, called, nothing_yet, number
 from labkit.errors import BadInput
 from labkit.evidence import Series, plainly
 from labkit.evidence.blank import LOAD_AGAIN
 from labkit.load.results import LoadResult
+from localcluster.api.objects import dig
 from localcluster.gpus import profile
 
 BATCH = "--max-num-seqs"

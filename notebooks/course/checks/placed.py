@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from labkit.checks.check import Finding, dig
+from labkit.checks.check import Finding
 from localcluster.api import JsonLike
+from localcluster.api.objects import dig
 
 GPU = "nvidia.com/gpu"
 POD = "spec.template.spec"

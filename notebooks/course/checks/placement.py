@@ -21,8 +21,9 @@ from course.checks.placed import (
     pods_of,
     ready,
 )
-from labkit.checks.check import Check, Finding, dig, first_that_holds, nothing_yet, number
+from labkit.checks.check import Check, Finding, first_that_holds, nothing_yet, number
 from localcluster.api import JsonLike
+from localcluster.api.objects import dig
 
 PRESENT = "nvidia.com/gpu.present"
 POOL, TRAINING, INFERENCE = "pool", "training", "inference"

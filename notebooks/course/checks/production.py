@@ -10,11 +10,12 @@ from typing import Any
 
 from course.checks.capstone import Terms, score
 from course.checks.placed import gpus_of, is_ready
-from labkit.checks.check import Check, Finding, dig, first_that_holds, nothing_yet, number
+from labkit.checks.check import Check, Finding, first_that_holds, nothing_yet, number
 from labkit.evidence import Timeline
 from labkit.evidence.quantity import plainly
 from labkit.load.results import LoadResult
 from localcluster.api import JsonLike
+from localcluster.api.objects import dig
 
 # The answer must contain one of these words.
 DOES = {

@@ -9,11 +9,12 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from labkit.checks.check import Check, Figure, Finding, dig, first_that_holds, nothing_yet, number
+from labkit.checks.check import Check, Figure, Finding, first_that_holds, nothing_yet, number
 from labkit.evidence import Timeline
 from labkit.evidence.cold_start import ColdStart
 from labkit.evidence.quantity import plainly
 from localcluster.api import JsonLike
+from localcluster.api.objects import dig
 
 SERVER = "spec.template.spec.containers.0"
 RESERVE, NEVER = 1.2, 10.0  # a probe's patience, as a multiple of the start

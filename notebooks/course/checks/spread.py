@@ -22,10 +22,11 @@ from course.checks.placed import (
     pods_of,
     ready,
 )
-from labkit.checks.check import Check, Finding, dig, first_that_holds, nothing_yet, number
+from labkit.checks.check import Check, Finding, first_that_holds, nothing_yet, number
 from labkit.evidence import Timeline
 from labkit.evidence.quantity import plainly
 from localcluster.api import JsonLike
+from localcluster.api.objects import dig
 
 HOSTNAME = "kubernetes.io/hostname"
 BEFORE, AFTER = 6, 4  # ready servers, and those left after losing one of three nodes

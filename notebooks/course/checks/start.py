@@ -9,10 +9,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from course.checks.figures import value_of
-from labkit.checks.check import Check, Figure, Finding, dig, nothing_yet, number
+from labkit.checks.check import Check, Figure, Finding, nothing_yet, number
 from labkit.evidence import Timeline, plainly
 from labkit.evidence.blank import RECORD_AGAIN
 from localcluster.api import JsonLike
+from localcluster.api.objects import dig
 
 GPU, COFFEE = "nvidia.com/gpu", "example.com/coffee"
 API_SERVER, SCHEDULER = "API server", "scheduler"

@@ -14,10 +14,11 @@ from typing import Any
 
 from course.checks.tuning import Modelled, Point, of_model, path, turns, unless_starved
 from labkit import course
-from labkit.checks.check import AS_IT_IS, Check, Figure, Finding, dig, first_that_holds, nothing_yet
+from labkit.checks.check import AS_IT_IS, Check, Figure, Finding, first_that_holds, nothing_yet
 from labkit.errors import BadInput
 from labkit.evidence import Bill, Timeline
 from labkit.evidence.quantity import plainly
+from localcluster.api.objects import dig
 
 GOAL, BUDGET = 0.80, 3000.0
 """Of the ramp: share in time that the learner's HPA must reach, and GPU-seconds that it may take."""

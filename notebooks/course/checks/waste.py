@@ -10,10 +10,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from course.checks.figures import by_gpu
-from labkit.checks.check import Check, Figure, Finding, dig, first_that_holds, nothing_yet, number
+from labkit.checks.check import Check, Figure, Finding, first_that_holds, nothing_yet, number
 from labkit.evidence.quantity import plainly
 from labkit.metrics.series import Rows
 from localcluster.api import JsonLike
+from localcluster.api.objects import dig
 from localcluster.gpus.roofline import Figures
 
 GPU = "nvidia.com/gpu"

@@ -10,9 +10,10 @@ from itertools import pairwise
 from typing import Any
 
 from course.checks.waste import GPU, SERVER, Pods, is_ready
-from labkit.checks.check import Check, Finding, dig, first_that_holds, nothing_yet, number
+from labkit.checks.check import Check, Finding, first_that_holds, nothing_yet, number
 from labkit.evidence.states import Span, States
 from localcluster.api import JsonLike
+from localcluster.api.objects import dig
 
 SLICE = "nvidia.com/mig-1g.5gb"
 TENANTS, SLICED = 5, 6  # pods of each kind

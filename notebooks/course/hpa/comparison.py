@@ -14,8 +14,9 @@ from course.hpa.scenario import Scenario
 from course.hpa.simulator import Outcome, simulate
 from labkit.errors import BadInput
 from labkit.evidence.load_series import WIDTH
-from labkit.evidence.timeline import Timeline, area
+from labkit.evidence.timeline import Timeline
 from labkit.load.results import LoadResult
+from labkit.metrics.series import area
 
 CLOSE_REPLICAS, CLOSE_POINTS = 0.10, 0.05
 """The model is good enough to choose by: replica-seconds within 10 %, attainment within 5 points."""

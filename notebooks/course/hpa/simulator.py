@@ -24,7 +24,8 @@ from course.hpa.policy import Policy
 from course.hpa.readings import Look
 from course.hpa.replica import Request
 from course.hpa.scenario import Scenario
-from labkit.evidence.timeline import Series, Timeline, area
+from labkit.evidence.timeline import Timeline
+from labkit.metrics.series import Series, area
 
 ARRIVAL, STEP, SCRAPE, SYNC, RETRY = range(5)
 LOOK = 3.0  # lab seconds between two points of the queue's series

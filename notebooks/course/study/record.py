@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from course.study.trial import Trial
-from labkit.evidence.timeline import Point, Series, area
+from labkit.metrics.series import Point, Series, area
 
 PRESSURE = 0.7
 """Share of the time in which some task may wait for a CPU. At 0.9 servers started 100 lab s after they were

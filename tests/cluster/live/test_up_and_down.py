@@ -14,7 +14,8 @@ import pytest
 
 from labkit.errors import BadInput, ComponentError, ProviderError
 from localcluster import polling, spawn
-from localcluster.embedded.api import Api
+from localcluster.api.client import Api
+from localcluster.embedded import admin
 from localcluster.embedded.provider import Embedded
 from localcluster.layout import Layout, prepare
 from localcluster.node.network.ports import is_free
@@ -36,8 +37,7 @@ def pid_of(lab: Embedded, component: str) -> int:
 
 def config_map(lab: Embedded) -> str:
     """An object that shows whether the cluster's memory survived."""
-    with Api(lab.layout, lab.layout.load()[1]) as api:
-        api.apply(["apiVersion: v1\nkind: Namespace\nmetadata: {name: kept}"])
+    admin.apply(Api(lab.kubeconfig()), ["apiVersion: v1\nkind: Namespace\nmetadata: {name: kept}"])
     return "/api/v1/namespaces/kept"
 
 
@@ -123,8 +123,7 @@ def test_up_after_everything_was_killed_brings_the_same_lab_back(lab: Embedded) 
         os.kill(proc.pid, signal.SIGKILL)
     polling.until(lambda: not left_over(lab.layout), "everything to be gone", seconds=10)
     lab.up(lab.spec())
-    with Api(lab.layout, lab.layout.load()[1]) as api:
-        assert api.get(path) is not None
+    assert Api(lab.kubeconfig()).get(path)
 
 
 def test_a_port_that_somebody_took_meanwhile_is_given_up_for_another(lab: Embedded) -> None:
@@ -136,8 +135,7 @@ def test_a_port_that_somebody_took_meanwhile_is_given_up_for_another(lab: Embedd
     with socket.create_server(("127.0.0.1", before.api)):
         lab.up(lab.spec())
     assert lab.layout.load()[1].api != before.api
-    with Api(lab.layout, lab.layout.load()[1]) as api:
-        assert api.get(path) is not None
+    assert Api(lab.kubeconfig()).get(path)
 
 
 STEPS = ("", "etcd is ready", "kube-apiserver is ready", "nodes are Ready", "prometheus is ready")

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from labkit.evidence.states import Span, States
-from labkit.evidence.timeline import Event, Series, Timeline
+from labkit.evidence.timeline import Event, Timeline
 from labkit.load import LoadResult
+from labkit.metrics.series import Series
 from localcluster.api.objects import KubeObject
 from tests.fidelity import report
 from tests.fidelity.difference import TOLERANCE, Explanation, compare, explanations

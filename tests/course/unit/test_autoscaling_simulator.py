@@ -23,8 +23,9 @@ from course.hpa.replica import Replica, Request, Server
 from course.hpa.scenario import Delays, Requests, Scenario
 from course.hpa.simulator import simulate
 from labkit.errors import BadInput
-from labkit.evidence.timeline import Series, Timeline, area
+from labkit.evidence.timeline import Timeline
 from labkit.load import Closed, Load, LoadResult, Open, arrivals
+from labkit.metrics.series import Series, area
 from localcluster.gpus.profile import load
 from localcluster.gpus.roofline import PROFILES, profile_name
 

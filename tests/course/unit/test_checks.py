@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 from labkit import checks
-from labkit.checks.check import Check, Finding, dig, number, numbers
+from labkit.checks.check import Check, Finding, number, numbers
 from labkit.errors import BadInput
 from labkit.evidence import Verdict
+from localcluster.api.objects import dig
 from tests.course.unit.mutants import CheckTests
 
 

@@ -70,8 +70,10 @@ def test_what_is_no_step_is_refused(step: str) -> None:
 def test_samples_and_series_carry_numbers() -> None:
     sample = Sample.of({"metric": {"__name__": "up", "pod": "a"}, "value": [10.5, "7"]})
     assert (sample.value, sample.at, repr(sample)) == (7.0, 10.5, 'up{pod="a"} 7')
-    series = Series.of({"metric": {"pod": "a"}, "values": [[10, "1"], [11, "NaN"], [12, "3"]]})
-    assert series.t.tolist() == [10, 11, 12]
-    assert series.values[2] == 3
-    assert series.since(10).t.tolist() == [0, 1, 2]
+    matrix = {"metric": {"__name__": "up", "pod": "a"}, "values": [[10, "1"], [11, "NaN"], [12, "3"]]}
+    series = Series.of(matrix, start=10, clock=15)
+    assert (series.name, series.label) == ("up", "a")
+    assert [t for t, _ in series.points] == [0, 15, 30]
+    assert series.last() == 3
+    assert Series.of({"metric": {}, "values": [[10, "1"]]}, start=10, clock=15).name == "value"
     assert Rows("q", [sample]).by("pod") == {"a": 7.0}

@@ -15,8 +15,8 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 
-from localcluster.api import Json
-from localcluster.api.asynchronous import MERGE, Api, ApiError, Change, Listed
+from localcluster.api import MERGE, Json
+from localcluster.api.asynchronous import Api, ApiError, Change, Listed
 from localcluster.errors import ClusterError
 from localcluster.gpus.handout import MIG
 from localcluster.gpus.inventory import Inventory

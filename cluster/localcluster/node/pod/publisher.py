@@ -12,8 +12,8 @@ import logging
 from collections.abc import Callable
 from enum import Enum
 
-from localcluster.api import Json
-from localcluster.api.asynchronous import STRATEGIC, Api, ApiError
+from localcluster.api import STRATEGIC, Json
+from localcluster.api.asynchronous import Api, ApiError
 from localcluster.errors import Unreachable
 from localcluster.node.pod.pods import RunningPod
 

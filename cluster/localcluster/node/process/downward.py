@@ -9,9 +9,9 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from localcluster.api import Json
+from localcluster.api.objects import dig
 from localcluster.node.config import NodeSpec
 from localcluster.quantities import amount
 
@@ -43,10 +43,7 @@ def field(path: str, pod: Json) -> str:
         return "\n".join(f'{name}="{_escaped(value)}"' for name, value in sorted(values.items()))
     if path in {"status.podIPs", "status.hostIPs"}:
         return ",".join(entry["ip"] for entry in pod.get("status", {}).get(path.partition(".")[2], ()))
-    found: Any = pod
-    for part in path.split("."):
-        found = found.get(part, "") if isinstance(found, dict) else ""
-    return str(found)
+    return str(dig(pod, path, ""))
 
 
 def _escaped(value: str) -> str:

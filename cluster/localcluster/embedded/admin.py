@@ -1,0 +1,43 @@
+"""The lab's own requests to its API server, as its admin: what starting and changing a lab needs."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable
+from typing import Any
+
+import yaml
+
+from localcluster.api import APPLY, MERGE
+from localcluster.api.client import Api, Request
+from localcluster.api.resources import Resources
+from localcluster.errors import ClusterError, ProviderError
+
+
+def get(api: Api, path: str) -> Any | None:
+    """The JSON under `path`; None while there is none, or the API server does not answer."""
+    with contextlib.suppress(ClusterError):
+        return api.get(path)
+    return None
+
+
+def apply(api: Api, documents: Iterable[str]) -> None:
+    """Server-side apply of multi-document YAML texts, in order."""
+    resources = Resources(api)
+    params = {"fieldManager": "labkit", "force": "true"}
+    for obj in (obj for text in documents for obj in yaml.safe_load_all(text)):
+        meta = obj["metadata"]
+        path = resources.of(obj).path(meta.get("namespace", ""), meta["name"])
+        try:
+            api.send(Request(path, "PATCH", params=params, body=obj, content_type=APPLY))
+        except ClusterError as error:
+            raise ProviderError(
+                f"The API server refused {obj['kind']} {meta['name']}: {error.what}",
+                fix="See `localcluster logs kube-apiserver`.",
+            ) from error
+
+
+def annotate(api: Api, path: str, key: str, value: str) -> None:
+    """Annotate one object, so that its controllers process it again now."""
+    body = {"metadata": {"annotations": {key: value}}}
+    api.send(Request(path, "PATCH", body=body, content_type=MERGE))
