@@ -1,4 +1,4 @@
-"""Checks of "Mend this cluster" in notebook 05: which hop is broken, and whether it is fixed."""
+"""Checks of "Fix this cluster" in notebook 05: which hop is broken, and whether it is fixed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Evidence for the checks of "Mend this cluster" in notebook 05: what is right, and a mutant of each."""
+"""Evidence for the checks of "Fix this cluster" in notebook 05: what is right, and a mutant of each."""
 
 from __future__ import annotations
 
