@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import json
 import tempfile
-import threading
 import time
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
@@ -32,6 +31,7 @@ from labkit_grading.judging.bundle import Ran
 from labkit_grading.kernel.jail import Jail
 from labkit_grading.submissions.remark import Remark, shown
 from labkit_grading.verbs.broker import Broker
+from localcluster.background import Background, every
 from localcluster.node.process import bounds
 
 KERNEL = "student"
@@ -200,24 +200,19 @@ def _ended(manager: Any, client: Any) -> Iterator[None]:
 @contextlib.contextmanager
 def _guarded(manager: Any, sockets: Path) -> Iterator[None]:
     """Twice a second, check the jail for too many processes or files, and end it if there are."""
-    over = threading.Event()
     started = []
 
     def look() -> None:
-        while not over.wait(0.5):
-            process = getattr(manager.provisioner, "process", None)
-            if process is not None and process not in started:
-                started.append(process)
-            if process is not None and (bounds.too_many(process.pid) or too_much(sockets)):
-                process.kill()
+        process = getattr(manager.provisioner, "process", None)
+        if process is not None and process not in started:
+            started.append(process)
+        if process is not None and (bounds.too_many(process.pid) or too_much(sockets)):
+            process.kill()
 
-    thread = threading.Thread(target=look, name="labkit-guard", daemon=True)
-    thread.start()
     try:
-        yield
+        with Background(every(0.5, look), name="guard"):
+            yield
     finally:
-        over.set()
-        thread.join()
         for process in started:
             process.kill()
             process.wait()

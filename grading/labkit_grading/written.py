@@ -8,9 +8,10 @@ records who set the number of replicas only if that field had an owner before, a
 from __future__ import annotations
 
 import contextlib
-import threading
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
+from threading import Event
 
 from course.hpa import audit
 from labkit.errors import ClusterError
@@ -18,6 +19,7 @@ from labkit.kube.client import Kube
 from labkit.lab import Lab
 from labkit_grading.judging.bundle import Write
 from localcluster.api.objects import KubeObject
+from localcluster.background import Background
 
 AT_A_TIME = 20.0  # real seconds of one watch: no thread outlives its student by more
 
@@ -32,13 +34,11 @@ def by_the_hpa(lab: Lab, since: float) -> Iterator[Writes]:
         yield lambda: tuple(logged(diary, since))
         return
     seen = Scalings()
-    over = threading.Event()
-    thread = threading.Thread(target=_watch, args=(lab.kube, seen, over), name="labkit-scalings", daemon=True)
-    thread.start()
+    watching = Background(partial(_watch, lab.kube, seen), name="scalings").start()
     try:
         yield lambda: tuple(seen.writes)
     finally:
-        over.set()
+        watching.over.set()  # it ends with its watch: no need to wait
 
 
 def logged(diary: Path, since: float) -> Iterator[Write]:
@@ -66,7 +66,7 @@ class Scalings:
             self.writes.append(Write(at, str(name), int(replicas)))
 
 
-def _watch(kube: Kube, seen: Scalings, over: threading.Event) -> None:
+def _watch(kube: Kube, seen: Scalings, over: Event) -> None:
     while not over.is_set():
         try:
             for change in kube.watch("hpa", seconds=AT_A_TIME):

@@ -7,16 +7,17 @@ nothing speeds it up. A pod that was not seen being bound is not in the curve.
 from __future__ import annotations
 
 import contextlib
-import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from threading import Event
 from typing import Self
 
 from labkit.errors import BadInput, ClusterError
 from labkit.evidence.curves import Curves
 from labkit.kube.client import Kube, Which
 from localcluster.api.objects import KubeObject
+from localcluster.background import Background
 
 CREATED, BOUND, RUNNING = "created", "bound", "running"
 STAGES = (CREATED, BOUND, RUNNING)
@@ -72,9 +73,8 @@ class Pacing:
         self._kube = kube
         self._selector = selector
         self._seen: dict[str, dict[str, float]] = {stage: {} for stage in STAGES}
-        self._over = threading.Event()
         self._began = time.time()
-        self._thread = threading.Thread(target=self._follow, name="labkit-pace", daemon=True)
+        self._background = Background(self._follow, name="pace")
 
     def __repr__(self) -> str:
         return f"<watching {self._selector}, {len(self._seen[BOUND])} pods bound>"
@@ -82,19 +82,19 @@ class Pacing:
     def start(self) -> Self:
         """Begin; second 0 is now."""
         self._began = time.time()
-        self._thread.start()
+        self._background.start()
         return self
 
     def stop(self) -> Pace:
         """Stop; safe to repeat. The connection closes at the next change or when it times out."""
-        self._over.set()
+        self._background.over.set()
         return Pace(*(tuple(sorted(self._seen[stage].values())) for stage in STAGES))
 
-    def _follow(self) -> None:
+    def _follow(self, over: Event) -> None:
         which = Which(self._selector)
         with contextlib.suppress(ClusterError):  # the API server is gone: keep what was recorded
             for change in self._kube.watch("pods", seconds=PATIENCE, which=which):
-                if self._over.is_set():
+                if over.is_set():
                     return
                 self._note(change.obj, change.at - self._began)
 

@@ -6,9 +6,9 @@ gap and is counted; gaps are not filled in.
 
 from __future__ import annotations
 
-import threading
 import time
 from dataclasses import dataclass
+from threading import Event as Over
 from typing import Self
 
 from labkit.errors import ClusterError
@@ -17,6 +17,7 @@ from labkit.evidence.timeline import Event, Timeline
 from labkit.kube.client import Kube
 from labkit.metrics.series import Series
 from localcluster.api.objects import KubeObject
+from localcluster.background import Background, every
 
 EVERY = 0.25  # real seconds between two looks
 
@@ -44,8 +45,7 @@ class Recorder:
         self._stamp = stamp
         self._looks: list[Look] = []
         self._events: list[Event] = []
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._follow, name="labkit-recorder", daemon=True)
+        self._background = Background(self._follow, name="recorder")
         self.gaps = 0
         self.started = 0.0
         self.ended = 0.0
@@ -54,7 +54,7 @@ class Recorder:
         """Start; lab time 0 is now, so the state before the run is recorded, too."""
         self.started = time.time()
         self._note()
-        self._thread.start()
+        self._background.start()
         return self
 
     def mark(self, text: str) -> None:
@@ -64,8 +64,7 @@ class Recorder:
     def stop(self) -> None:
         """Stop recording; safe to repeat."""
         if not self.ended:
-            self._over.set()
-            self._thread.join()
+            self._background.stop()
             self.ended = time.time()
 
     def now(self) -> float:
@@ -88,9 +87,8 @@ class Recorder:
         seen = [(look.at, getattr(look, field)) for look in list(self._looks)]
         return tuple(((at - self.started) * self._clock, value) for at, value in seen if value is not None)
 
-    def _follow(self) -> None:
-        while not self._over.wait(EVERY):
-            self._note()
+    def _follow(self, over: Over) -> None:
+        every(EVERY, self._note)(over)
         self._note()  # the final state
 
     def _note(self) -> None:

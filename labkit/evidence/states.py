@@ -7,15 +7,16 @@ after a failed look, the last state continues.
 from __future__ import annotations
 
 import contextlib
-import threading
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from threading import Event
 
 from labkit.errors import ClusterError
 from labkit.kube.client import Kube
 from localcluster import polling
+from localcluster.background import Background
 
 DOWN = ("Error", "OOMKilled", "Completed", "CrashLoopBackOff")
 SHORTEST = 4.0  # lab seconds: the shortest back-off is 10, so less is the end of an earlier wait
@@ -79,10 +80,8 @@ class Follower:
         self._kube = kube
         self._pod = pod
         self._looks: list[Look] = []
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._follow, name="labkit-follower", daemon=True)
         self._began = time.monotonic()
-        self._thread.start()
+        self._background = Background(self._follow, name="follower").start()
 
     def __repr__(self) -> str:
         return f"<following pods, {self._now():.0f} lab s>"
@@ -90,15 +89,14 @@ class Follower:
     def stop(self, *, after: tuple[str, int] = ("", 0)) -> States:
         """Stop once a pod has entered a state this many times; safe to repeat."""
         state, times = after
-        if not self._over.is_set():
+        if not self._background.over.is_set():
             polling.until(
                 lambda: len(self._seen().starts(state)) >= times,
                 f"pods to come into {state} {times} times",
                 seconds=PATIENCE,
                 last_seen=lambda: f"{len(self._seen().starts(state))} times",
             )
-            self._over.set()
-            self._thread.join()
+            self._background.stop()
         return self._seen()
 
     def _seen(self) -> States:
@@ -107,11 +105,11 @@ class Follower:
     def _now(self) -> float:
         return (time.monotonic() - self._began) * self._kube.clock
 
-    def _follow(self) -> None:
-        while not self._over.is_set():
+    def _follow(self, over: Event) -> None:
+        while not over.is_set():
             with contextlib.suppress(ClusterError):  # the next look might succeed
                 self._look()
-            self._over.wait(EVERY)
+            over.wait(EVERY)
 
     def _look(self) -> None:
         table = self._kube.get("pods")

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from localcluster import spawn
+from localcluster.background import Background, every
 from localcluster.errors import ToolchainError
 from localcluster.toolchain import disk
 from localcluster.toolchain.golang import Go
@@ -104,22 +105,15 @@ def _compile(job: Job, env: dict[str, str], stale: dict[str, int], progress: Pro
 @contextmanager
 def _counting_links(job: Job, task: Task) -> Iterator[None]:
     """Go is silent about linking; but each program appears when it is linked."""
-    over = threading.Event()
     waiting = [job.into / "out" / program.output for program in job.programs]
 
-    def watch() -> None:
-        while not over.wait(0.5):
-            linked = [path for path in waiting if path.exists()]
-            waiting[:] = [path for path in waiting if path not in linked]
-            task.advance(_LINK * len(linked))
+    def look() -> None:
+        linked = [path for path in waiting if path.exists()]
+        waiting[:] = [path for path in waiting if path not in linked]
+        task.advance(_LINK * len(linked))
 
-    watcher = threading.Thread(target=watch, daemon=True)
-    watcher.start()
-    try:
+    with Background(every(0.5, look), name="links"):
         yield
-    finally:
-        over.set()
-        watcher.join()
 
 
 def _follow(argv: Sequence[str | Path], env: dict[str, str], heard: Callable[[str], None]) -> tuple[int, str]:

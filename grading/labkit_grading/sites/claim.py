@@ -8,15 +8,16 @@ https://kubernetes.io/docs/concepts/architecture/leases/
 from __future__ import annotations
 
 import contextlib
-import threading
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from threading import Event
 from typing import Any
 
 from course.hpa import audit
 from labkit.errors import ClusterError, NotOurs, Refused
 from localcluster.api.client import Api, Request
+from localcluster.background import Background
 
 GRADING = "llm-lab-grading"
 """The namespace of what students must not reach: the claim, and the account whose token they work with."""
@@ -33,7 +34,6 @@ class Claim:
         self._api, self._holder = api, holder
         self._version: str | None = None
         self._taken_by = ""
-        self._over = threading.Event()
 
     def look(self) -> float:
         """When an earlier claim ends or ended (Unix time; 0 if none); raises if another holder has it."""
@@ -82,16 +82,11 @@ class Claim:
     @contextlib.contextmanager
     def renewed(self) -> Iterator[None]:
         """Keep renewing it."""
-        thread = threading.Thread(target=self._renew, name="labkit-claim", daemon=True)
-        thread.start()
-        try:
+        with Background(self._renew, name="claim"):
             yield
-        finally:
-            self._over.set()
-            thread.join()
 
-    def _renew(self) -> None:
-        while not self._over.wait(EVERY):
+    def _renew(self, over: Event) -> None:
+        while not over.wait(EVERY):
             try:
                 self._write()
             except Refused as error:
