@@ -1,18 +1,5 @@
 """Here, the cluster is one of kind."""
 
-from __future__ import annotations
+from tests.kind_names import cluster, namespace
 
-import pytest
-
-from labkit.kube import Kube
-from localcluster.kind.provider import Kind
-
-
-@pytest.fixture(scope="session")
-def cluster(kind_cluster: Kind) -> Kind:
-    return kind_cluster
-
-
-@pytest.fixture
-def namespace(kind_namespace: Kube) -> Kube:
-    return kind_namespace
+__all__ = ["cluster", "namespace"]
