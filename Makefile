@@ -68,22 +68,22 @@ gates: setup  ## ruff, mypy, import-linter, notebooks without outputs, one versi
 	@scripts/kubernetes-version --check
 
 unit: toolchain  ## tests that need no cluster
-	@pytest $(CHOSEN) -n $(WORKERS) --dist worksteal tests/*/unit
+	@scripts/tests $(CHOSEN) -n $(WORKERS) --dist worksteal tests/*/unit
 
 embedded: toolchain  ## tests on a running embedded cluster
-	@pytest $(CHOSEN) -n $(WORKERS) --dist loadfile tests/*/live
+	@scripts/tests $(CHOSEN) -n $(WORKERS) --dist loadfile tests/*/live
 
 notebooks: toolchain  ## every notebook through papermill, with solutions and as a learner gets it
 	@labkit toolchain fetch kwok
-	@pytest $(CHOSEN) -n $(WORKERS) --dist worksteal tests/notebooks
+	@scripts/tests $(CHOSEN) -n $(WORKERS) --dist worksteal tests/notebooks
 
 browser: toolchain  ## your edition in JupyterLab and a real browser (needs Chromium); pictures in out/browser/
 	@scripts/browser $(BIN)/python
-	@pytest $(CHOSEN) tests/browser
+	@scripts/tests $(CHOSEN) tests/browser
 
 test-kind: toolchain  ## tests and notebooks on a kind cluster (needs Docker or Podman)
 	@labkit toolchain fetch kind
-	@pytest $(CHOSEN) tests/*/kind
+	@scripts/tests $(CHOSEN) tests/*/kind
 
 bench: toolchain  ## the figures that we hold ourselves to; table on screen, JSON in out/
 	@scripts/bench
