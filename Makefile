@@ -6,12 +6,12 @@ PYTHON ?= python3
 VENV := $(if $(and $(wildcard .labkit-release.json),$(wildcard ../.venv/.installed)),../.venv,.venv)
 BIN := $(VENV)/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
-# Set for another Python, they would lead ours astray.
+# They may be set for another Python, and would mislead ours.
 unexport PYTHONHOME PYTHONPATH
 
 .PHONY: help setup toolchain lab jupyter shell study clean
 
-help:  ## what there is to do
+help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
 
 ifeq ($(VENV),.venv)
@@ -20,7 +20,7 @@ $(VENV)/.installed: requirements.lock pyproject.toml cluster/pyproject.toml
 	@touch $@
 endif
 
-setup: $(VENV)/.installed  ## a virtual environment with everything that Python needs
+setup: $(VENV)/.installed  ## create the virtual environment with all Python packages
 
 toolchain: setup  ## the control plane's binaries: found, downloaded or built (once per machine)
 	@labkit toolchain fetch >$(if $(filter toolchain,$(MAKECMDGOALS)),/dev/stdout,/dev/null)
@@ -36,13 +36,13 @@ lab: toolchain  ## run every notebook on the embedded cluster; results in out/
 jupyter: toolchain  ## work through the course: your edition (learn/) in JupyterLab, on a running lab
 	@exec labkit jupyter $(JUPYTER_ARGS)
 
-shell: setup  ## a shell in which labkit, kubectl and jupyter are found
+shell: setup  ## start a shell with labkit, kubectl and jupyter on PATH
 	@exec "$${SHELL:-/bin/sh}"
 
-study: toolchain  ## the comparison of notebook 06: half an hour on the embedded cluster; goes on where it stopped
+study: toolchain  ## the comparison of notebook 06: half an hour on the embedded cluster; continues where it stopped
 	@scripts/study
 
-clean:  ## what was made in this checkout (not the cache of binaries)
+clean:  ## delete what was made in this checkout (not the cache of binaries)
 	rm -rf $(VENV) out build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
 
 ### BEGIN AUTHORS
@@ -54,10 +54,10 @@ clean:  ## what was made in this checkout (not the cache of binaries)
 CHOSEN ?= -m "not long"
 
 # Notebooks measure, so they begin when the tests that load the machine (fork bombs, clusters killed) are over.
-test: gates unit embedded notebooks browser  ## what CI runs: all gates, and all tests but those of many minutes
+test: gates unit embedded notebooks browser  ## what CI runs: all gates, and all tests except the long ones
 
 test-all: CHOSEN =
-test-all: test test-kind  ## all tests there are: hours on two cores
+test-all: test test-kind  ## every test: hours on two cores
 .NOTPARALLEL:
 
 gates: setup  ## ruff, mypy, import-linter, notebooks without outputs, one version of Kubernetes
@@ -85,7 +85,7 @@ test-kind: toolchain  ## tests and notebooks on a kind cluster (needs Docker or 
 	@labkit toolchain fetch kind
 	@scripts/tests $(CHOSEN) tests/*/kind
 
-bench: toolchain  ## the figures that we hold ourselves to; table on screen, JSON in out/
+bench: toolchain  ## measure the figures of docs/how-real.md; table on screen, JSON in out/
 	@scripts/bench
 
 fidelity: toolchain  ## one scenario on embedded and on kind, every difference explained; table in out/
@@ -94,6 +94,6 @@ fidelity: toolchain  ## one scenario on embedded and on kind, every difference e
 gpu-profile: setup  ## measure the timing profile of this machine's GPU (needs torch)
 	@python -m localcluster.gpus.measure
 
-lock: setup  ## renew requirements.lock
+lock: setup  ## update requirements.lock
 	@scripts/lock
 ### END AUTHORS

@@ -14,7 +14,7 @@ def kube(provider: Provider, *, namespace: str) -> Kube:
 
 
 def prometheus(provider: Provider) -> Metrics:
-    """PromQL; raises `ProviderError` where nobody knows where Prometheus is."""
+    """PromQL; raises `ProviderError` where the address of Prometheus is not known."""
     at = provider.prometheus()
     metrics = Metrics(at.url, ca=at.ca, cert=at.cert, key=at.key, clock=provider.spec().clock)
     return metrics.authorize(at.authorization)
@@ -28,13 +28,15 @@ def url(provider: Provider, kube: Kube, name: str, *, port: int = 80) -> str:
         return provider.address(kube.namespace, rest if slash else name, port)
     if plural != "pods":
         raise BadInput(
-            f"{name} has no address.", cause="Services and pods have.", fix="service/NAME, or pod/NAME."
+            f"{name} has no address.",
+            cause="Only Services and pods have one.",
+            fix="Use service/NAME or pod/NAME.",
         )
     address = provider.pod_address(kube.object(name))
     if not address:
         raise BadInput(
             f"{name} has no address.",
-            cause="It declares no containerPort, or no node has taken it yet.",
+            cause="It declares no containerPort, or is not running on a node yet.",
             fix=f"`labkit kubectl describe {name}` shows both.",
         )
     return f"http://{address}"

@@ -20,8 +20,8 @@ def root() -> Path:
         return folder
     raise BadInput(
         "The course's files are not here.",
-        cause=f"Neither {Path.cwd()} nor a folder above it holds notebooks/ and manifests/.",
-        fix="Change to the folder of the course first.",
+        cause=f"Neither {Path.cwd()} nor a folder above it contains notebooks/ and manifests/.",
+        fix="Change to the course's folder first.",
     )
 
 

@@ -25,7 +25,7 @@ def plant(kube: Kube, path: Path, *, owned: bool) -> list[str]:
     if not owned:
         raise NotOurs(
             f"{path.name} breaks a part of the cluster itself, and labkit did not make this cluster.",
-            cause="Everybody's HPAs would stop.",
+            cause="All HPAs of the cluster would stop.",
             fix="Do this exercise on a cluster of your own: labkit up.",
         )
     planted = []

@@ -79,7 +79,7 @@ def same_clock(spec: Spec, clock: float) -> None:
     """Refuse a notebook whose CLOCK differs from the lab's: every figure in it would be wrong."""
     if spec.clock != clock:
         raise BadInput(
-            f"This notebook counts with CLOCK={clock:g}, the lab runs at {spec.clock:g}.",
+            f"This notebook uses CLOCK={clock:g}, the lab runs at {spec.clock:g}.",
             cause="The lab was started with another clock.",
             fix=f"Set CLOCK = {spec.clock:g} in the first cell; or labkit down, labkit up --clock {clock:g}.",
         )
@@ -139,7 +139,7 @@ class Lab:
         """Read the one object in a manifest without applying it, even if this cluster lacks its kind."""
         found = documents.load(path)
         if len(found) > 1:
-            raise BadInput(f"{path} holds {len(found)} objects.", fix="Name a file with one.")
+            raise BadInput(f"{path} holds {len(found)} objects.", fix="Name a file with one object.")
         return found[0].obj
 
     def kubectl(self, command: str, *, grep: str = "") -> None:
@@ -249,7 +249,7 @@ class Lab:
         before = SENT.pop(repr(self.kube), None)
         if before is not None and before.alive:
             before.end()
-            notebook.show(Note("The load that an earlier cell began still ran: it has been ended."))
+            notebook.show(Note("The load that an earlier cell started was still running: it was stopped."))
 
     def requests_by_pod(self, running: Running, *, seconds: float) -> dict[str, int]:
         """Count which pods answer a running load during the next `seconds` of lab time; then end the load."""

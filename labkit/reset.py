@@ -45,9 +45,9 @@ def run(kube: Kube, provider: Provider, report: Report) -> None:
     """Reset everything. Images are left to the owner of a cluster without a registry of its own."""
     if isinstance(provider, Machines):  # first, since pods on a node without power never finish deleting
         for name in provider.restore_nodes():
-            report(f"brought back {name}")
+            report(f"{name} is on again")
     for name in faults.lift(kube):
-        report(f"putting back {name}, which an earlier run had broken")
+        report(f"restoring {name}, which an earlier run had broken")
     clear(kube, report, owned=provider.owns_cluster)
     kwok.remove(kube.api, provider, report=report)
     if provider.owns_cluster:
@@ -67,7 +67,7 @@ def clear(kube: Kube, report: Report, *, owned: bool = True) -> None:
     kube.ensure_namespace()  # comes first: it refuses a namespace that is not ours
     left = len(kube.objects("pods"))
     if left:
-        report(f"taking away {left} pods of an earlier run")
+        report(f"deleting {left} pods of an earlier run")
     _orphans(kube)
     contents = f"{WORK},{RULES}" if owned else WORK
     kube.kubectl("delete", contents, "--all", GRACE, "--wait=true", "--timeout=60s")
@@ -108,9 +108,9 @@ def _as_it_was(kube: Kube, node: KubeObject, report: Report) -> None:
     if node.at("spec.unschedulable"):
         kube.kubectl("uncordon", node.name)
     if divided := [key for key in (PLUGIN_CONFIG, MIG_CONFIG) if key in node.labels]:
-        report(f"making the GPUs of {node.name} whole again")
+        report(f"undoing the division of GPUs on {node.name}")
         kube.kubectl("label", "node", node.name, *(f"{key}-" for key in divided))
-        polling.until(lambda: _whole(kube, node.name), f"whole GPUs on {node.name}", seconds=30)
+        polling.until(lambda: _whole(kube, node.name), f"undivided GPUs on {node.name}", seconds=30)
 
 
 def _whole(kube: Kube, name: str) -> bool:

@@ -54,7 +54,7 @@ def main() -> int:
             return 1
     print(f"ready in {time.monotonic() - began:.0f} s. Next:", file=sys.stderr)
     print("  make jupyter               work through the course in JupyterLab", file=sys.stderr)
-    print(f"  . {Path(sys.prefix).name}/bin/activate      then this shell knows labkit", file=sys.stderr)
+    print(f"  . {Path(sys.prefix).name}/bin/activate      put labkit on this shell's PATH", file=sys.stderr)
     return 0
 
 
@@ -142,15 +142,15 @@ class Pip:
 
 def tell_failure(said: Sequence[str], settings: Mapping[str, str]) -> None:
     """Pip's last words, and the settings that were in force: one of them is often the cause."""
-    tell("error: pip could not install the packages. Its last words:")
+    tell("error: pip could not install the packages. Its last lines:")
     tell(*(f"  {line.rstrip()}" for line in said[-12:]))
     kept = {name: value for name, value in settings.items() if name in KEPT}
     if kept:
-        tell("cause: perhaps a setting of pip that is in force here:")
+        tell("cause: maybe one of these settings of pip:")
         tell(*(f"  {name} = {' '.join(value.split())}   ({origin(name)})" for name, value in kept.items()))
     else:
         tell("cause: no network, or a proxy that is not set (HTTPS_PROXY; pip config set global.proxy URL).")
-    tell("fix:   Mend that, then the same command again: what was fetched is kept.")
+    tell("fix:   Fix that, then run the same command again: what was fetched is kept.")
 
 
 def origin(name: str) -> str:

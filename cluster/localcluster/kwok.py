@@ -50,7 +50,7 @@ def scale(api: Api, provider: Provider, *, nodes: int, report: Report) -> None:
         report(f"{nodes:,} nodes are Ready after {time.monotonic() - began:.1f} s")
     else:
         remove(api, provider, report=report)
-        report(f"no node of KWOK is left, after {time.monotonic() - began:.1f} s")
+        report(f"all nodes of KWOK are gone after {time.monotonic() - began:.1f} s")
 
 
 def add(api: Api, provider: Provider, *, nodes: int, report: Report) -> None:
@@ -83,7 +83,7 @@ def remove(api: Api, provider: Provider, *, report: Report) -> None:
         return
     there = len(found(api))
     if there:
-        report(f"taking away {there} nodes of KWOK")
+        report(f"removing {there} nodes of KWOK")
         params = {"labelSelector": LABEL}
         api.send(Request(NODES, "DELETE", params=params, seconds=120))
         _each(api, _strays(api), body={"gracePeriodSeconds": 0})

@@ -56,11 +56,11 @@ def chosen(
     workers = max(1, min(asked or carries, students))
     kind = "these notebooks put load on servers" if loads else "these notebooks mostly wait"
     why = (
-        f"{_count(has.cores, 'core')} carry {by_cores} ({each:g} each: {kind}), "
+        f"{_count(has.cores, 'core')} are enough for {by_cores} ({each:g} each: {kind}), "
         f"{has.memory:.1f} GiB of free memory {by_memory} ({MEMORY:g} each)"
     )
     if asked and asked > carries:
-        why += f"; more than that, {asked}, were asked for: expect figures that are inconclusive"
+        why += f"; {asked} were requested, which is more: expect inconclusive figures"
     return Crew(workers, f"{_count(workers, 'worker')}, each with a cluster of its own: {why}")
 
 
@@ -68,10 +68,10 @@ def guest(site: Site, *, asked: int | None = None) -> Crew:
     """The single worker on a cluster that is not the worker's own."""
     if asked and asked > 1:
         raise BadInput(
-            f"{asked} workers were asked for, and {site} has room for one.",
-            cause="Namespace, GPUs and metrics APIs of one cluster can't be shared: two students would spoil "
+            f"{asked} workers were requested, but {site} has room for one.",
+            cause="Namespace, GPUs and metrics APIs of one cluster can't be shared: two students would skew "
             "each other's figures.",
-            fix="Leave --workers out; or leave --provider out, for clusters of the workers' own.",
+            fix="Omit --workers; or omit --provider, so that each worker gets its own cluster.",
         )
     return Crew(1, f"1 worker, on {site}: its namespace, GPUs and metrics APIs can't be shared")
 

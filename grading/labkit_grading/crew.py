@@ -84,7 +84,7 @@ class Workers:
             for one in [one for one in self._here if one.line in lines]:
                 yield from self._hear(one)
             for one in [one for one in self._here if one.deadline <= time.monotonic()]:
-                yield from self._lose(one, "it took longer than a student may")
+                yield from self._lose(one, "it exceeded the time limit for a student")
 
     def _employ_idle(self) -> None:
         """Give idle workers the students of lost ones, or dismiss them if there are none."""
@@ -158,11 +158,11 @@ class Workers:
         self._size = len(self._here)
         if not self._here:
             site = self._job.site
-            failed = "A cluster to grade on did not come up" if site.own else f"No worker began on {site}"
+            failed = "The cluster for grading did not start" if site.own else f"No worker started on {site}"
             raise ProviderError(
                 f"{failed}, {STARTS} times.",
                 cause=why,
-                fix=f"Mend that, or read {self._premises.log(one.number)}; the same command goes on then.",
+                fix=f"Fix that, or read {self._premises.log(one.number)}; then run the command again.",
             )
 
     def _dismiss(self, one: _Worker) -> None:

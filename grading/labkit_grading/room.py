@@ -22,25 +22,27 @@ from localcluster.spawn import write_atomically
 
 WORK = "work"
 LOOPBACK = (
-    "Pods that a submission starts share this machine's loopback: they reach what listens there unprotected."
+    "Pods that a submission starts share this machine's loopback interface: they can reach everything that "
+    "listens there without a login."
 )
 NODES = (
-    "Pods that a submission starts run on nodes that others use, too: held to Pod Security `baseline`, to 40 "
-    "pods and 12 GPUs, not to a share of the nodes' CPUs (notebook 04 needs pods that declare none)."
+    "Pods that a submission starts run on shared nodes: under Pod Security `baseline` and a quota of 40 pods "
+    "and 12 GPUs, but with no limit on CPU (notebook 04 needs pods without CPU requests)."
 )
-KIND = "Those nodes are containers of this machine, with its kernel."
+KIND = "Those nodes are containers on this machine, and share its kernel."
 NETWORK = (
-    "A NetworkPolicy lets those pods ask for names and nothing else; where the network plugin enforces none, "
-    "they reach whatever their node reaches. Which one is there can't be seen from here."
+    "A NetworkPolicy allows those pods DNS queries and nothing else; if the network plugin does not enforce "
+    "it, they can reach whatever their node can. The grader can't see which plugin is installed."
 )
-MEMORY = "Memory is bounded for each process of a notebook (3 GiB), not for all of them together."
+MEMORY = "Memory is limited for each process of a notebook (3 GiB), not for all of them together."
 AT: Mapping[str, tuple[str, ...]] = {
     "embedded": (LOOPBACK, MEMORY),
     "kind": (NODES, KIND, NETWORK, MEMORY),
     "existing": (NODES, NETWORK, MEMORY),
 }
 AS_ROOT = (
-    f"As root, processes are counted from outside only: more than {MOST_PROCESSES} are ended a moment later."
+    f"As root, processes are only counted from outside: if there are more than {MOST_PROCESSES}, they are "
+    "ended a moment later."
 )
 
 
@@ -67,7 +69,7 @@ def refuse_unless(*, trusted: bool, site: Site = HERE) -> None:
         raise BadInput(
             "Submissions are other people's code, and this platform can't enforce everything:\n"
             + "\n".join(f"  - {line}" for line in unenforced(site)),
-            fix=f"Grade on {where} with nothing to lose, and say so: --trust-submissions.",
+            fix=f"Grade on {where} where nothing can be lost, and confirm that with --trust-submissions.",
         )
 
 
@@ -76,9 +78,9 @@ def furnish(course: Path, report: Path, key: Key, *, rubric: Path | None, notebo
     work = report / WORK
     if report.exists() and any(report.iterdir()) and not work.exists():
         raise BadInput(
-            f"{report} holds something already.",
-            cause="labkit grade did not make it, so it won't write there.",
-            fix="Name a new folder, or that of a run to go on with.",
+            f"{report} is not empty.",
+            cause="labkit grade did not create it, so it won't write there.",
+            fix="Name a new folder, or that of a run to continue.",
         )
     if rubric is not None or not (report / RUBRIC).exists():
         text = rubric.read_text() if rubric else _plain(notebooks)

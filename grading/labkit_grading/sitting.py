@@ -111,7 +111,7 @@ class Sitting:
                 ended = f"its process ended in cell {self.broker.cell or 'none: it never started'}"
                 self._flag(ended)
             except CellTimeoutError:
-                ended = f"cell {self.broker.cell} took longer than it may"
+                ended = f"cell {self.broker.cell} exceeded its time limit"
                 self._flag(ended)
             finally:
                 close()
@@ -142,14 +142,14 @@ class Sitting:
         finally:
             if client.flooded:
                 told = f"{client.messages:,} messages, {client.printed / 2**20:,.0f} MiB of text"
-                self._flag(f"flooded its output: {told}, thrown away unread")
+                self._flag(f"flooded its output: {told}, discarded unread")
 
     def _flag(self, what: str) -> None:
         self.broker.seen.remarks.append(Remark("flagged", what, self.name))
 
     def _starts(self, deadline: float, cell: Any, **_: Any) -> None:
         if time.monotonic() > deadline:
-            raise CellTimeoutError("the notebook's time is over")
+            raise CellTimeoutError("the notebook exceeded its time limit")
         marks = cell.metadata.get("nbgrader", {})
         name = str(marks.get("grade_id", "")) if marks.get("grade") else ""
         self.broker.cell, self.broker.check = str(cell.id), name.replace("-", ".", 1)
@@ -157,7 +157,7 @@ class Sitting:
     def _raised(self, cell: Any, execute_reply: Any, **_: Any) -> None:
         content = execute_reply["content"]
         if content.get("ename") == "MemoryError":
-            self._flag(f"cell {cell.id} took all the memory that a notebook has")
+            self._flag(f"cell {cell.id} exceeded the memory limit of a notebook")
         told = [one for one in self.broker.seen.remarks if one.kind == "note"]
         if len(told) < TOLD:
             what = shown(f"{content.get('ename')}: {content.get('evalue')}")

@@ -31,7 +31,7 @@ SEED = 0
 TOKENS = "tokens"
 MARGIN = 120.0
 """Real seconds that a student's token lasts longer than their notebook may take."""
-OUT_OF_TIME = "not run: the notebooks before it took all the time that a student has"
+OUT_OF_TIME = "not run: the notebooks before it used up the student's time limit"
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ def examine(job: Job, lab: Lab, handed: HandedIn) -> Done:
     with by_the_hpa(lab, began) as writes:
         for name in handed.notebooks:
             if name in handed.unread:
-                ran.append(Ran(name, 0.0, f"not run, it needs a person: {handed.unread[name]}"))
+                ran.append(Ran(name, 0.0, f"not run, needs a person: {handed.unread[name]}"))
                 continue
             one, seen = _sit_or_again(job, lab, handed, name, began + job.patience.student)
             ran.append(one)
@@ -143,7 +143,7 @@ def _sit(job: Job, lab: Lab, handed: HandedIn, name: str, until: float) -> tuple
     except Exception as error:  # noqa: BLE001 - whatever a kernel sends, the class goes on
         what = printable(f"{type(error).__name__}: {error}")[:300]
         if broker.cell:
-            broker.seen.remarks.append(Remark("flagged", f"broke off in {broker.cell}: {what}", name))
+            broker.seen.remarks.append(Remark("flagged", f"stopped in cell {broker.cell}: {what}", name))
         return Ran(name, 0.0, f"it could not be run: {what}", ours=not broker.cell), broker.seen
     finally:
         shutil.rmtree(job.work / TOKENS, ignore_errors=True)

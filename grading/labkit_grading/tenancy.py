@@ -81,10 +81,10 @@ def _told_whom_to_ask() -> Iterator[None]:
         yield
     except Refused as error:
         raise ProviderError(
-            f"This user may not grade on that cluster: {error.what}",
-            cause=f"It takes a namespace {GRADING}, too, and the right to make what {FILE} holds.",
-            fix="Grade as the cluster's owner, or let them give you cluster role admin in both namespaces "
-            "and the right to write resourcequotas and limitranges.",
+            f"This user is not allowed to grade on that cluster: {error.what}",
+            cause=f"Grading also needs a namespace {GRADING}, and permission to create what is in {FILE}.",
+            fix="Grade as the cluster's owner, or ask for the cluster role admin in both namespaces and "
+            "permission to write resourcequotas and limitranges.",
         ) from error
 
 
@@ -99,9 +99,9 @@ def refuse_work(there: Iterable[KubeObject], claimed_until: float, site: Site) -
     theirs = [one for one in roots if _made(one) > claimed_until]
     if theirs:
         raise NotOurs(
-            f"Namespace {NAMESPACE} on {site} holds somebody's work: {_named(theirs)}.",
-            cause="Somebody works on the course there. A class needs it to itself, and empties it.",
-            fix="Ask them. If nobody needs it any more: `lab.reset()` in any notebook empties it.",
+            f"Namespace {NAMESPACE} on {site} contains someone's work: {_named(theirs)}.",
+            cause="Someone uses the course there. Grading needs the namespace for itself, and empties it.",
+            fix="Ask them. If it is no longer needed, `lab.reset()` in any notebook empties it.",
         )
 
 

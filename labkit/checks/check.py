@@ -21,13 +21,13 @@ from labkit.evidence.blank import Blank, blank
 from labkit.evidence.verdict import RUN_AGAIN
 from localcluster.api.objects import dig
 
-UNANSWERED = "nothing yet: `...` still stands where your answer belongs"
+UNANSWERED = "nothing yet: `...` is still in place of your answer"
 
 ABSENT = (
-    "It was not made, or it is gone. Run the cell above that applies it; where that was refused, "
+    "It was not created, or was deleted. Run the cell above that applies it; if that was refused, "
     "the cell's output says why."
 )
-AS_IT_IS = "Hand over what the cells above recorded, as it is."
+AS_IT_IS = "Pass what the cells above recorded, unchanged."
 NOT_SO = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 """What a figure raises when a recording has unexpected contents."""
 
@@ -171,7 +171,7 @@ class Check:
         except TypeError as error:
             takes = ", ".join(f"{name}=…" for name in self.takes)
             hint = f"Call it as lab.check({self.id!r}{', ' if takes else ''}{takes})."
-            return could_not_run(self.id, f"the check was called with other answers: {error}", hint=hint)
+            return could_not_run(self.id, f"the check got the wrong arguments: {error}", hint=hint)
         if any(_open(value) for value in bound.arguments.values()):
             return Verdict(self.id, passed=False, expected=self.expected, observed=UNANSWERED, hint=self.hint)
         if missing := self._blank(evidence, ready):
@@ -200,7 +200,7 @@ class Check:
         parts = [blank(handed[part]) for name in wanted for part in made.get(name, ())]
         recorded = [blank(evidence[name]) for name in wanted]
         bare = [
-            Blank("the cluster shows no node", "labkit status tells whether it is up.")
+            Blank("the cluster has no nodes", "`labkit status` shows whether it is running.")
             for name, what in self.reads.items()
             if what == "nodes" and not evidence[name]
         ]
@@ -302,4 +302,4 @@ def matches(thing: Any, wanted: Mapping[str, Any], *, name: str) -> Finding:
     if not thing:
         return Finding(passed=False, observed=f"there is no {name}", hint=f"lab.apply(…) creates {name}.")
     wrong = differences(thing, wanted)
-    return Finding(passed=not wrong, observed="; ".join(wrong) or f"{name} says all of this")
+    return Finding(passed=not wrong, observed="; ".join(wrong) or f"{name} has all these settings")

@@ -15,8 +15,8 @@ app = typer.Typer(
     help=(
         "A lab for autoscaling LLM inference with Kubernetes, on this machine.\n\n"
         "To work through the course: labkit jupyter.\n\n"
-        "By hand: labkit up, then labkit kubectl get nodes, at the end labkit down.\n\n"
-        "Commands mean the lab called `lab`, or the one that --name or the variable LABKIT_LAB names."
+        "Step by step: labkit up, then labkit kubectl get nodes; at the end, labkit down.\n\n"
+        "Commands use the lab called `lab`, or the one named by --name or the variable LABKIT_LAB."
     ),
     cls=Menu,
     no_args_is_help=True,

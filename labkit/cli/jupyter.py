@@ -37,13 +37,15 @@ def jupyter(flags: typer.Context, name: Name = None) -> None:
 def work(folder: Path, lab: str, flags: Sequence[str], *, hints: Sequence[str] = ()) -> None:
     """Start the lab, then JupyterLab in a folder of the course; `hints` are shown before. Then exit."""
     if asked := os.environ.get("PYTHONPATH"):
-        report(f"PYTHONPATH={asked} is left out: it may lead to another Python's packages")
+        report(f"PYTHONPATH={asked} is ignored: it may point to another Python's packages")
     _up(lab)
     for line in _next(folder, lab, hints):
         err.print(line, markup=False)
     status = spawn.attached(desk.argv(folder, flags), env=desk.environment(folder, lab=lab))
-    err.print(f"JupyterLab has ended. Lab {lab!r} still runs, with all that you made in it:", markup=False)
-    err.print(f"  labkit down{_named(lab)}     takes it down;  make jupyter  goes on", markup=False)
+    err.print(
+        f"JupyterLab has stopped. Lab {lab!r} is still running, with all your work in it:", markup=False
+    )
+    err.print(f"  labkit down{_named(lab)}     removes it;  make jupyter  resumes", markup=False)
     raise typer.Exit(0 if status in {0, 128 + 15} else status)
 
 
@@ -63,9 +65,9 @@ def _next(edition: Path, lab: str, hints: Sequence[str]) -> list[str]:
         "",
         f"Lab {lab!r} is up. JupyterLab opens notebooks/00-start.ipynb; its file browser shows {edition}.",
         f"  Another terminal:      cd {folder} && . {script}",
-        f"  What runs:             labkit status{_named(lab)}",
+        f"  Status of the lab:     labkit status{_named(lab)}",
         *hints,
-        "  Ctrl-C here ends JupyterLab. The lab stays up until labkit down.",
+        "  Ctrl-C here stops JupyterLab. The lab stays up until labkit down.",
         "",
     ]
 

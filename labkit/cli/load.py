@@ -18,9 +18,10 @@ app = typer.Typer(
     name="load",
     help=(
         "Put load on a model server and measure what its users feel.\n\n"
-        "closed: N users, each waits for an answer before the next question. It slows down with the "
+        "closed: N users; each waits for an answer before the next request. It slows down with the "
         "server, so it finds the throughput, but hides how bad an overload is.\n\n"
-        "open: requests come when they come, as from thousands of independent users. It shows overload.\n\n"
+        "open: requests arrive whether or not earlier ones were answered, as from thousands of "
+        "independent users. It shows overload.\n\n"
         "All times are lab seconds (real seconds times --clock)."
     ),
     no_args_is_help=True,
@@ -30,18 +31,18 @@ Url = Annotated[str, typer.Argument(help="The server, for example http://127.0.0
 Seconds = Annotated[float, typer.Option(min=1, help="How long, in lab seconds.")]
 Clock = Annotated[
     float,
-    typer.Option(min=0.01, envvar="LABKIT_CLOCK", help="Lab seconds in one real second; the lab's own."),
+    typer.Option(min=0.01, envvar="LABKIT_CLOCK", help="Lab seconds per real second; default: the lab's."),
 ]
 Seed = Annotated[int, typer.Option(help="Same seed, same load.")]
 Into = Annotated[Path, typer.Option("--out", help="Folder for the record of every request.")]
-TokensIn = Annotated[int, typer.Option(min=1, help="Prompt tokens of a request.")]
-TokensOut = Annotated[int, typer.Option(min=1, help="Tokens asked for in an answer.")]
-Ca = Annotated[Path | None, typer.Option(help="Authority that signed the server's certificate (PEM).")]
+TokensIn = Annotated[int, typer.Option(min=1, help="Prompt tokens per request.")]
+TokensOut = Annotated[int, typer.Option(min=1, help="Tokens to generate per request.")]
+Ca = Annotated[Path | None, typer.Option(help="CA certificate of the server (PEM).")]
 Keepalive = Annotated[
-    bool, typer.Option("--keepalive", help="Users keep their connection, and so never meet a new pod.")
+    bool, typer.Option("--keepalive", help="Users keep their connections, so they never reach a new pod.")
 ]
 Remote = Annotated[
-    bool, typer.Option("--allow-remote", help="Aim at a machine that is not this one. It is yours?")
+    bool, typer.Option("--allow-remote", help="Allow a target that is not this machine. Only use your own.")
 ]
 
 _OUT = Path("out/load")
@@ -51,10 +52,10 @@ _OUT = Path("out/load")
 def closed(
     url: Url,
     users: Annotated[
-        str, typer.Option(help="How many: 40, or steps 0:10,120:40 (from each time on, so many).")
+        str, typer.Option(help="Number of users: 40, or steps TIME:USERS, such as 0:10,120:40.")
     ] = "10",
     seconds: Seconds = 300,
-    think: Annotated[float, typer.Option(min=0, help="Mean pause between answer and next question.")] = 0,
+    think: Annotated[float, typer.Option(min=0, help="Mean pause between an answer and a request.")] = 0,
     tokens_in: TokensIn = 128,
     tokens_out: TokensOut = 200,
     clock: Clock = 1,
@@ -211,7 +212,7 @@ def _numbers(text: str, *, count: int) -> list[float]:
         found = []
     if len(found) != count:
         raise BadInput(
-            f"{text!r} is not {count} numbers with colons between them.",
+            f"{text!r} is not {count} numbers separated by colons.",
             fix="--ramp 0.2:3, --burst 1:6:60:180, --steps 0:1,60:4, --users 0:10,120:40",
         )
     return found

@@ -12,8 +12,8 @@ PARTS: Mapping[str, Sequence[str]] = {
     "Your lab": ("up", "status", "doctor", "kubectl", "url", "logs", "ls", "down"),
     "Your images": ("image",),
     "Nodes, GPUs and load": ("node", "gpu", "load"),
-    "For teachers and authors": ("release", "collect", "grade", "regrade", "validate", "study"),
-    "The programs under it": ("toolchain",),
+    "For instructors and authors": ("release", "collect", "grade", "regrade", "validate", "study"),
+    "The programs of the control plane": ("toolchain",),
 }
 LONGEST = 200  # letters of a sentence: click would cut it off at the end of its line
 

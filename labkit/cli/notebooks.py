@@ -25,15 +25,15 @@ def group() -> None:
 
 @app.command("run")
 def run_notebooks(
-    which: Annotated[list[str] | None, typer.Argument(help="Numbers such as 05; all if left out.")] = None,
+    which: Annotated[list[str] | None, typer.Argument(help="Numbers such as 05; default: all.")] = None,
     provider: Annotated[str, typer.Option("--provider", "-p", help="embedded, kind, existing.")] = "embedded",
-    clock: Annotated[float, typer.Option(help="Lab seconds in one real second.")] = 15.0,
-    seed: Annotated[int, typer.Option(help="Repeats the same random load.")] = 0,
+    clock: Annotated[float, typer.Option(help="Lab seconds per real second.")] = 15.0,
+    seed: Annotated[int, typer.Option(help="Seed of the random load.")] = 0,
     answers: Annotated[
         str,
-        typer.Option(help="solutions (where the course holds them), or exercises as a learner meets them."),
+        typer.Option(help="solutions (if this edition has them), or exercises, as learners get them."),
     ] = "",
-    into: Annotated[Path, typer.Option("--out", help="Where results go.")] = Path("out"),
+    into: Annotated[Path, typer.Option("--out", help="Folder for the results.")] = Path("out"),
     labs: Annotated[
         list[str] | None, typer.Option("--lab", help="A lab to run on; several run side by side.")
     ] = None,
@@ -61,7 +61,7 @@ def run_notebooks(
     records = run(plan, Ticker(outline.measured(plan.out / "summary.json")).tick)
     page = pages.write_summary(records, plan.out)
     out.print(pages.summary(records), markup=False)
-    err.print(f"Everything lies under {page.parent}", markup=False)
+    err.print(f"All results are in {page.parent}", markup=False)
     if not all(r.green for r in records):
         raise typer.Exit(1)
 
@@ -94,7 +94,7 @@ def whose(answers: str, *, there: str) -> str:
     if answers not in {"", "solutions", "exercises"}:
         raise BadInput(f"There are no answers called {answers!r}.", fix="Use solutions or exercises.")
     if answers == "solutions" != there:
-        raise BadInput("This is a learner's edition: it holds no solutions.", fix="Use --answers exercises.")
+        raise BadInput("This is a learner's edition: it has no solutions.", fix="Use --answers exercises.")
     return answers or there
 
 

@@ -18,6 +18,6 @@ def solution(
     """Show the course's answer to an exercise, where the course's solutions are on this machine."""
     raise BadInput(
         f"The solution of {check} is not on this machine.",
-        cause="This edition of the course was handed out without solutions.",
-        fix="Ask whoever gave you the course.",
+        cause="This edition of the course was released without solutions.",
+        fix="Ask your instructor.",
     )

@@ -18,7 +18,7 @@ def validate() -> None:
     """Validate the course after a change of a notebook, a solution or a check."""
     raise BadInput(
         "There is nothing here to validate.",
-        cause="This is a learner's edition: it holds no solutions, and not the tests of the course.",
+        cause="This is a learner's edition: it has neither the solutions nor the tests of the course.",
         fix="Run it in the author's checkout of the course.",
     )
 

@@ -106,7 +106,7 @@ class Diagnosis:
         if self.broken:
             return f"The first broken hop is {self.broken.hop}."
         if self.steps[0].state == UNKNOWN:
-            return f"There is no path to walk yet: {self.steps[0].finding.seen}."
+            return f"There is no path to check yet: {self.steps[0].finding.seen}."
         early = [step.hop for step in self.steps if step.state == UNKNOWN]
         if early:
             return f"Nothing is broken; {', '.join(early)} can't be judged (yet)."

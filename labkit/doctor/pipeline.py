@@ -7,13 +7,13 @@ from labkit.doctor.facts import Observation
 from labkit.doctor.finding import Diagnosis, Hop
 
 HOPS: tuple[Hop, ...] = (
-    Hop("pods", "pods of the Deployment run, are ready, and say what they request", workload.pods),
-    Hop("metrics page", "each pod shows the metric under /metrics", scraping.page),
+    Hop("pods", "pods of the Deployment run, are ready, and declare their requests", workload.pods),
+    Hop("metrics page", "each pod exports the metric at /metrics", scraping.page),
     Hop("scrape", "Prometheus answers, and each pod is a target that is up", scraping.scrape),
     Hop("series", "one series for each pod, with the labels namespace and pod", scraping.series),
-    Hop("adapter", "a rule makes the series a metric of pods", serving.adapter),
+    Hop("adapter", "a rule turns the series into a pod metric", serving.adapter),
     Hop("metrics API", "the APIService is Available and has a value for each pod", serving.api),
-    Hop("HPA", "it reads its metric (ScalingActive) and is alone", serving.hpa),
+    Hop("HPA", "it reads its metric (ScalingActive) and is the only HPA", serving.hpa),
     Hop("scale target", "the Deployment exists, and only the HPA sets its replicas", workload.target),
 )
 

@@ -28,11 +28,11 @@ def page(seen: Observation) -> Finding:
         found = subject.page(seen, pod)
         if found is None or found.error:
             if subject.starting(seen, pod):
-                return unknown(f"pod/{pod.name} is ready without a probe, and does not answer yet")
+                return unknown(f"pod/{pod.name} is ready without a readiness probe, and does not answer yet")
             return broken(
                 "no-page",
-                f"pod/{pod.name} gives no page of metrics: {found.error if found else 'it was not asked'}",
-                cause="The server does not serve HTTP under this port and path, or it hangs.",
+                f"pod/{pod.name} serves no metrics: {found.error if found else 'it was not queried'}",
+                cause="The server does not serve HTTP on this port and path, or it hangs.",
                 fix=f"kubectl logs {pod.name}; correct the containerPort or the annotation {PATH}.",
             )
         if wanted and wanted not in found.names:
@@ -46,7 +46,7 @@ def _not_exported(pod: Pod, wanted: str, names: Sequence[str]) -> Finding:
         "not-exported",
         f"pod/{pod.name} exports {len(names)} metrics, and {wanted} is not one of them",
         cause=f"It exports {close[0]} instead." if close else "It is another server, or another version.",
-        fix="Run the image of the model server that exports it; see the page: kubectl get --raw "
+        fix="Run the image of the model server that exports it; list its metrics: kubectl get --raw "
         f"…/pods/{pod.name}:8000/proxy/metrics",
     )
 
@@ -56,7 +56,7 @@ def scrape(seen: Observation) -> Finding:
     if subject.metric(seen).type in subject.RESOURCE:
         return skipped(_KUBELET)
     if not seen.prometheus.url:
-        return unknown(seen.prometheus.error or "nobody knows where Prometheus is")
+        return unknown(seen.prometheus.error or "the address of Prometheus is not known")
     if seen.prometheus.error:
         return broken(
             "prometheus-down",
@@ -90,13 +90,13 @@ def _no_target(seen: Observation, pod: Pod) -> Finding:
         return broken(
             "no-scrape-annotation",
             f"{told}, whose annotation {SCRAPE} " + (f"says {said!r}" if said else "is missing"),
-            cause="Prometheus keeps only pods that ask to be scraped.",
+            cause="Prometheus only scrapes pods with this annotation.",
             fix=f'Put {SCRAPE}: "true" into the pod template, under metadata.annotations.',
         )
     return _wrong_port(seen, pod, told) or broken(
         "no-target",
         told,
-        cause="Its scrape configuration drops the pod, or may not list pods in this namespace.",
+        cause="Its scrape configuration drops the pod, or it is not allowed to list pods in this namespace.",
         fix="Look at /service-discovery of Prometheus: dropped targets are listed with their labels.",
     )
 
@@ -111,7 +111,7 @@ def _down(seen: Observation, pod: Pod, found: Target) -> Finding:
         "target-down",
         told,
         cause=f"The annotation {PATH} or {PORT} is wrong, or a NetworkPolicy is in the way.",
-        fix="Ask the same address yourself, and correct the annotation.",
+        fix="Request the same address yourself, and correct the annotation.",
     )
 
 
@@ -123,7 +123,7 @@ def _wrong_port(seen: Observation, pod: Pod, told: str) -> Finding | None:
     return broken(
         "wrong-port",
         f"{told}; its annotation {PORT} says {said}, its containers listen on {', '.join(ports)}",
-        cause="The annotation names a port on which nobody listens.",
+        cause="The annotation names a port on which nothing listens.",
         fix=f'Write {PORT}: "{ports[0]}".',
     )
 
@@ -136,7 +136,7 @@ def series(seen: Observation) -> Finding:
     if not wanted:
         return skipped("labkit does not know this metric's series")
     if not seen.prometheus.url or seen.prometheus.error:
-        return unknown("Prometheus can't be asked")
+        return unknown("Prometheus can't be queried")
     return _early(seen) or _labels(seen, wanted) or _one_for_each(seen, wanted)
 
 
@@ -167,7 +167,7 @@ def _unlabelled(wanted: str, labels: object) -> Finding:
     return broken(
         "no-labels",
         f"a series of {wanted} has no label {' and no label '.join(lacking)}: {{{shown}}}",
-        cause="The server does not know which pod it is; Prometheus must add that, and does not.",
+        cause="The server does not know its own pod; Prometheus must add the label, and does not.",
         fix="relabel_configs must copy __meta_kubernetes_namespace to namespace and "
         "__meta_kubernetes_pod_name to pod.",
     )

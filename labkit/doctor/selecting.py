@@ -45,7 +45,7 @@ def _overlap(seen: Observation, found: Workload, other: Workload, pod: Pod) -> F
     hpas = [f"hpa/{name}" for each in (found, other) for name in _hpas(seen, each)]
     told = f"deployment/{wide.name} selects {_text(wide)}, deployment/{narrow.name} selects {_text(narrow)}"
     if len(hpas) > 1:
-        cause = f"{' and '.join(hpas)} find the same pods: each says AmbiguousSelector, and neither scales."
+        cause = f"{' and '.join(hpas)} find the same pods: each reports AmbiguousSelector, neither scales."
     else:
         cause = f"{hpas[0]} counts the pods of deployment/{narrow.name} as if they were its own."
     return broken(
@@ -80,7 +80,7 @@ def without_request(seen: Observation, found: Workload) -> Finding | None:
                 f"pod/{pod.name} ({_whose(pod)}) has the labels that deployment/{found.name} selects "
                 f"({_text(found)}), and its container {', '.join(names)} requests no {wanted.name}",
                 cause="The HPA takes its percentage of the requests of all pods that the selector finds. "
-                f"With one that requests no {wanted.name} it computes nothing, even if that pod is over.",
+                f"With one that requests no {wanted.name} it computes nothing, even after that pod ended.",
                 fix=_away(pod, found),
             )
     return None
@@ -95,7 +95,7 @@ def strange(seen: Observation, found: Workload) -> Finding | None:
     return broken(
         "stranger",
         f"pod/{pod.name} ({_whose(pod)}) has the labels that deployment/{found.name} selects: {_text(found)}",
-        cause="The HPA counts every pod that the selector finds. This one has no number and holds it back.",
+        cause="The HPA counts every pod that the selector finds. This one has no value and slows scaling.",
         fix=_away(pod, found),
         lesser=True,
     )

@@ -37,8 +37,8 @@ def adapter(seen: Observation) -> Finding:
         f"the adapter serves {len(seen.api.names)} metrics, and pods/{name} is not one of them",
         cause=f"No rule of its configuration makes {name} out of {subject.source(seen) or 'a series'}: "
         "seriesQuery, the label overrides or `name.as` are wrong.",
-        fix="Compare its rules with cluster/localcluster/data/adapter-rules.yaml, and start it again: "
-        "it reads them once.",
+        fix="Compare its rules with cluster/localcluster/data/adapter-rules.yaml, and restart it: "
+        "it reads them only at startup.",
     )
 
 
@@ -56,10 +56,10 @@ def api(seen: Observation) -> Finding:
     if not _served(seen):
         refused = seen.api.services_error or seen.api.names_error
         if refused:
-            return unknown(f"it may not be read: {refused}")
+            return unknown(f"reading it is not allowed: {refused}")
         return broken(
             "no-api",
-            f"nobody serves {group} in this cluster",
+            f"nothing serves {group} in this cluster",
             cause="No APIService of that group exists.",
             fix=INSTALL[group],
         )
@@ -76,12 +76,12 @@ def _served(seen: Observation) -> bool:
 def _values(seen: Observation) -> Finding:
     names = ", ".join(s.name for s in seen.api.services if s.available) or seen.api.group
     if not seen.api.values and not subject.settled(seen):
-        return unknown(f"{names} Available; no value yet: no pod has been ready for long")
+        return unknown(f"{names} Available; no value yet: no pod has been ready long enough")
     if seen.api.values_error:
         return broken(
             "no-values",
             f"{names} is there and answers: {seen.api.values_error}",
-            cause="Who serves it can't get the numbers: its own source does not answer.",
+            cause="The adapter behind it can't get the values: its own source does not answer.",
             fix="Read the adapter's log: labkit logs prometheus-adapter, or kubectl logs -n monitoring.",
         )
     lacking = [p.name for p in subject.settled(seen) if p.name not in seen.api.values]
@@ -129,7 +129,7 @@ def _rivals(seen: Observation, found: Autoscaler) -> Finding | None:
     return broken(
         "second-hpa",
         f"hpa/{found.name} and hpa/{', hpa/'.join(rivals)} all scale {found.target}",
-        cause="Their pods belong to several HPAs: each says AmbiguousSelector, and none scales.",
+        cause="Their pods belong to several HPAs: each reports AmbiguousSelector, and none scales.",
         fix="Keep one of them: kubectl delete hpa NAME. One HPA may hold several metrics.",
     )
 
@@ -144,7 +144,7 @@ def _wrong_name(seen: Observation, found: Autoscaler) -> Finding | None:
     close = difflib.get_close_matches(wanted.name, known, n=1)
     return broken(
         "unknown-metric",
-        f"hpa/{found.name} asks for {wanted.name}, and the custom metrics API serves no metric of that name",
+        f"hpa/{found.name} asks for {wanted.name}, but the custom metrics API serves no metric of that name",
         cause=f"Did you mean {close[0]}?" if close else "The name in Prometheus is not the name in the API.",
         fix="Write a name that kubectl get --raw /apis/custom.metrics.k8s.io/v1beta2 lists.",
     )
@@ -166,25 +166,25 @@ def _value_of_a_sum(found: Autoscaler) -> Finding | None:
 def _stopped(seen: Observation, found: Autoscaler) -> Finding | None:
     able, active = found.condition("AbleToScale"), found.condition("ScalingActive")
     if able and able.status == "False":
-        return unknown(f"it stops before it asks for metrics: {able.reason}: {able.message}")
+        return unknown(f"it stops before it reads metrics: {able.reason}: {able.message}")
     if active is None:
         return unknown(f"the controller has not looked at hpa/{found.name} yet")
     if active.status == "True":
         return None
     if not subject.settled(seen):
-        return unknown(f"{active.reason}: the pods are new, the number is not there yet")
+        return unknown(f"{active.reason}: the pods are new, there is no value yet")
     if active.reason == AMBIGUOUS:
         return broken(
             "ambiguous-selector",
             f"hpa/{found.name}: {active.message}",
-            cause="The selectors of what these HPAs scale find the same pods, so neither scales.",
+            cause="The targets of these HPAs select the same pods, so neither scales.",
             fix="Give the pods of each a label of its own, and select by it.",
         )
     return broken(
         "scaling-inactive",
         f"hpa/{found.name}: ScalingActive is {active.status} ({active.reason}): {active.message}",
         cause="The controller could not compute a number of replicas.",
-        fix=f"kubectl describe hpa {found.name}, and mend the first hop that does not know the number.",
+        fix=f"kubectl describe hpa {found.name}, and fix the first hop that has no value.",
     )
 
 

@@ -43,11 +43,12 @@ def _released(seen: Observation, found: Workload) -> Finding | None:
     labels = _selector({key: pod.labels.get(key, "") for key in found.selector})
     return broken(
         "released-pod",
-        f"pod/{pod.name} runs and belongs to nobody: its labels say {labels}, the Deployment wants {wanted}",
-        cause="Somebody changed a label of that pod. It keeps its GPU and its waiting requests; the Service "
-        "passes it by, and the HPA does not count it.",
-        fix=f"kubectl label pod {pod.name} {wanted.replace(',', ' ')} --overwrite gives it back; "
-        f"kubectl delete pod {pod.name} ends it.",
+        f"pod/{pod.name} runs, but no ReplicaSet owns it: its labels are {labels}, "
+        f"the Deployment selects {wanted}",
+        cause="A label of that pod was changed. It keeps its GPU and its waiting requests, but the Service "
+        "sends it no new ones, and the HPA does not count it.",
+        fix=f"kubectl label pod {pod.name} {wanted.replace(',', ' ')} --overwrite returns it; "
+        f"kubectl delete pod {pod.name} deletes it.",
     )
 
 
@@ -74,14 +75,14 @@ def _none(found: Workload, mine: tuple[Pod, ...]) -> Finding | None:
         return broken(
             "scaled-to-zero",
             f"deployment/{found.name} is scaled to 0",
-            cause="An HPA leaves a Deployment of 0 replicas alone (ScalingDisabled).",
+            cause="An HPA does not scale a Deployment with 0 replicas (ScalingDisabled).",
             fix=f"kubectl scale deployment/{found.name} --replicas=1",
         )
     return broken(
         "no-pods",
         f"deployment/{found.name} wants {found.replicas} pods and has none",
-        cause="Its ReplicaSet may not create them: a quota, Pod Security, or a missing service account.",
-        fix="kubectl describe replicaset: the events at its end say what was refused.",
+        cause="Its ReplicaSet can't create them: a quota, Pod Security, or a missing service account.",
+        fix="kubectl describe replicaset: the events at the end say what was refused.",
     )
 
 
@@ -93,8 +94,8 @@ def _in_trouble(mine: tuple[Pod, ...]) -> Finding | None:
     return broken(
         "pod-not-running",
         f"pod/{pod.name}: {pod.trouble}; {sum(p.ready for p in mine)} of {len(mine)} pods are ready",
-        cause="The pod can't run as it is: its image, its command, or what it asks of a node.",
-        fix=f"kubectl describe pod {pod.name}: the events at its end say why.",
+        cause="The pod can't run as it is: its image, its command, or what it requires of a node.",
+        fix=f"kubectl describe pod {pod.name}: the events at the end say why.",
     )
 
 
@@ -108,7 +109,7 @@ def _no_request(seen: Observation, found: Workload, mine: tuple[Pod, ...]) -> Fi
     return broken(
         "no-request",
         f"container {', '.join(lacking)} of deployment/{found.name} requests no {wanted.name}",
-        cause=f"The HPA's target is a percentage of the request for {wanted.name}: nothing to divide by.",
+        cause=f"The HPA's target is a percentage of the request for {wanted.name}, which is missing.",
         fix=f"Put resources.requests.{wanted.name} into the pod template.",
     )
 
@@ -136,7 +137,7 @@ def target(seen: Observation) -> Finding:
     """The Deployment that the HPA scales exists, nothing else scales it, and there is room for its pods."""
     hpa, found = subject.autoscaler(seen), subject.workload(seen)
     if hpa is None:
-        return unknown("there is no HPA to set anything")
+        return unknown("there is no HPA that could set replicas")
     return _missing(seen, hpa) or _two_writers(found, hpa) or _no_room(seen) or _size(found, hpa)
 
 
@@ -163,7 +164,7 @@ def _two_writers(found: Workload | None, hpa: Autoscaler) -> Finding | None:
         f"spec.replicas of deployment/{found.name} has two writers: hpa/{hpa.name} and "
         f"{', '.join(found.writers)}",
         cause="The manifest that was applied holds `replicas`. Each apply sets the Deployment back to that "
-        "number, in the middle of a rush, and the HPA starts anew.",
+        "number, even under load, and the HPA starts over.",
         fix="Take `replicas` out of the manifest and out of what kubectl remembers of it: kubectl annotate "
         f"deployment/{found.name} kubectl.kubernetes.io/last-applied-configuration-",
     )
@@ -176,7 +177,7 @@ def _no_room(seen: Observation) -> Finding | None:
         return None
     told = f"{len(waiting)} of {len(mine)} pods are Pending: no node has room for them"
     if seen.leaving:
-        return unknown(f"{told}, while {seen.leaving} others that leave still hold their GPUs")
+        return unknown(f"{told}, while {seen.leaving} terminating pods still hold their GPUs")
     return broken(
         "no-room",
         told,
@@ -187,7 +188,7 @@ def _no_room(seen: Observation) -> Finding | None:
 
 def _size(found: Workload | None, hpa: Autoscaler) -> Finding:
     if found is None:
-        return unknown(f"labkit does not look into {hpa.target}")
+        return unknown(f"labkit can't check {hpa.target}")
     return ok(f"deployment/{found.name}: {found.replicas} replicas, the HPA wants {hpa.desired}")
 
 

@@ -56,7 +56,7 @@ def bill(run: Timeline, load: LoadResult, *, ttft: float, seconds: float) -> Bil
     A request without an answer at the end broke its promise if it had already waited longer than that.
     """
     if not run.began:
-        raise BadInput("This timeline was not recorded.", fix="Hand in what seen.stop(…) gave.")
+        raise BadInput("This timeline was not recorded.", fix="Pass the result of seen.stop(…).")
     began = (load.started - run.began) * load.clock
     slo = load.slo(ttft=ttft)
     return Bill(

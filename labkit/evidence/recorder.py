@@ -76,7 +76,7 @@ class Recorder:
         series = (
             Series("desired", "replicas", self._points("desired")),
             Series("ready", "replicas", self._points("ready")),
-            Series("gpus", "GPUs", self._points("gpus"), "GPUs held, by pods that start or leave too"),
+            Series("gpus", "GPUs", self._points("gpus"), "GPUs held, also by starting and terminating pods"),
             Series("queue average", "requests per pod", self._points("average")),
             Series("cpu", "% of the request", self._points("cpu"), "CPU, as the HPA saw it"),
             Series("minimum", "replicas", self._points("minimum"), "minReplicas of the HPA"),

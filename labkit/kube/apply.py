@@ -172,8 +172,8 @@ def _explained(error: Refused, step: _Step, target: Target) -> Refused:
         return Refused(
             what,
             reason=error.reason,
-            cause=f"{', '.join(owners)} looks after this field (an HPA sets spec.replicas, for one).",
-            fix="Take the field out of the manifest; two can't own one number.",
+            cause=f"{', '.join(owners)} manages this field (for example, an HPA sets spec.replicas).",
+            fix="Remove the field from the manifest: only one manager can own it.",
         )
     return Refused(what, reason=error.reason, cause=guesses or error.cause, fix=error.fix)
 

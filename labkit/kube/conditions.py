@@ -85,7 +85,7 @@ def parse(text: str) -> Condition:
     found = _TEXT.match(text.strip())
     if not found or (found["no"] and (found["op"] or found["word"].lower() in {"gone", "exists"})):
         raise BadInput(
-            f"{text!r} is no condition that labkit knows.",
+            f"{text!r} is not a condition that labkit knows.",
             cause="A condition is KIND/NAME WORD, KIND/NAME FIELD>=NUMBER, or PODS SELECTOR FIELD=NUMBER.",
             fix="For example: 'deployment/llm-inference-service available', 'hpa/llm-hpa desired>=6'.",
         )

@@ -84,8 +84,8 @@ def _file(path: Path) -> Iterator[Document]:
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise BadInput(
             f"{path} is not YAML: {_first_line(error)}",
-            cause="A tab, a missing blank after a colon, or lines that don't stand in one column.",
-            fix="Mend the line that is named, or the one above it.",
+            cause="A tab, a missing space after a colon, or lines with different indentation.",
+            fix="Fix the line named here, or the one above it.",
         ) from error
     for node in nodes:
         _no_key_twice(node, path)
@@ -104,7 +104,7 @@ def _no_key_twice(node: yaml.Node, path: Path) -> None:
             line, name = key.start_mark.line + 1, str(key.value)
             if name in lines and name != "<<":
                 raise BadInput(
-                    f"{path}:{line}: `{name}` stands there twice, first in line {lines[name]}.",
+                    f"{path}:{line}: `{name}` appears twice, first in line {lines[name]}.",
                     cause="A block was added beside one of the same name.",
                     fix="Put both under one key.",
                 )
@@ -133,7 +133,7 @@ def _checked(obj: Any, place: str) -> dict[str, Any]:
             return obj
     raise BadInput(
         f"{place}: not a Kubernetes object: {', '.join(missing) or 'metadata.name'} is missing.",
-        fix="Every object says its `apiVersion`, its `kind` and its `metadata.name`.",
+        fix="Every object needs `apiVersion`, `kind` and `metadata.name`.",
     )
 
 

@@ -75,6 +75,6 @@ def _check(there: KubeObject) -> None:
         return
     raise NotOurs(
         f"The namespace {there.name} exists and labkit did not make it.",
-        cause=f"It has no label {MANAGED}=true, so what is in it may be somebody's work.",
+        cause=f"It has no label {MANAGED}=true, so its contents may be someone else's work.",
         fix=f"Use another name; or, if it may be used: kubectl label namespace {there.name} {MANAGED}=true",
     )

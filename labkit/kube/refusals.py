@@ -25,12 +25,12 @@ class Advice:
 ADVICE = (
     Advice(
         r"limits\[?.*nvidia\.com/.*must be an integer",
-        "A GPU is an extended resource: the scheduler counts it in whole units and knows no half.",
+        "A GPU is an extended resource: the scheduler counts it in whole units, never in fractions.",
         "Ask for 1. To share one GPU, the node must offer slices of it (MIG) or time slicing.",
     ),
     Advice(
         r"must be a standard resource",
-        "What a device plugin or a person announces has a domain in its name; this name has none.",
+        "The name of an extended resource contains a domain; this name has none.",
         "Write the whole name, as `kubectl describe node` shows it under Allocatable.",
     ),
     Advice(
@@ -40,8 +40,8 @@ ADVICE = (
     ),
     Advice(
         r"Limit must be set for non overcommitable resources",
-        "A GPU stands under `requests` but not under `limits`.",
-        "Put it under `limits`; the request follows it.",
+        "A GPU is listed under `requests` but not under `limits`.",
+        "Put it under `limits`; the request then defaults to it.",
     ),
     Advice(
         r"`selector` does not match template `labels`",
@@ -50,7 +50,7 @@ ADVICE = (
     ),
     Advice(
         r"violates PodSecurity",
-        "The namespace enforces a Pod Security level that this pod does not keep to.",
+        "The namespace enforces a Pod Security level that this pod does not meet.",
         "Change the fields that the message names, or use another namespace.",
     ),
     Advice(
@@ -65,22 +65,22 @@ ADVICE = (
     ),
     Advice(
         r"is being terminated",
-        "The namespace is on its way out and takes nothing new.",
+        "The namespace is being deleted and accepts no new objects.",
         "Wait until it is gone, then create it again.",
     ),
     Advice(
         r"must be greater than or equal to `minReplicas`",
-        "The HPA may never have fewer pods at most than at least.",
+        "The maximum number of pods can't be lower than the minimum.",
         "Raise `maxReplicas` or lower `minReplicas`.",
     ),
     Advice(
         r"must specify a positive target averageValue",
-        "What each pod measures (`Pods`) is averaged over the pods, so its target has one form only.",
-        "Give the target as `averageValue`, and say so in its `type`.",
+        "A metric of type `Pods` is averaged over the pods, so its target has only one form.",
+        "Give the target as `averageValue`, with `type: AverageValue`.",
     ),
     Advice(
         r"must populate information for the given metric source",
-        "`type` names one kind of metric, and the block below it is that of another.",
+        "`type` names one kind of metric, but the block below it belongs to another.",
         "Make both the same: type `Pods` goes with a block `pods`, `Resource` with `resource`.",
     ),
     Advice(
@@ -95,12 +95,12 @@ ADVICE = (
     ),
     Advice(
         r"expected numeric .* got string",
-        "What stands there is text: it has quotes around it, or a unit or a word in it.",
+        "This value is text: it has quotes around it, or contains a unit or a word.",
         "Write the bare number, without quotes and without a unit.",
     ),
     Advice(
         r"cannot convert float64 to int",
-        "A number with decimals stands where only whole ones are taken.",
+        "This field takes whole numbers only, not decimals.",
         "Round it.",
     ),
     Advice(
@@ -128,7 +128,7 @@ def immutable(message: str, *, elsewhere: str = "") -> Refused:
     return Refused(
         short,
         reason="Invalid",
-        cause="This field is fixed once the object exists, and the object is there already.",
+        cause="This field can't be changed once the object exists, and it exists already.",
         fix=fixed.way_out(message, elsewhere=elsewhere),
         details="" if short == message.strip() else message,
     )
@@ -145,10 +145,12 @@ def advise(message: str, *, reason: str = "") -> Advice:
 _BY_REASON = {
     "UnknownField": Advice("", "A typo, or a field in the wrong place (indentation).", ""),
     "WrongType": Advice("", "A value of the wrong type: text for a number, or a list for a mapping.", ""),
-    "NotFound": Advice("", "It was never made, is gone already, or is in another namespace.", ""),
+    "NotFound": Advice("", "It was never created, was already deleted, or is in another namespace.", ""),
     "Unauthorized": Advice(
         "", "The API server does not know this user.", "Use the kubeconfig that `labkit up` wrote."
     ),
-    "Forbidden": Advice("", "This user may not do that.", "`kubectl auth can-i --list` shows what it may."),
-    "AlreadyExists": Advice("", "An object of this kind and name is there already.", "Apply instead."),
+    "Forbidden": Advice(
+        "", "This user may not do that.", "`kubectl auth can-i --list` shows what it may do."
+    ),
+    "AlreadyExists": Advice("", "An object of this kind and name exists already.", "Apply instead."),
 }

@@ -46,7 +46,7 @@ def split(url: str) -> SplitResult:
         usable = False
     if not usable:
         fix = "Use http://127.0.0.1:8000, http://[::1]:8000, or lab.url(...)."
-        raise BadInput(f"{url!r} is no URL of a server.", fix=fix)
+        raise BadInput(f"{url!r} is not the URL of a server.", fix=fix)
     return parts
 
 
@@ -58,7 +58,7 @@ def resolve(url: str, *, allow_remote: bool) -> list[Address]:
         found = socket.getaddrinfo(parts.hostname, port, type=socket.SOCK_STREAM)
     except OSError as error:
         raise BadInput(
-            f"Nobody knows the host {parts.hostname}.",
+            f"The host name {parts.hostname} can't be resolved.",
             cause="A typo, or a Service name that only pods can resolve.",
             fix="Use the address that lab.url(...) returns.",
         ) from error
@@ -67,7 +67,7 @@ def resolve(url: str, *, allow_remote: bool) -> list[Address]:
     if elsewhere and not allow_remote:
         raise BadInput(
             f"Refused to put load on {parts.hostname}: it is not this machine ({', '.join(elsewhere)}).",
-            cause="labkit aims at loopback only, so that no server of somebody else is hit by mistake.",
+            cause="labkit only sends load to loopback, so that it doesn't hit someone else's server.",
             fix="If it is yours: Load(..., allow_remote=True), or --allow-remote.",
         )
     return addresses

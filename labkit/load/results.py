@@ -73,7 +73,7 @@ class LoadResult:
 
     @property
     def clock(self) -> float:
-        """Lab seconds in one real second."""
+        """Lab seconds per real second."""
         return float(self.plan["clock"])
 
     @property

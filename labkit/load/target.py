@@ -25,7 +25,7 @@ def look(load: Load) -> str:
     except httpx.HTTPError as error:
         raise LoadError(
             f"{load.url} took the connection but gave no answer ({error or type(error).__name__}).",
-            cause="The server is starting, overloaded, or speaks TLS where the URL says http.",
+            cause="The server is starting, is overloaded, or uses TLS while the URL says http.",
             fix="curl -v " + load.url.rstrip("/") + "/health",
         ) from error
     return load.model or _model(load.url, answer)
@@ -38,7 +38,7 @@ def _trust(load: Load) -> ssl.SSLContext | bool:
         return ssl.create_default_context(cafile=str(load.ca))
     except (OSError, ssl.SSLError) as error:
         raise BadInput(
-            f"{load.ca} is no certificate authority: {error}.",
+            f"{load.ca} is not a CA certificate: {error}.",
             cause="The file is missing or holds no PEM certificate.",
             fix="The lab's is <lab>/pki/ca.crt.",
         ) from error
@@ -47,13 +47,13 @@ def _trust(load: Load) -> ssl.SSLContext | bool:
 def _unreachable(url: str, said: str, addresses: list[address.Address]) -> LoadError:
     if "CERTIFICATE" in said.upper():
         return LoadError(
-            f"{url} shows a certificate that we don't trust ({said}).",
-            cause="It is signed by the lab's own authority, and that was not given.",
+            f"{url} presents a certificate that is not trusted ({said}).",
+            cause="It is signed by the lab's own CA, which was not given.",
             fix="Load(..., ca=<lab>/pki/ca.crt), or --ca.",
         )
     return LoadError(
-        f"Nobody answers at {url} ({said}; tried: {', '.join(map(str, addresses))}).",
-        cause="The server is not running, or the port is of an older run.",
+        f"Nothing answers at {url} ({said}; tried: {', '.join(map(str, addresses))}).",
+        cause="The server is not running, or the port is from an earlier run.",
         fix="kubectl get pods,svc; then take the address from lab.url(...).",
     )
 

@@ -171,7 +171,8 @@ def fetch(name: str, *, into: str | Path) -> Path:
         ) from error
     if _sum(answer.content) != _SHA256[name]:
         raise LoadError(
-            f"What came for the trace {name} is not the published file.", cause="A changed or cut file."
+            f"The trace {name}, as downloaded, is not the published file.",
+            cause="It was changed or truncated.",
         )
     write_atomically(path, answer.text)
     return path
@@ -186,7 +187,7 @@ def _name_of(path: Path, data: bytes) -> str:
     if found is None:
         raise BadInput(
             f"{path} is not one of the two published traces (SHA-256 {_sum(data)[:12]}…).",
-            cause="It was edited, cut, or is of another year.",
+            cause="It was edited, truncated, or is from another year.",
             fix="azure(path, verify=False) reads any file with these three columns.",
         )
     return found
@@ -216,5 +217,5 @@ def _parse(path: Path, text: str) -> tuple[list[float], tuple[tuple[int, int], .
         except ValueError as error:
             raise BadInput(f"{path}, line {number}: {','.join(row)!r} can't be read ({error}).") from error
     if not moments or moments != sorted(moments):
-        raise BadInput(f"{path} holds no requests in order of time.", cause="The file was cut or sorted.")
+        raise BadInput(f"{path} has no requests in order of time.", cause="It was truncated or sorted.")
     return moments, tuple(sizes)

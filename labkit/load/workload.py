@@ -29,8 +29,8 @@ class Tokens:
         rising = list(self.quantiles) == sorted(self.quantiles)
         if not (self.quantiles and rising and self.quantiles[0] >= 1 and self.quantiles[-1] <= _LARGEST):
             raise BadInput(
-                f"Token counts {self.quantiles} are no distribution.",
-                cause=f"Quantiles rise, from 1 token or more to {_LARGEST:,} at most.",
+                f"Token counts {self.quantiles} are not a distribution.",
+                cause=f"Quantiles must rise, from at least 1 token to {_LARGEST:,} at most.",
                 fix="Tokens.fixed(200), Tokens.between(50, 400) or Tokens.lognormal(median=128, p95=450).",
             )
 

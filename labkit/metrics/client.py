@@ -178,7 +178,7 @@ def lab_seconds(step: str | float) -> float:
     """`"15s"`, `"2m"`, `"500ms"` or a number, in lab seconds."""
     found = _LAB_SECONDS.match(str(step).strip())
     if not found or float(found[1]) <= 0:
-        raise BadInput(f"{step!r} is no step.", fix='Write "15s", "2m", "500ms" or a number of seconds.')
+        raise BadInput(f"{step!r} is not a step.", fix='Write "15s", "2m", "500ms" or a number of seconds.')
     return float(found[1]) * _UNITS[found[2]]
 
 
@@ -186,7 +186,7 @@ def _refused(kind: str, words: str) -> LabError:
     if kind == "bad_data":
         return BadInput(
             f"Prometheus can't read this query: {words}",
-            cause="A typo in the PromQL; the position that is named is where it stopped reading.",
+            cause="A typo in the PromQL; the position shown is where parsing stopped.",
             fix="https://prometheus.io/docs/prometheus/latest/querying/basics/ shows the grammar.",
         )
     return ClusterError(f"Prometheus failed ({kind}): {words}")

@@ -88,14 +88,14 @@ def _unknown(name: str, known: Known) -> Reason:
     if not known.targets:
         return Reason(
             f"Prometheus knows no metric {name}, and it scrapes nothing at the moment.",
-            'Pods are scraped that run and carry the annotation prometheus.io/scrape: "true".',
+            'Only pods that run and have this annotation are scraped: prometheus.io/scrape: "true".',
         )
     down = [t for t in known.targets if t.get("health") == "down"]
     if down:
         return _down(down)
     return Reason(
         f"Prometheus knows no metric {name}: none of its {len(known.targets)} targets exports it (yet).",
-        "Look at what the pod shows under /metrics, and wait for one scrape.",
+        "Look at what the pod exports at /metrics, and wait for one scrape.",
     )
 
 
@@ -104,7 +104,7 @@ def _down(down: Sequence[Mapping[str, Any]]) -> Reason:
     instance = first.get("labels", {}).get("instance", first.get("scrapeUrl", "?"))
     return Reason(
         f"{len(down)} of the targets can't be scraped; {instance}: {first.get('lastError') or 'down'}",
-        "See whether that pod runs and answers under /metrics.",
+        "See whether that pod runs and answers at /metrics.",
     )
 
 

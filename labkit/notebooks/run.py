@@ -34,8 +34,8 @@ from labkit.notebooks.strip import read
 
 CELL_TIMEOUT = 900  # real seconds: longer than any cell of the course takes at CLOCK=15
 WHY_IT_ENDED = {
-    CellTimeoutError: f"a cell ran for {CELL_TIMEOUT} s, longer than any should; look for what it waits for",
-    DeadKernelError: "the notebook's own process ended: a cell ended it, or the machine had no memory left",
+    CellTimeoutError: f"a cell ran for {CELL_TIMEOUT} s, longer than any should; check what it waits for",
+    DeadKernelError: "the notebook's kernel died: a cell ended it, or the machine ran out of memory",
 }
 KERNEL = "python3"  # jupyter's name for the interpreter that runs us
 

@@ -25,12 +25,12 @@ class Faults:
     def plant(self, path: str | Path) -> None:
         """Break a part of the cluster as a manifest describes; `lift` and `lab.reset()` undo it."""
         for name in faults.plant(self._kube, Path(path), owned=self._provider.owns_cluster):
-            notebook.show(Note(f"{name} changed, as {path} says"))
+            notebook.show(Note(f"{name} changed as described in {path}"))
 
     def lift(self) -> None:
         """Undo everything that `plant` changed."""
-        there = [f"{name} put back" for name in faults.lift(self._kube)]
-        notebook.show(Note("\n".join(there) or "all is as it was"))
+        there = [f"{name} restored" for name in faults.lift(self._kube)]
+        notebook.show(Note("\n".join(there) or "there was nothing to restore"))
 
     def kill(self, pod: str) -> None:
         """`kill -9` the first process of `pod/NAME` from outside; wait out a back-off first.

@@ -30,7 +30,7 @@ class Images:
         access = self._provider.registry()
         if access is None:
             raise only_embedded(
-                "This cluster has no registry of its own.", cause="Its owner looks after images."
+                "This cluster has no registry of its own.", cause="Its owner manages its images."
             )
         return access
 
@@ -54,7 +54,7 @@ class Images:
     def login(self, username: str, password: str) -> None:
         """`docker login`: verify the login with the lab's registry and remember it for this notebook."""
         self._workshop.login(username, password)
-        notebook.show(Note(f"{self.registry.host} takes the login of {username}"))
+        notebook.show(Note(f"{self.registry.host} accepts the login of {username}"))
 
     def push(self, name: str, *, quiet: bool = False) -> Push:
         """`docker push`; shows which layers were sent and which were already there, unless `quiet`."""

@@ -54,13 +54,13 @@ def explained(error: BaseException) -> LabError:
     """What Python raised in a cell, with the usual reason."""
     what = f"{type(error).__name__}: {error}"
     if "ellipsis" in what.lower():
-        cause = "`...` still stands where an answer belongs, in this cell or above it."
+        cause = "`...` is still in place of an answer, in this cell or above it."
         return LabError(what, cause=cause, fix="Write your answer in its place, and run that cell again.")
     if isinstance(error, NameError):
         cause = f"The cell that makes `{error.name}` has not run since the kernel started."
         other = f"Find the cell with `{error.name} =` above and run it; or: {_FROM_THE_TOP}"
         return LabError(what, cause=cause, fix=_CONNECT if error.name == "lab" else other)
-    cause = "A slip in this cell; or a cell above it has not run, or the cluster is no longer as it left it."
+    cause = "A mistake in this cell; or a cell above it has not run, or the cluster has changed since then."
     return LabError(what, cause=cause, fix=f"Look at the line below. If it is not yours: {_FROM_THE_TOP}")
 
 

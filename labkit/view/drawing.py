@@ -43,9 +43,9 @@ def picture(what: Any, *, title: str, target: float | None, clock: float, stamp:
         case [*_] if _all(what, gpus.Gpu):
             return gpus.picture(what, title=title, stamp=stamp)
     raise BadInput(
-        f"There is no picture of {what!r:.100}.",
-        fix="Draw a recording, series, Curves(…), what lab.follow(…).stop() gave, cold starts or loads by "
-        'their names, or "gpus".',
+        f"Can't draw {what!r:.100}.",
+        fix="Draw a recording, series, Curves(…), the result of lab.follow(…).stop(), cold starts or "
+        'loads by name, or "gpus".',
     )
 
 

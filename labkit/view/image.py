@@ -24,7 +24,7 @@ def built(built: Built, *, stamp: str) -> Table:
             _short(step.instruction),
             str(numbers[step.layer.descriptor.digest]) if step.layer else "-",
             size(step.layer.descriptor.size) if step.layer else "-",
-            "from the cache" if step.status == "CACHED" else step.status or "only sets something",
+            "from the cache" if step.status == "CACHED" else step.status or "metadata only",
         ]
         for step in built.steps
     ]
@@ -51,7 +51,7 @@ def pushed(push: Push, *, stamp: str) -> Table:
         for layer in push.layers
     ]
     marks = {i: _ORANGE if layer.number in push.sent else _GREEN for i, layer in enumerate(push.layers)}
-    title = f"pushed {push.ref}: {size(push.bytes_sent)} travelled"
+    title = f"pushed {push.ref}: {size(push.bytes_sent)} sent"
     columns = ["LAYER", "DIGEST (sha256:…)", "SIZE", "STATUS", "MADE BY"]
     return Table(title, columns, rows, stamp=stamp, marks=marks, wraps="MADE BY")
 

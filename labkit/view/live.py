@@ -158,10 +158,10 @@ def until_healthy(addresses: Callable[[], Sequence[str]], *, seconds: float, clo
     """Wait until every server (`host:port`, empty while it has none) answers us 200 on /health."""
     began = time.monotonic()
     place = Place()
-    place.show(Note(f"waiting for 200 under /health of each pod (at most {seconds:g} s) …"))
-    polling.until(lambda: _healthy(addresses()), "200 under /health of each pod", seconds=seconds, every=0.1)
+    place.show(Note(f"waiting until each pod answers 200 at /health (at most {seconds:g} s) …"))
+    polling.until(lambda: _healthy(addresses()), "200 at /health of each pod", seconds=seconds, every=0.1)
     took = time.monotonic() - began
-    place.show(Note(f"each pod says 200 under /health: after {took:.1f} s = {took * clock:.0f} lab s"))
+    place.show(Note(f"each pod answers 200 at /health: after {took:.1f} s = {took * clock:.0f} lab s"))
 
 
 def _healthy(addresses: Sequence[str]) -> bool:

@@ -37,7 +37,7 @@ class Prediction:
         If `seen` is one of the learner's own answers and still open, nothing is given away.
         """
         if seen is ...:
-            show(Note(f"{self.question}\nThe answer above comes first.", colour="#CC79A7"))
+            show(Note(f"{self.question}\nWrite your own answer above first.", colour="#CC79A7"))
             return
         if isinstance(seen, Series):
             show(Note(f"{self.question}\n{self._against(seen)}", colour="#CC79A7"))
@@ -47,16 +47,16 @@ class Prediction:
 
     def _against(self, seen: Series) -> str:
         if not self.curve.points:
-            return "You drew no curve: write [(0, 2), (60, 6), …], moments and replicas."
+            return "You drew no curve: write [(0, 2), (60, 6), …], pairs of time and replicas."
         end = max(t for t, _ in seen.points)
         apart, height = self.curve.apart(seen, end), seen.area(0, end) / end
         score = max(0.0, 1 - apart / height)
-        off = f"{apart:.1f} replicas off on average, of {height:.1f}"
-        return f"Your curve lay {off}: {100 * score:.0f} of 100."
+        off = f"{apart:.1f} of {height:.1f} replicas on average"
+        return f"Your curve was off by {off}: score {100 * score:.0f} of 100."
 
     def _off(self, seen: Any) -> str:
         if not self.made:
-            return " Next time, commit to a guess first: the difference is what one learns from."
+            return " Next time, commit to a guess first: the difference is what you learn from."
         if self.answer == seen or str(self.answer).strip().lower() == str(seen).strip().lower():
             return " Exactly."
         if not (isinstance(self.answer, int | float) and isinstance(seen, int | float)):
@@ -72,7 +72,7 @@ def predict(question: str, answer: Any) -> Prediction:
     words = (
         f"you say {plainly(answer)}"
         if made.made
-        else "none yet. Write your answer in place of the dots, and run this cell before you go on"
+        else "none yet. Replace the dots with your answer, and run this cell before you go on"
     )
     show(Note(f"{question}\nPrediction: {words}.", colour="#CC79A7"))
     return made

@@ -47,11 +47,11 @@ class Refusal:
         """Passed if the API server refused for the expected reason."""
         expected = "the API server refuses" + (f", and says {self.because!r}" if self.because else "")
         if self.error is None:
-            hint = "Compare the manifest with the one in the text: does it still hold the mistake?"
+            hint = "Compare the manifest with the one in the text: does it still contain the mistake?"
             return Verdict(self.check, passed=False, expected=expected, observed="it was accepted", hint=hint)
         if not isinstance(self.error, Refused):
             asked = not isinstance(self.error, BadInput)
-            observed = f"{'' if asked else 'never asked the server: '}{self.error.what}"
+            observed = f"{'' if asked else 'not sent to the server: '}{self.error.what}"
             return Verdict(
                 self.check, passed=False, expected=expected, observed=observed, hint=typed(self.error.fix)
             )
@@ -61,7 +61,7 @@ class Refusal:
             passed=right,
             expected=expected,
             observed=self.error.what,
-            hint="" if right else "It was refused for another reason: mend that first.",
+            hint="" if right else "It was refused for another reason: fix that first.",
         )
 
 

@@ -94,5 +94,5 @@ class Note:
             style += ";font-family:monospace;font-size:12px;overflow-x:auto"
         body = escape(self.text)
         if self.details:
-            body += f"<details><summary>all that the server said</summary>{escape(self.details)}</details>"
+            body += f"<details><summary>the server's full message</summary>{escape(self.details)}</details>"
         return {"text/plain": self.text, "text/html": f"<div style='{style}'>{body}</div>"}

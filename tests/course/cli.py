@@ -20,14 +20,12 @@ LIVE = ("with solutions", "untouched", "mutants on the lab")
 @app.command()
 def validate(
     notebooks: Annotated[
-        list[str] | None, typer.Option("--notebook", "-b", help="Numbers such as 05; all if left out.")
+        list[str] | None, typer.Option("--notebook", "-b", help="Numbers such as 05; default: all.")
     ] = None,
     fast: Annotated[bool, typer.Option("--fast", help="Stored evidence only: no lab, seconds.")] = False,
-    rubric: Annotated[
-        Path | None, typer.Option(help="What checks are worth; a point each if left out.")
-    ] = None,
+    rubric: Annotated[Path | None, typer.Option(help="Points for each check; default: one each.")] = None,
     provider: Annotated[str, typer.Option("--provider", "-p", help="embedded, kind, existing.")] = "embedded",
-    clock: Annotated[float, typer.Option(help="Lab seconds in one real second.")] = 15.0,
+    clock: Annotated[float, typer.Option(help="Lab seconds per real second.")] = 15.0,
     into: Annotated[Path, typer.Option("--out", help="Where executed notebooks go.")] = Path("out/validate"),
 ) -> None:
     """Validate the course after a change of a notebook, a solution or a check. Points are as in labkit grade.
@@ -40,7 +38,7 @@ def validate(
     untouched exactly the declared ones (tests/course/open.toml). Takes twice what a notebook takes, and
     half a minute for each mutant of a solution that is applied there (on embedded only).
 
-    Exit 1 where something does not hold; each line says what, why that may be, and what to do.
+    Exit status 1: something is wrong; each message says what, the likely cause, and the fix.
     """
     # A second of imports that other commands must not pay for; and a learner's edition has no validation.
     from labkit.notebooks import answers as marks  # noqa: PLC0415

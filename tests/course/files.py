@@ -34,7 +34,7 @@ def _unreadable(path: Path, error: BadInput | SyntaxError) -> Problem:
     if isinstance(error, BadInput):
         return Problem(path.stem, error.what, error.cause or "It was edited.", error.fix)
     where = f"line {error.lineno} of a cell: {(error.text or '').strip()}"
-    return Problem(path.stem, f"{error.msg}, {where}", "A cell is no Python.", "Mend it, or make it text.")
+    return Problem(path.stem, f"{error.msg}, {where}", "A cell is not Python.", "Fix it, or make it text.")
 
 
 def _own(path: Path) -> set[str]:
@@ -55,7 +55,7 @@ def _calls(path: Path, notebook: Any) -> Iterator[Problem]:
     for name in sorted(_own(path) - set(called)):
         yield Problem(
             name, f"{path.name} does not call it", "Its cell is gone, or its name is computed.",
-            f'lab.check("{name}", …) on a line of its own, or take the check away.',
+            f'lab.check("{name}", …) on a line of its own, or remove the check.',
         )  # fmt: skip
     for name in [name for name, times in called.items() if times > 1]:
         yield Problem(name, f"{path.name} calls it more than once", "A cell was copied.", "Keep one of them.")
@@ -90,5 +90,5 @@ def _declared(path: Path) -> Iterator[Problem]:
         )  # fmt: skip
     for name in sorted(OPEN.get(path.stem, frozenset()) - set(checks.CHECKS)):
         yield Problem(
-            name, f"{FILE.name} names it, and there is no such check", "It was renamed.", f"Mend {FILE.name}."
+            name, f"{FILE.name} names it, and there is no such check", "It was renamed.", f"Fix {FILE.name}."
         )

@@ -1,4 +1,4 @@
-"""What a learner reads after each wrong turn that is known: a page for each notebook, to be read aloud.
+"""What a learner reads after each known wrong answer: a page for each notebook.
 
 Made from the mutants beside the checks: what was handed in (told as what differs from evidence that is
 right), what the check observed, and its hint. Refuses to judge the words; a person does.

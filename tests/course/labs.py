@@ -81,7 +81,7 @@ def untouched(record: Record, rubric: Rubric) -> Scored:
             problems.append(
                 Problem(
                     verdict.id,
-                    f"holds although nobody did anything: {verdict.observed}",
+                    f"passes although nothing was done: {verdict.observed}",
                     "The stub gives the answer away, or the check can't fail here.",
                     f"Empty the stub, make the check stricter, or take it out of {FILE.name}.",
                 )
@@ -90,7 +90,7 @@ def untouched(record: Record, rubric: Rubric) -> Scored:
             problems.append(
                 Problem(
                     verdict.id,
-                    f"fails although it asks nobody for anything: {verdict.observed}",
+                    f"fails although it needs no answer: {verdict.observed}",
                     "It hangs on an exercise that is still open, or the lab did not do what the cell says.",
                     f"Let the cell do it itself, or declare the check in {FILE.name}.",
                 )
@@ -125,7 +125,7 @@ def _ended(record: Record) -> Iterator[Problem]:
 
 
 def _unreached(name: str) -> Problem:
-    return Problem(name, "was not reached", "A cell before it raised.", "Mend that cell first.")
+    return Problem(name, "was not reached", "A cell before it raised.", "Fix that cell first.")
 
 
 def _unjudged(verdict: Verdict) -> Problem:

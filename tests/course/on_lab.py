@@ -173,7 +173,7 @@ def mutated(mutant: Mutant, folder: Path) -> Path:
         return course.path(f"manifests/{mutant.instead}")
     file = course.path(f"manifests/{mutant.file}")
     if mutant.change[0] not in file.read_text():
-        raise BadInput(f"{file.name} holds no {mutant.change[0]!r}.", fix="Mend MUTANTS in on_lab.py.")
+        raise BadInput(f"{file.name} holds no {mutant.change[0]!r}.", fix="Fix MUTANTS in on_lab.py.")
     (folder / file.name).write_text(file.read_text().replace(*mutant.change))
     return folder / file.name
 

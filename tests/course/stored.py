@@ -44,7 +44,7 @@ def right(path: Path, rubric: Rubric) -> Scored:
             name,
             f"right evidence is {verdict.state}: {verdict.observed}",
             "The check has changed, or the evidence has not.",
-            f"Mend the check, or PASSING in {EXAMPLES}.",
+            f"Fix the check, or PASSING in {EXAMPLES}.",
         )
         for (name, _), verdict in verdicts
         if not verdict.passed
@@ -97,5 +97,5 @@ def _never_alone(name: str) -> Problem:
         name,
         "each of its mutants costs the points of another check, too",
         "Two checks judge the same thing: a learner loses twice for one mistake.",
-        f"Part the checks, or add a mutant that only this one names in {EXAMPLES}.",
+        f"Separate the checks, or add a mutant that only this one names in {EXAMPLES}.",
     )

@@ -27,7 +27,7 @@ LEFT_OUT = "…"
 
 _TAKES_ALONG = {
     "DaemonSet": "Its pods go with it.",
-    "Deployment": "Its pods go with it, and nobody serves until the new ones are ready.",
+    "Deployment": "Its pods go with it, and nothing serves until the new ones are ready.",
     "Job": "Its pods go with it, and it starts from the beginning.",
     "PersistentVolume": "Save what is stored there first.",
     "PersistentVolumeClaim": "What is stored there may go with it: save it first.",

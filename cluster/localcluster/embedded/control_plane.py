@@ -100,7 +100,7 @@ def apiserver(layout: Layout, ports: Ports, binaries: Binaries, flags: Flags) ->
         cwd=layout.dir / "etcd",
         env=soft_limit(200),
         ready=answers(layout, ports.api, "/readyz"),
-        why="the only door to the cluster: checks who you are, what you may, and what is valid",
+        why="the only entry to the cluster: checks who you are, what you may do, and what is valid",
     )
 
 

@@ -40,7 +40,7 @@ def component(layout: Layout, binary: Path) -> Component:
         needs=("kube-apiserver",),
         # It would read the user's own configuration from there.
         env={"KWOK_WORKDIR": str(layout.dir / NAME), "GOGC": "100"},
-        why="plays the kubelets of nodes that don't exist (simulated: those nodes and their pods)",
+        why="simulates the kubelets of nodes that don't exist (simulated: those nodes and their pods)",
     )
 
 

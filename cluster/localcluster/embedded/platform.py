@@ -62,7 +62,7 @@ def prometheus(layout: Layout, ports: Ports, binaries: Binaries, flags: Flags) -
         env={"GOGC": "60"},
         cwd=folder,
         ready=answers(layout, ports.prometheus, "/-/ready"),
-        why="collects what every pod says about itself under /metrics",
+        why="collects the metrics of every pod from /metrics",
     )
 
 

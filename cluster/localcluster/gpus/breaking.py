@@ -57,7 +57,7 @@ class GpuFaults:
         """Heal a GPU, if it has failed."""
         found = self._find(node, gpu)
         self._patch(node, faults.patch(found.uuid, None))
-        return f"node/{node}: GPU {found.index} ({found.uuid}) is well"
+        return f"node/{node}: GPU {found.index} ({found.uuid}) is healthy"
 
     def _find(self, node: str, gpu: str | int) -> Gpu:
         found = KubeObject(self._api.get(f"/api/v1/nodes/{node}"))

@@ -39,7 +39,7 @@ class Built:
     image: Image
     steps: tuple[Step, ...] = field(repr=False)
     notes: tuple[str, ...] = ()
-    """What was done differently from Docker, or is hardly meant as it is written."""
+    """What was done differently from Docker, or is probably not what was meant."""
 
     @property
     def digest(self) -> str:
@@ -121,7 +121,7 @@ class Workshop:
 
 
 def layers_of(image: Image) -> tuple[Layer, ...]:
-    """The layers, lowest first; an instruction that only sets something (ENV, USER) makes none."""
+    """The layers, lowest first; an instruction that metadata only (ENV, USER) makes none."""
     made = [h.get("created_by", "") for h in image.document.get("history", ()) if not h.get("empty_layer")]
     made += [""] * (len(image.manifest.layers) - len(made))  # an image without a history
     pairs = zip(image.manifest.layers, made, strict=False)

@@ -15,7 +15,7 @@ from localcluster.kind.settings import Settings
 from localcluster.provider import Part
 
 MONITORING = {
-    "prometheus": ("deployment", "collects what every pod says about itself under /metrics"),
+    "prometheus": ("deployment", "collects the metrics of every pod from /metrics"),
     "prometheus-adapter": ("deployment", "turns series into Kubernetes metrics"),
     "gpu-plugin": ("daemonset", "announces the simulated GPUs to each kubelet"),
 }

@@ -18,30 +18,30 @@ app = typer.Typer()
 @app.command()
 def collect(
     submissions: Annotated[
-        Path, typer.Argument(help="A class as an LMS exports it: a folder or an archive.")
+        Path, typer.Argument(help="A class's submissions, as an LMS exports them: a folder or an archive.")
     ],
     into: Annotated[Path, typer.Option("--out", help="A new folder, or one of an earlier labkit collect.")],
     notebooks: Annotated[
-        list[str] | None, typer.Option("--notebook", "-b", help="Numbers such as 05; all if left out.")
+        list[str] | None, typer.Option("--notebook", "-b", help="Numbers such as 05; default: all.")
     ] = None,
 ) -> None:
-    """Take in a class's submissions: a clean copy for each student, and a line for everything odd.
+    """Read a class's submissions: a clean copy for each student, and a line for every irregularity.
 
-    SUBMISSIONS is what your platform lets you download, unpacked or not, with any folders around it: Canvas,
+    SUBMISSIONS is what you download from your platform, unpacked or not, with any folders around it: Canvas,
     Moodle, Blackboard, Gradescope (with its submission_metadata.yml), nbgrader's exchange or its submitted
     folder, Google Classroom, Teams, clones of GitHub Classroom; or a folder or archive (zip, tar.gz) in which
     each student has a folder or an archive with their name. docs/submissions.md shows each layout.
 
-    Of each notebook only the solution cells are the student's, found by nbgrader's marks, ids, or where they
-    stand; checks, parameters and all other cells are the course's own again, and of other files only
-    manifests/*/exercises are taken. Nothing is run. What was handed in is kept in originals/, as it came.
+    Only the solution cells are taken from a notebook, identified by nbgrader's marks, ids, or position;
+    checks, parameters and all other cells are replaced by the course's own. Of other files, only those in
+    manifests/*/exercises are taken. Nothing is run. What was handed in is kept unchanged in originals/.
 
-    Work that can't be taken (a notebook that is no notebook any more, two that could both be meant) is never
-    an empty submission: it "needs a person", with the reason, in collected.md and collected.json. Links,
-    paths that lead out and archives that grow without end are refused and named. None of it keeps others from
-    being taken in.
+    Work that can't be read (a damaged notebook, or two candidates for the same one) is never treated as an
+    empty submission: it "needs a person", with the reason, in collected.md and collected.json. Links, paths
+    that lead out of the submission, and zip bombs are refused and listed. None of this affects other
+    students.
 
-    Exit 3 where somebody's work, or a file that belongs to nobody, needs a person.
+    Exit status 3: some work, or a file without a student's name, needs a person.
     """
     from labkit_grading.submissions.collect import PAGE, strays  # noqa: PLC0415 - nbformat takes a while
     from labkit_grading.submissions.collect import collect as take  # noqa: PLC0415
@@ -57,6 +57,6 @@ def collect(
     if open_:
         err.print(f"needs a person: {', '.join(open_)}", markup=False)
     for stray in strays(into.resolve()):
-        err.print(f"nobody's: {stray}", markup=False)
+        err.print(f"belongs to no student: {stray}", markup=False)
     if open_ or strays(into.resolve()):
         raise typer.Exit(FOR_A_PERSON)

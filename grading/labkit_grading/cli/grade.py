@@ -21,26 +21,24 @@ app = typer.Typer()
 @app.command()
 def grade(
     submissions: Annotated[
-        Path, typer.Argument(help="A class as an LMS exports it: a folder or an archive.")
+        Path, typer.Argument(help="A class's submissions, as an LMS exports them: a folder or an archive.")
     ],
-    into: Annotated[Path, typer.Option("--out", help="The report's folder; a run that was stopped goes on.")],
+    into: Annotated[Path, typer.Option("--out", help="The report's folder; a stopped run continues.")],
     notebooks: Annotated[
-        list[str] | None, typer.Option("--notebook", "-b", help="Numbers such as 05; all if left out.")
+        list[str] | None, typer.Option("--notebook", "-b", help="Numbers such as 05; default: all.")
     ] = None,
-    rubric: Annotated[
-        Path | None, typer.Option(help="What checks are worth; a point each if left out.")
-    ] = None,
-    key: Annotated[Path | None, typer.Option(help="The key to sign with; your own if left out.")] = None,
+    rubric: Annotated[Path | None, typer.Option(help="Points for each check; default: one each.")] = None,
+    key: Annotated[Path | None, typer.Option(help="The key to sign with; default: your own.")] = None,
     workers: Annotated[
-        int | None, typer.Option(min=1, help="Students at a time; what the machine carries if left out.")
+        int | None, typer.Option(min=1, help="Students at a time; default: what fits.")
     ] = None,
     provider: ProviderName = "embedded",
     name: Name = None,
     notebook_limit: Annotated[
-        float, typer.Option(min=10, help="Seconds that one notebook may take; its cells, a third of that.")
+        float, typer.Option(min=10, help="Limit for one notebook in seconds; for a cell, a third of it.")
     ] = 900.0,
     student_limit: Annotated[
-        float, typer.Option(min=10, help="Seconds that all notebooks of one student may take.")
+        float, typer.Option(min=10, help="Limit for all notebooks of one student, in seconds.")
     ] = 7200.0,
     trust: Annotated[
         bool, typer.Option("--trust-submissions", help="Accept what this platform can't enforce.")
@@ -48,26 +46,25 @@ def grade(
 ) -> None:
     """Run a class's submissions on clusters of the grader's own, and grade them from what it recorded.
 
-    Each notebook runs in a sandbox without network and without files but its student's. What it asks of the
-    lab, the grader does and records outside; verdicts follow from that, never from what a notebook says.
+    Each notebook runs in a sandbox without a network, with no files but its student's. The grader carries out
+    what the notebook asks of the lab, and records it from outside; verdicts are based on these records only.
 
-    Several students are run at a time: each worker has a cluster of its own, and whoever is run next finds
-    it empty, or a new one where that is not enough. How many workers, and why, is said at the start. Results
-    are written as they come. The same command goes on where one was stopped, by Ctrl-C or kill -9; with
-    another --provider or --name it runs everybody again. To run a student again, delete their file of
-    evidence. labkit regrade weighs evidence anew.
+    Several students are graded at a time: each worker has its own cluster, which is emptied, or replaced if
+    that is not enough, before the next student. The number of workers, and why, is shown at the start.
+    Results are written as they come in. After Ctrl-C or kill -9, the same command continues; with another
+    --provider or --name it grades everyone again. To grade one student again, delete their evidence file.
+    labkit regrade computes the scores again from the evidence.
 
-    With --provider kind or existing (--name: which lab, or context) the cluster is one that is there, and the
-    class its guest: one student at a time, in namespace llm-lab, which must hold nobody's work, and is left
-    empty. What a notebook asks for is done with a token that may do no more than notebooks need; a quota, Pod
-    Security and a network policy hold its pods. Notebooks that change a cluster itself, its nodes or its
-    APIs, are refused there by name.
+    With --provider kind or existing (--name: which lab, or context), an existing cluster is used: one student
+    at a time, in namespace llm-lab, which must be empty at the start and is emptied at the end. Notebooks use
+    a token that allows only what they need, and their pods are under a quota, Pod Security and a network
+    policy. Notebooks that change the cluster itself, its nodes or its APIs, are refused there by name.
 
-    What platforms export is taken as `labkit collect --help` says; what was handed in is kept in originals/.
-    Work that can't be taken "needs a person" and has no score in grades.csv: never an empty submission.
+    SUBMISSIONS is read as `labkit collect --help` describes; what was handed in is kept in originals/. Work
+    that can't be read "needs a person" and has no score in grades.csv: it is never an empty submission.
 
-    Exit 1 where a student could not be graded, or something could not be judged for reasons of ours; else 3
-    where somebody's work, or a file that belongs to nobody, needs a person.
+    Exit status 1: a student could not be graded, or something could not be judged through no fault of a
+    student; else 3: some work, or a file without a student's name, needs a person.
     """
     # A second of imports that other commands must not pay for.
     from labkit_grading import room  # noqa: PLC0415
@@ -105,5 +102,5 @@ def grade(
             done = grown.add(bundle)
     out.print(str(place / "index.html"), markup=False)
     for stray in intake.strays:
-        err.print(f"nobody's: {stray}", markup=False)
+        err.print(f"belongs to no student: {stray}", markup=False)
     leave(done.sheets, failed=done.failed, strays=intake.strays)

@@ -25,7 +25,7 @@ def jupyter(flags: typer.Context, name: Name = None) -> None:
     Makes learn/ where there is none (the exercises, without their solutions), starts the lab, and opens
     notebooks/00-start.ipynb. All else is JupyterLab's: labkit jupyter --no-browser --port=8899
     """
-    report("looking for your edition of the course (learn/) …")
+    report("checking your edition of the course (learn/) …")
     edition = learn.at_hand(course.root())
     _tell(edition)
     hints = [ANSWERS] if learn.has_author(edition.folder) else []
@@ -35,11 +35,11 @@ def jupyter(flags: typer.Context, name: Name = None) -> None:
 def _tell(edition: learn.Edition) -> None:
     folder = edition.folder
     if edition.state == "made":
-        report(f"made your edition of the course: {folder}")
+        report(f"created your edition of the course: {folder}")
     elif edition.state == "renewed":
-        report(f"{folder} is as the course is by now: nobody had worked in it")
+        report(f"{folder} was updated to the current course: it had no changes")
     if edition.newer:
         named = ", ".join(edition.newer[:FEW]) + (" …" if len(edition.newer) > FEW else "")
         err.print(f"The course has changed since you began: {named}.", markup=False)
-        err.print("Your files stay as they are. To renew those that you have not touched:", markup=False)
+        err.print("Your files stay as they are. To update those that you have not changed:", markup=False)
         err.print(f"  labkit release --update {shlex.quote(str(folder))}", markup=False)

@@ -1,4 +1,4 @@
-"""labkit regrade: grades anew from the evidence of a class that was run, without a cluster."""
+"""labkit regrade: grades a class again from its evidence, without a cluster."""
 
 from __future__ import annotations
 
@@ -18,29 +18,29 @@ app = typer.Typer()
 
 @app.command()
 def regrade(
-    folder: Annotated[Path, typer.Argument(metavar="REPORT", help="The folder of a class that was graded.")],
+    folder: Annotated[Path, typer.Argument(metavar="REPORT", help="The report's folder of a graded class.")],
     rubric: Annotated[
-        Path | None, typer.Option(help="Another rubric; REPORT/rubric.toml if left out, and kept there.")
+        Path | None, typer.Option(help="A new rubric, saved as REPORT/rubric.toml; default: that file.")
     ] = None,
     submitted: Annotated[
-        Path | None, typer.Option(help="CSV student,timestamp: without it nobody is late.")
+        Path | None, typer.Option(help="CSV student,timestamp; without it, no submission is late.")
     ] = None,
     manual: Annotated[
         Path | None,
         typer.Option(help="CSV student,id,points,comment: manual questions, checks that need a person."),
     ] = None,
     key: Annotated[
-        Path | None, typer.Option(help="The key that the evidence was signed with; your own if left out.")
+        Path | None, typer.Option(help="The key that the evidence was signed with; default: your own.")
     ] = None,
 ) -> None:
     """Grade again from evidence: other weights, lateness, manual questions. Needs no cluster; runs nothing.
 
-    Each verdict is worked out anew from what the grader recorded; evidence whose signature does not fit is
-    left out and named. Writes grades.csv (nbgrader's columns), grades.json, junit.xml, index.html, and for
-    each student feedback.html and results.json (Gradescope). Same evidence and rubric, same files.
+    Each verdict is computed again from what the grader recorded; evidence with an invalid signature is left
+    out and listed. Writes grades.csv (nbgrader's columns), grades.json, junit.xml, index.html, and for each
+    student feedback.html and results.json (Gradescope). The same evidence and rubric give the same files.
 
-    Exit 1 where a student could not be graded, or something could not be judged for reasons of ours; else 3
-    where somebody's work, or a file that belongs to nobody, needs a person.
+    Exit status 1: a student could not be graded, or something could not be judged through no fault of a
+    student; else 3: some work, or a file without a student's name, needs a person.
     """
     from labkit_grading.judging import rubric as rubrics  # noqa: PLC0415
     from labkit_grading.judging import seal  # noqa: PLC0415

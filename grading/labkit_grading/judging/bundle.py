@@ -151,9 +151,9 @@ def load(path: Path, key: Key) -> Bundle:
     body = rest.removesuffix("\n")
     if not key.signed(body.encode(), signature):
         raise BadInput(
-            f"{path.name} is not what was signed.",
-            cause="It was changed, cut short, or signed with another key.",
-            fix="Take it from a backup, or grade this student again.",
+            f"{path.name} does not match its signature.",
+            cause="It was changed, truncated, or signed with another key.",
+            fix="Restore it from a backup, or grade this student again.",
         )
     data = json.loads(gzip.decompress(base64.b64decode(body)))
     return Bundle(

@@ -93,8 +93,8 @@ class Codec:
         if isinstance(value, Path):
             return value.name
         raise BadInput(
-            f"{type(value).__name__} is no answer.",
-            fix="Answers are numbers, texts, lists and dicts of them, or a function.",
+            f"{type(value).__name__} is not a possible answer.",
+            fix="Answers are numbers, strings, lists and dicts of them, or a function.",
         )
 
     def decode(self, data: Any) -> Any:
@@ -121,7 +121,7 @@ class Codec:
         """Decode types that are neither plain nor records."""
         if kind == "function" and self.records:
             return Tabulated({key: self.decode(item) for key, item in data["asked"].items()})
-        raise BadInput(f"{kind:.40} is no kind of evidence.", fix="Answer with numbers and texts.")
+        raise BadInput(f"{kind:.40} is not a kind of evidence.", fix="Answer with numbers and strings.")
 
 
 class Claims(Codec):
@@ -138,11 +138,11 @@ encode, decode = Codec().encode, Codec().decode
 def claim(text: str) -> Any:
     """A student's answer, from the JSON that their process sent."""
     if len(text) > LONGEST:
-        raise BadInput(f"An answer of {len(text):,} characters is none.", fix="Answer in a few words.")
+        raise BadInput(f"An answer of {len(text):,} characters is too long.", fix="Answer in a few words.")
     try:
         return Claims().decode(json.loads(text))
     except (ValueError, TypeError, LookupError, RecursionError) as error:
-        raise BadInput("The answer is no JSON of ours.", fix="Answer with numbers and texts.") from error
+        raise BadInput("The answer is not valid JSON.", fix="Answer with numbers and strings.") from error
 
 
 def _paths(kind: str, given: dict[str, Any]) -> dict[str, Any]:

@@ -59,7 +59,7 @@ def _moment(text: str, where: str) -> datetime:
     try:
         found = datetime.fromisoformat(text)
     except ValueError as error:
-        raise BadInput(f"{where}: {text!r} is no time.", fix="2026-12-01T23:59:00+00:00") from error
+        raise BadInput(f"{where}: {text!r} is not a time.", fix="2026-12-01T23:59:00+00:00") from error
     if found.tzinfo is None:
         raise BadInput(f"{where}: {text!r} has no time zone.", fix="2026-12-01T23:59:00+00:00")
     return found
@@ -69,4 +69,4 @@ def _points(text: str, where: str) -> float:
     try:
         return float(text)
     except ValueError as error:
-        raise BadInput(f"{where}: {text!r} is no number of points.", fix="Write 4 or 4.5.") from error
+        raise BadInput(f"{where}: {text!r} is not a number of points.", fix="Write 4 or 4.5.") from error

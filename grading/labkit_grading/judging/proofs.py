@@ -31,7 +31,7 @@ def posing(run: Timeline, writes: Iterable[Write]) -> list[str]:
     """Each rise of `desired` that the HPA's controller did not write: a person scaled by hand."""
     own = list(writes)
     return [
-        f"{told}, and the HPA did not write that"
+        f"{told}, and it was not the HPA that wrote this"
         for at, after, told in _rises(run)
         if not any(_same(one, run.began + at / run.clock, after) for one in own)
     ]
@@ -55,7 +55,7 @@ def propped(run: Timeline) -> list[str]:
         lately = [value for t, value in floor.points if 0 <= at - t <= BY_HAND * run.clock]
         least = max([*lately, floor.at(at) or 0.0])
         if after <= least:
-            found.append(f"{told}, and minReplicas was {least:g}: that took no queue")
+            found.append(f"{told}, and minReplicas was {least:g}: that needed no queue")
     return found
 
 
@@ -82,6 +82,6 @@ def faked_queue(run: Timeline) -> list[str]:
         near = [value for t, value in sent.points if at - WINDOW <= t <= at + WINDOW]
         most = max([*near, sent.at(at - WINDOW) or 0.0])
         if waiting > most + SLACK:
-            said = f"{waiting:.0f} requests were said to wait at lab second {at:.0f}"
-            return [f"{said}, and at most {most:.0f} were on their way"]
+            said = f"{waiting:.0f} requests were reported as waiting at lab second {at:.0f}"
+            return [f"{said}, but at most {most:.0f} were in flight"]
     return []

@@ -138,7 +138,7 @@ def _late(value: Mapping[str, Any] | None, name: str) -> Late | None:
     _known(value, {"due", "grace_minutes", "each_day", "most"}, f"{name}, [late]")
     due = value.get("due")
     if not isinstance(due, datetime) or due.tzinfo is None:
-        raise BadInput(f"{name}: due is no moment with a time zone.", fix="due = 2026-12-01T23:59:00Z")
+        raise BadInput(f"{name}: due is not a time with a time zone.", fix="due = 2026-12-01T23:59:00Z")
     share = {key: _share(value[key], f"{name}, {key}") for key in ("each_day", "most") if key in value}
     return Late(due, _points(value.get("grace_minutes", 0), f"{name}, grace_minutes"), **share)
 
@@ -150,11 +150,11 @@ def _known(data: Mapping[str, Any], words: set[str], name: str) -> None:
 
 def _points(value: Any, name: str) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
-        raise BadInput(f"{name}: {value!r} is no number of points.", fix="Use a number from 0 up.")
+        raise BadInput(f"{name}: {value!r} is not a number of points.", fix="Use a number from 0 up.")
     return float(value)
 
 
 def _share(value: Any, name: str) -> float:
     if (share := _points(value, name)) > 1:
-        raise BadInput(f"{name}: {value!r} is no share.", fix="Use a number from 0 to 1.")
+        raise BadInput(f"{name}: {value!r} is not a share.", fix="Use a number from 0 to 1.")
     return share

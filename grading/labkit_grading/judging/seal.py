@@ -58,13 +58,13 @@ def key(path: Path | None = None) -> Key:
         write_atomically(path, made)
     if path.stat().st_mode & 0o077:
         raise BadInput(
-            f"Others can read {path}, and so sign whatever they like.",
-            fix=f"chmod 600 {path}; if somebody may have read it: delete it and grade again.",
+            f"Other users can read {path}, so they could sign anything.",
+            fix=f"chmod 600 {path}; if someone may have read it, delete it and grade again.",
         )
     try:
         found = serialization.load_pem_private_key(path.read_bytes(), password=None)
     except (ValueError, TypeError) as error:
-        raise BadInput(f"{path} is no key.", fix="Name the file that an earlier grading made.") from error
+        raise BadInput(f"{path} is not a key.", fix="Name the file that an earlier run created.") from error
     if not isinstance(found, Ed25519PrivateKey):
-        raise BadInput(f"{path} is no Ed25519 key.", fix="Name the file that an earlier grading made.")
+        raise BadInput(f"{path} is not an Ed25519 key.", fix="Name the file that an earlier run created.")
     return Key(found)

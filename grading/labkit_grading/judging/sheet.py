@@ -122,7 +122,7 @@ def grade(bundle: Bundle, rubric: Rubric, hand: Hand | None = None) -> Sheet:
     for question in rubric.manual:
         points, comment = given.get(question.id, (0.0, ""))
         state = "graded" if question.id in given else "open"
-        note = comment or ("" if question.id in given else "a person has yet to grade this")
+        note = comment or ("" if question.id in given else "not graded yet: needs a person")
         kept = min(points, question.points)
         lines.append(Line(question.id, state, kept, question.points, question.question, note=note))
     late = rubric.late.share(hand.submitted) if rubric.late else 0.0
@@ -170,7 +170,7 @@ def _seen(name: str, bundle: Bundle) -> Line:
         return _but(line, "forged" if verdict.passed else line.state, "; ".join(reasons))
     if one.self_reported and verdict.passed:
         told = ", ".join(one.self_reported)
-        return _but(line, "self-reported", f"only the student's own process vouches for {told}")
+        return _but(line, "self-reported", f"known only from the student's own process: {told}")
     return line
 
 
@@ -180,7 +180,7 @@ def _unreached(name: str, bundle: Bundle) -> Line:
     if ran is None or ran.ours:
         why = ran.ended if ran else "its notebook was not run"
         return Line(name, "not judged", 0.0, 0.0, check.expected, why)
-    why = f"the check was never reached: {ran.ended or 'its cell did not call it'}"
+    why = f"the check was never reached: {ran.ended or 'its cell did not call the check'}"
     return Line(name, "not reached", 0.0, 0.0, check.expected, why, hint=check.hint)
 
 

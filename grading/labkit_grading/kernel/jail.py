@@ -83,7 +83,7 @@ def refuse_without() -> None:
     tried = spawn.run(words, seconds=20)
     if tried.returncode:
         raise ProviderError(
-            f"No student's code is run here: bubblewrap says {tried.stderr.strip()[:200]!r}.",
+            f"No student's code is run here: bubblewrap reports {tried.stderr.strip()[:200]!r}.",
             cause=f"{namespaces.cause()} --trust-submissions does not change that.",
             fix=namespaces.cures().removesuffix(namespaces.OPEN) + MEANWHILE,
         )

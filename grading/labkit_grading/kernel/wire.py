@@ -61,15 +61,15 @@ class Line:
         """Read one line; raises `Unreachable` once the other side is gone, `BadInput` for invalid data."""
         data = self._file.readline(self._longest + 1)
         if not data:
-            raise Unreachable("The other side has gone.")
+            raise Unreachable("The other side closed the connection.")
         if len(data) > self._longest:
             raise BadInput(f"A message of more than {self._longest / 2**20:.0f} MiB.", fix="Send less.")
         try:
             message = json.loads(data)
         except (ValueError, RecursionError) as error:
-            raise BadInput("A message that is no JSON.", fix="Call the lab's verbs only.") from error
+            raise BadInput("A message that is not JSON.", fix="Only call the lab's verbs.") from error
         if not isinstance(message, dict):
-            raise BadInput("A message that is no JSON object.", fix="Call the lab's verbs only.")
+            raise BadInput("A message that is not a JSON object.", fix="Only call the lab's verbs.")
         return message
 
 
@@ -92,7 +92,9 @@ class Giver(Codec):
     def give(self, value: Any) -> int:
         """Keep an object under a number; raises `BadInput` for a notebook that collects far too many."""
         if len(self.objects) >= MOST:
-            raise BadInput(f"This notebook was given {MOST:,} objects.", fix="Keep what you have asked for.")
+            raise BadInput(
+                f"This notebook was given {MOST:,} objects.", fix="Reuse the objects that you have."
+            )
         self.objects[len(self.objects)] = value
         return len(self.objects) - 1
 

@@ -64,9 +64,9 @@ def update(course: Path, out: Path) -> Update:
     """Update unchanged files and restore missing ones; files that you changed stay as they are."""
     if not (out / MARK).exists():
         raise BadInput(
-            f"{out} is no learner's edition.",
+            f"{out} is not a learner's edition.",
             cause="labkit release did not make it.",
-            fix="Without --update, a new folder is made.",
+            fix="Without --update, labkit release creates a new folder.",
         )
     before = written(out)
     renewed, yours = [], {}
@@ -103,8 +103,8 @@ def author(edition: Path) -> Path:
         return folder
     raise BadInput(
         "The course's solutions are not on this machine.",
-        cause=f"{edition} was handed out without them.",
-        fix="Ask whoever gave you the course.",
+        cause=f"{edition} was released without them.",
+        fix="Ask your instructor.",
     )
 
 

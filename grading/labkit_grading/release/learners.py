@@ -85,8 +85,8 @@ def _split(cell: Any) -> Iterator[Piece]:
 def _refuse_hidden(cell: Any, found: Sequence[ast.Expr]) -> None:
     if sum(map(is_check, ast.walk(ast.parse(cell.source)))) > len(found):
         raise BadInput(
-            f"Cell {cell.id} checks inside of another statement.",
-            fix="Let lab.check(…) stand at the beginning of a line of its own.",
+            f"Cell {cell.id} calls a check inside another statement.",
+            fix="Put lab.check(…) at the beginning of its own line.",
         )
 
 

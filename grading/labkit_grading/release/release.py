@@ -67,22 +67,22 @@ def _refuse(source: Path, out: Path) -> None:
     if (source / MARK).exists():
         raise BadInput(f"{source} is a learner's edition itself.", fix="Release from the author's course.")
     if any(out.is_relative_to(source / folder) for folder in (*FOLDERS, "notebooks")):
-        raise BadInput(f"{out} lies inside of what is copied.", fix="Choose a folder beside the course.")
+        raise BadInput(f"{out} is inside the copied folder.", fix="Choose a folder beside the course.")
     if out.is_file():
-        raise BadInput(f"{out} is a file.", fix="Name a folder; it is made where there is none.")
+        raise BadInput(f"{out} is a file.", fix="Name a folder; it is created if it does not exist.")
     if not out.exists() or not any(out.iterdir()):
         return
     if not (out / MARK).exists():
         raise BadInput(
-            f"{out} holds something already.",
-            cause="labkit release did not make it, so it won't replace it.",
+            f"{out} is not empty.",
+            cause="labkit release did not create it, so it won't replace it.",
             fix="Name a new folder, or an empty one.",
         )
     if work := [*changed(out), *added(out)]:
         raise BadInput(
-            f"Somebody worked in {out}: {', '.join(work[:3])}{' …' if len(work) > 3 else ''}.",
-            cause="Releasing anew would throw that away.",
-            fix=f"labkit release --update {out} renews what nobody touched; or name another folder.",
+            f"Someone has worked in {out}: {', '.join(work[:3])}{' …' if len(work) > 3 else ''}.",
+            cause="Releasing again would delete that work.",
+            fix=f"labkit release --update {out} updates the unchanged files; or name another folder.",
         )
 
 

@@ -51,7 +51,7 @@ def of(check: str, author: Path) -> list[Solution]:
     if not found:
         raise BadInput(
             f"{check} has no solution of its own.",
-            cause="It looks at what the cluster did, or at what you did there.",
+            cause="It checks what the cluster did, or what you did there.",
             fix=f"Read the cells above it in notebooks/{path.name}.",
         )
     return found

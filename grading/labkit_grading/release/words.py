@@ -46,7 +46,7 @@ def comparing(exercises: Sequence[str]) -> str:
     return (
         "## Compare your answers\n\n"
         f"Exercises in this notebook: {names}.\n\n"
-        "When a check has passed, see how the course does it: in a terminal (File > New > Terminal),\n"
+        "When a check has passed, you can see the course's solution: in a terminal (File > New > Terminal),\n"
         f"`labkit solution {exercises[0]}`; for a file also with `--diff`. Where the course was handed to\n"
         "you without its solutions, ask whoever gave it to you."
     )

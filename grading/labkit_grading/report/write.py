@@ -104,8 +104,8 @@ def _evidence(report: Path, key: Key) -> tuple[list[Bundle], dict[str, str]]:
     if not paths:
         raise BadInput(
             f"There is no evidence in {report / EVIDENCE}.",
-            cause="No class was graded into this folder.",
-            fix="Name the folder that --out named when the class was run.",
+            cause="No class has been graded into this folder.",
+            fix="Use the folder that was given as --out when the class was graded.",
         )
     failed: dict[str, str] = {}
     return list(_loaded(paths, key, failed)), failed

@@ -48,7 +48,7 @@ class Claim:
                 f"Another class is being graded on this cluster: {spec['holderIdentity']}.",
                 cause=f"Its grader keeps renewing lease/{NAME} in namespace {GRADING}.",
                 fix=f"Wait for it. If that grader was killed, its claim ends in {until - time.time():.0f} s; "
-                "its own command, with the same --out, goes on at once.",
+                "its own command, with the same --out, continues at once.",
             )
         return until
 
@@ -59,7 +59,7 @@ class Claim:
         except Refused as error:
             if error.reason not in {"AlreadyExists", "Conflict"}:
                 raise
-            raise NotOurs("Another grader took this cluster a moment ago.", fix="Wait for it.") from error
+            raise NotOurs("Another grader claimed this cluster a moment ago.", fix="Wait for it.") from error
 
     def release(self) -> None:
         """Release it for others."""
@@ -74,9 +74,9 @@ class Claim:
         """Raise if another holder has it by now: what was seen since then is worthless."""
         if not self.ours:
             raise NotOurs(
-                "This class has lost its claim on the cluster.",
+                "This class has lost its claim (Lease) on the cluster.",
                 cause=self._taken_by,
-                fix="The same command goes on; students whose evidence is stored are not run again.",
+                fix="Run the same command to continue; students whose evidence is stored are not run again.",
             )
 
     @contextlib.contextmanager

@@ -77,7 +77,7 @@ class Guard:
         if level not in {"baseline", "restricted"}:
             raise ProviderError(
                 f"Namespace {self.kube.namespace} enforces no Pod Security: {level or 'no label'}.",
-                cause="A submission could start a privileged pod, and have the node.",
+                cause="A submission could start a privileged pod, and take over the node.",
                 fix=f"kubectl label namespace {self.kube.namespace} "
                 f"{namespaces.ENFORCE}=baseline --overwrite",
             )

@@ -45,7 +45,7 @@ class Premises:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
                 raise BadInput(
-                    "Another labkit grade writes this report.",
+                    "Another labkit grade is writing this report.",
                     cause="Two at a time would do everything twice.",
                     fix="Wait for it, or name another folder with --out.",
                 ) from error

@@ -33,7 +33,7 @@ class Site:
         if provider == OWN:
             if name:
                 raise BadInput(
-                    "On embedded, each worker has a lab of its own.", fix="Leave --name out, or add -p kind."
+                    "On embedded, each worker has its own lab.", fix="Omit --name, or add -p kind."
                 )
             return cls()
         found = catalog.get(provider, name)
@@ -66,4 +66,4 @@ class Site:
 
 
 HERE = Site()
-"""On clusters of the workers' own."""
+"""on each worker's own cluster"""

@@ -48,7 +48,7 @@ def answers(found: Match, solutions: Sequence[int]) -> Answers:
             _lost(found, place, set(solutions), made)
     for place, source in made.sources.items():
         if CONFLICT.search(source):
-            made.doubt(place, _name(found, place), "conflict marks (<<<<<<<, >>>>>>>) stand in the answer")
+            made.doubt(place, _name(found, place), "the answer contains conflict markers (<<<<<<<, >>>>>>>)")
     _helpers(found, made)
     return made
 
@@ -62,7 +62,7 @@ def _partnered(found: Match, place: int, made: Answers) -> None:
     released, name = found.released[place], _name(found, place)
     source = mine.source
     if mine.kind != "code":
-        made.flag(f"{name} was turned into {mine.kind}: it is code again, as in nbgrader")
+        made.flag(f"{name} was turned into {mine.kind}: it is treated as code, as in nbgrader")
     parts = [n for n, cell in enumerate(found.handed) if mine.mark and cell.mark == mine.mark]
     if len(parts) > 1:
         source = _doubled(found, parts, binds(released.source), name, made)
@@ -70,7 +70,7 @@ def _partnered(found: Match, place: int, made: Answers) -> None:
         if neighbour not in found.partner and (rest := without(source, there.source)) is not None:
             source = rest
             made.remarks.append(
-                Remark("restored", f"{name} was merged with {there.id}, which is the course's again")
+                Remark("restored", f"{name} was merged with {there.id}, which is replaced by the course's")
             )
     if same(source, released.source):
         source = _below(found, place, source, name, made)
@@ -85,10 +85,10 @@ def _doubled(found: Match, parts: Sequence[int], names: set[str], name: str, mad
     whole = set().union(*bound)
     apart = sum(map(len, bound)) == len(whole)
     if adjacent and apart and names and names <= whole:
-        made.flag(f"{name} was split: its {len(parts)} pieces count together")
+        made.flag(f"{name} was split: its {len(parts)} parts are joined")
         return "\n\n".join(sources)
     if not all(same(source, sources[-1]) for source in sources):
-        made.flag(f"{len(parts)} cells call themselves {name[:60]}: the last one counts, as in nbgrader")
+        made.flag(f"{len(parts)} cells are marked as {name[:60]}: the last one counts, as in nbgrader")
     return sources[-1]
 
 
@@ -102,7 +102,7 @@ def _below(found: Match, place: int, source: str, name: str, made: Answers) -> s
     names = binds(source)
     if not names or not names & {n for t in taken for n in binds(found.handed[t].source)}:
         return source
-    made.flag(f"{name} is untouched, and answered in a cell of its own below: that one counts")
+    made.flag(f"{name} is unchanged, and answered in a new cell below: that one counts")
     return _take(found, place, taken)
 
 
@@ -119,19 +119,19 @@ def _lost(found: Match, place: int, solutions: set[int], made: Answers) -> None:
     fits = fitting or not names or _together(found, inside, names) or _one_that_fits(found, place, inside)
     if len(mates) == 1 and inside and fits:
         made.sources[place] = _take(found, place, inside if len(fitting) != 1 else fitting)
-        made.flag(f"{name} has lost its mark: taken from a cell at its place")
+        made.flag(f"{name} has lost its metadata: taken from a cell at its place")
     elif len(mates) > 1 and len(mates) == len(inside) and _in_order(found, mates, inside):
         made.sources[place] = _take(found, place, [inside[mates.index(place)]])
-        made.flag(f"{name} has lost its mark: taken from a cell at its place, by their order")
+        made.flag(f"{name} has lost its metadata: taken from a cell at its place, by their order")
     elif (merged := _merged(found, place)) is not None:
         made.sources[place] = merged
-        made.flag(f"{name} was merged into another cell: taken apart again")
+        made.flag(f"{name} was merged into another cell: separated again")
     elif holder := _holder(found, names, made):
-        made.doubt(place, name, f"its cell is gone, and its answer seems to stand in {holder}")
+        made.doubt(place, name, f"its cell is missing, and its answer seems to be in {holder}")
     elif found.left():
-        made.doubt(place, name, "its cell is gone, and its answer may be in one that can't be matched")
+        made.doubt(place, name, "its cell is missing, and its answer may be in a cell that can't be matched")
     else:
-        made.remarks.append(Remark("missing", f"{name} is gone: it counts as not answered"))
+        made.remarks.append(Remark("missing", f"{name} is missing: it counts as not answered"))
 
 
 def _one_that_fits(found: Match, place: int, inside: Sequence[int]) -> bool:
@@ -201,7 +201,9 @@ def _helpers(found: Match, made: Answers) -> None:
         if missing and place not in made.unsure:
             told = ", ".join(missing[:5])
             made.doubt(
-                place, _name(found, place), f"it needs {told} from a cell of the student's own, not run"
+                place,
+                _name(found, place),
+                f"it needs {told} from a cell that the student added, which is not run",
             )
 
 

@@ -18,7 +18,7 @@ import nbformat
 from labkit.errors import BadInput
 from labkit_grading.submissions.text import CONFLICT, decoded, lines
 
-HINT = "Save it once more in Jupyter (File, Save Notebook) and hand that file in."
+HINT = "Save it again in Jupyter (File, Save Notebook) and hand that file in."
 FORMAT = 4
 OLD = (AttributeError, KeyError, IndexError, TypeError, ValueError, RecursionError, nbformat.ValidationError)
 """What nbformat raises for a notebook of an old format that is not whole."""
@@ -49,12 +49,12 @@ def read(data: bytes) -> Draft:
     try:
         text, saved = decoded(data)
     except BadInput as error:
-        raise BadInput(_foreign(data) or "not a notebook: its bytes are no text", fix=HINT) from error
+        raise BadInput(_foreign(data) or "not a notebook: it is not text", fix=HINT) from error
     document, upgraded = _upgraded(_json(text))
     cells = document.get("cells")
     if document.get("nbformat") != FORMAT or not isinstance(cells, list):
         told = f"format {document['nbformat']!s:.20}" if "nbformat" in document else "no `nbformat`"
-        raise BadInput(f"not a notebook of today's format: {told}", fix=HINT)
+        raise BadInput(f"not a valid notebook: {told}", fix=HINT)
     _refuse_other_languages(document)
     found = tuple(_cell(cell) for cell in cells if isinstance(cell, dict))
     return Draft(found, tuple(filter(None, (saved, upgraded))))
@@ -76,7 +76,7 @@ def _json(text: str) -> dict[str, Any]:
     except ValueError as error:
         raise BadInput(_broken(text, error), fix=HINT) from error
     if not isinstance(document, dict):
-        raise BadInput("not a notebook: JSON, but no notebook's", fix=HINT)
+        raise BadInput("not a notebook: JSON, but not in notebook format", fix=HINT)
     return document
 
 
@@ -85,7 +85,7 @@ def _broken(text: str, error: ValueError) -> str:
     start = text.lstrip()[:200].lower()
     if CONFLICT.search(text):
         return (
-            "Git's conflict marks (<<<<<<<, =======, >>>>>>>) stand in it: two versions were never merged. "
+            "Git's conflict markers (<<<<<<<, =======, >>>>>>>) are in it: two versions were never merged. "
             "Choose one of them in Git, open it in Jupyter, save"
         )
     if start.startswith(("<!doctype", "<html")):
@@ -95,7 +95,7 @@ def _broken(text: str, error: ValueError) -> str:
     if not start.startswith(("{", "[")):
         return f"not a notebook: it begins with {text.lstrip()[:20]!r}, a notebook with {{"
     if isinstance(error, json.JSONDecodeError) and error.pos >= len(text.rstrip()) - 1:
-        return "broken JSON: it ends in the middle, the upload or the saving broke off"
+        return "broken JSON: it is truncated: the upload or saving was interrupted"
     return f"broken JSON: {str(error)[:80]}"
 
 
@@ -126,7 +126,7 @@ def _cell(cell: Mapping[str, Any]) -> Cell:
     source = cell.get("source", "")
     parts = source if isinstance(source, list) else [source]
     if not all(isinstance(part, str) for part in parts):
-        raise BadInput("not a notebook: a cell holds something else than text", fix=HINT)
+        raise BadInput("not a notebook: a cell contains something other than text", fix=HINT)
     mark = _at(cell, "metadata", "nbgrader").get("grade_id", "")
     name = cell.get("id") or _at(cell, "metadata").get("id", "")  # Colab keeps it in the metadata
     return Cell(str(name), str(mark or ""), lines("".join(parts)), str(cell.get("cell_type", "")))

@@ -25,7 +25,7 @@ from labkit_grading.submissions.remark import PERSON, Remark, shown
 from localcluster.spawn import write_atomically
 
 REPORT, PAGE = "collected.json", "collected.md"
-NOTHING = Remark("missing", "nothing in it differs from what was released")
+NOTHING = Remark("missing", "nothing in it differs from the release")
 Status = Literal["collected", "needs a person", "untouched"]
 
 
@@ -81,11 +81,11 @@ def collect(
 
 def _refuse(source: Path, out: Path) -> None:
     if out.resolve().is_relative_to(source.resolve()):
-        raise BadInput(f"{out} lies inside of the submissions.", fix="Name a folder beside them.")
+        raise BadInput(f"{out} is inside the submissions' folder.", fix="Name a folder outside of it.")
     if out.exists() and (not out.is_dir() or (any(out.iterdir()) and not (out / REPORT).exists())):
         raise BadInput(
-            f"{out} holds something already.",
-            cause="labkit collect did not make it, so it won't write there.",
+            f"{out} is not empty.",
+            cause="labkit collect did not create it, so it won't write there.",
             fix="Name a new folder, or an empty one.",
         )
 
@@ -138,7 +138,7 @@ def page(done: Iterable[Collected], nobodys: Iterable[str]) -> str:
         if one.remarks:
             lines += ["", f"## {_cell(one.student)}", "", *(f"- {_plain(str(r))}" for r in one.remarks)]
     if left := list(nobodys):
-        lines += ["", "## Files of nobody", "", *(f"- {_cell(stray)}" for stray in left)]
+        lines += ["", "## Files without a student", "", *(f"- {_cell(stray)}" for stray in left)]
     return "\n".join([*lines, ""])
 
 
@@ -146,8 +146,8 @@ def _for_a_person(every: Iterable[Collected]) -> list[str]:
     names = [_cell(one.student) for one in every if one.status == PERSON]
     if not names:
         return []
-    told = f"**Needs a person**, and is not graded by itself: {', '.join(names)}. The reasons stand below; "
-    return [f"{told}what was handed in lies, byte for byte, in `{ORIGINALS}/`.", ""]
+    told = f"**Needs a person**, and is not graded automatically: {', '.join(names)}. The reasons are below; "
+    return [f"{told}what was handed in is, byte for byte, in `{ORIGINALS}/`.", ""]
 
 
 def _cell(text: str) -> str:

@@ -37,7 +37,7 @@ BROKEN = (
     NotImplementedError, OSError, ValueError, OverflowError,
 )  # fmt: skip
 """Cut short, a wrong checksum, an unknown method, a name that is no name."""
-LINK = "a link, which may lead anywhere: not followed"
+LINK = "a link, which could lead anywhere: not followed"
 OUTSIDE = "its path leads out of the submission: not taken"
 _ENCRYPTED, _UTF8 = 1, 0x800  # of a zip entry's flags
 
@@ -105,14 +105,14 @@ def _of_path(path: Path, name: str) -> Entry:
 def _special(path: Path) -> tuple[str, Kind]:
     if stat.S_ISREG(path.lstat().st_mode):
         return "", "refused"
-    return "no file but a pipe, socket or device: not opened", "flagged"
+    return "not a file but a pipe, socket or device: not opened", "flagged"
 
 
 def _read(path: Path, most: int) -> bytes:
     handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     with os.fdopen(handle, "rb") as file:
         if not stat.S_ISREG(os.fstat(handle).st_mode):
-            raise OSError(None, "no file any more")
+            raise OSError(None, "no longer a file")
         return file.read(most)
 
 
@@ -160,7 +160,7 @@ def _of_zip(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Entry:
     if stat.S_ISLNK(member.external_attr >> 16):
         return Entry(path, 0, _nothing, LINK, "flagged")
     if member.flag_bits & _ENCRYPTED:
-        return Entry(path, member.file_size, _nothing, "locked with a password: hand it in without one")
+        return Entry(path, member.file_size, _nothing, "password-protected: hand it in without a password")
     return Entry(path, member.file_size, read)
 
 
@@ -188,7 +188,7 @@ def _of_tar(packed: tarfile.TarFile, member: tarfile.TarInfo) -> Entry:
     if member.issym() or member.islnk():
         return Entry(path, 0, _nothing, LINK, "flagged")
     if not member.isfile():
-        return Entry(path, 0, _nothing, "no file but a pipe, socket or device: not opened", "flagged")
+        return Entry(path, 0, _nothing, "not a file but a pipe, socket or device: not opened", "flagged")
     return Entry(path, member.size, read)
 
 

@@ -100,7 +100,7 @@ def _take(
 ) -> None:
     if why := _unfit(files[path]):
         found.unsure[place] = why
-        found.remarks.append(Remark(PERSON, f"{why}; the released one stands in its place", shown(str(path))))
+        found.remarks.append(Remark(PERSON, f"{why}; the released one is used instead", shown(str(path))))
         return
     text = _text(files[path])
     if same(text, _text(given)):
@@ -127,15 +127,15 @@ def _text(data: bytes) -> str:
 def _unfit(data: bytes) -> str:
     """Why a file can't be sent to an API server; mistakes that the server will report don't count."""
     if len(data) > LARGEST:
-        return f"{len(data) / 2**10:,.0f} KiB are no exercise"
+        return f"{len(data) / 2**10:,.0f} KiB is too large for an exercise"
     try:
         text = decoded(data)[0]
         if CONFLICT.search(text):
             return (
-                "Git's conflict marks (<<<<<<<, =======, >>>>>>>) stand in it: two versions were never merged"
+                "Git's conflict markers (<<<<<<<, =======, >>>>>>>) are in it: two versions were never merged"
             )
         if sum(isinstance(event, yaml.AliasEvent) for event in _events(text)) > ALIASES:
-            return f"more than {ALIASES} aliases: it would grow without end"
+            return f"more than {ALIASES} aliases: it would expand without limit"
     except BadInput as error:
         return error.what
     except (yaml.YAMLError, RecursionError):

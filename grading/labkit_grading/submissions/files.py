@@ -81,7 +81,7 @@ class Files:
             return True
         self.seen += 1
         if self.seen > self.limits.files:
-            self.refuse("", f"more than {self.limits.files} files: the rest was not looked at")
+            self.refuse("", f"more than {self.limits.files} files: the rest was ignored")
             return False
         name = str(entry.path)
         if entry.why:
@@ -132,7 +132,7 @@ class Files:
     def _leave(self, entry: Entry, depth: int) -> None:
         name = entry.path.name
         if name.lower() in RESULTS or entry.path.suffix == ".evidence":
-            self.flag(str(entry.path), "named like a result of grading: not looked into")
+            self.flag(str(entry.path), "named like a result of grading: ignored")
         if name.lower().endswith(UNKNOWN_ARCHIVES):
             self.refuse(str(entry.path), f"{entry.path.suffix} can't be opened here: hand in a zip file")
         self.others.append(str(entry.path))
@@ -150,7 +150,7 @@ class Files:
                 raise ValueError(f"{entry.size / 2**20:,.0f} MiB")
         except BROKEN as error:
             self.remarks.append(
-                Remark("note", f"no copy of it is among the originals: {reason(error)}", str(entry.path))
+                Remark("note", f"not copied to the originals: {reason(error)}", str(entry.path))
             )
 
     def unfold(self, entry: Entry, below: PurePosixPath, *, depth: int = 0, number: int = 0) -> bool:
@@ -162,7 +162,10 @@ class Files:
         if not depth:
             self.kept.keep(entry.path, data)
         if depth == DEPTH:
-            self.refuse(name, f"archives in archives are opened {DEPTH} deep: hand in the files themselves")
+            self.refuse(
+                name,
+                f"archives in archives are only opened {DEPTH} levels deep: hand in the files themselves",
+            )
             return True
         self.unpacked += len(data)
         try:
@@ -170,7 +173,7 @@ class Files:
                 here = (moved(one, below / one.path) for one in entries)
                 return all(self.add(one, depth=depth + 1, number=number) for one in here)
         except BROKEN as error:
-            self.refuse(name, f"not an archive that can be read: {reason(error)}")
+            self.refuse(name, f"not a readable archive: {reason(error)}")
         return True
 
 

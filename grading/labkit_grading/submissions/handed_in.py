@@ -150,7 +150,7 @@ def _notebook(made: _Sorting, stem: str, every: Sequence[Candidate]) -> Restored
     for note in chosen.draft.notes:
         made.note(note, str(chosen.path))
     if not chosen.known:
-        why = "none of its cells is one of the course's: typed anew, or another notebook"
+        why = "none of its cells is the course's: retyped, or another notebook"
         return _unread(made, stem, {chosen.path: why})
     return restored or restore(released, chosen.draft.cells, name=name)
 
@@ -174,7 +174,7 @@ def _chosen(made: _Sorting, stem: str, found: Sequence[Candidate]) -> tuple[Cand
     elif len(worked) == 1 or chosen.path.parent.name == "notebooks":
         made.note(f"there is more than one: {chosen.path} counts, not {left}", name, flagged=True)
     else:
-        why = f"there is more than one, and nothing tells which is the latest: {chosen.path}, {left}"
+        why = f"there is more than one, and it is unclear which is the latest: {chosen.path}, {left}"
         made.person(why, name)
         made.unsure.update(dict.fromkeys(checks_of(released), why))
     return chosen, tried[chosen.path]
@@ -186,7 +186,7 @@ def _absent(
     """Report a missing file: it was not handed in, or it could not be read."""
     unnamed = {p: why for p, why in made.broken.items() if not re.search(r"\d\d-[a-z]", p.name)}
     strange = {
-        one.path: "no cell of it is one of the course's, nor is its name"
+        one.path: "neither its cells nor its name are the course's"
         for one in every
         if not one.stem and not re.search(r"\d\d-[a-z]", one.path.name)
     }
@@ -195,7 +195,7 @@ def _absent(
         return _unread(made, stem, suspects)
     if not files.whole:
         return _unread(made, stem, {PurePosixPath(f"{stem}.ipynb"): "not found in what could be read"})
-    made.remarks.append(Remark("missing", "not handed in: it counts as untouched", f"{stem}.ipynb"))
+    made.remarks.append(Remark("missing", "not handed in: it counts as unchanged", f"{stem}.ipynb"))
     return Restored(made.wanted.notebooks[stem], 0, ())
 
 

@@ -85,8 +85,8 @@ def take_in(source: Path, *, keep: Path | None = None) -> Intake:
         if not hands:
             raise BadInput(
                 f"There are no submissions in {source}.",
-                cause="It holds no folder and no archive, and no file with a student's name before it."
-                + (f" Nobody's: {', '.join(strays[:3])}." if strays else ""),
+                cause="It has no folder, no archive, and no file whose name starts with a student's."
+                + (f" Without a student: {', '.join(strays[:3])}." if strays else ""),
                 fix="Put each student's files into a folder, or a zip file, that has the student's name.",
             )
         if len(hands) > EXPORT:
@@ -106,7 +106,7 @@ def _entries(source: Path, open_files: ExitStack) -> list[Entry]:
             f"There are no submissions in {source}.",
             cause="It is neither a folder nor an archive (zip, tar)."
             if source.exists()
-            else "It isn't there.",
+            else "It does not exist.",
             fix="Name a folder with one folder or zip file for each student, or the zip file of your LMS.",
         )
     name = source.name if is_archive(source.name) else f"{source.name}.zip"
@@ -115,8 +115,8 @@ def _entries(source: Path, open_files: ExitStack) -> list[Entry]:
     except BROKEN as error:
         raise BadInput(
             f"{source} can't be read: {reason(error)}.",
-            cause="The download broke off, or it is another kind of file.",
-            fix="Download it once more; or unpack it, and name the folder.",
+            cause="The download was interrupted, or it is another kind of file.",
+            fix="Download it again; or unpack it, and name the folder.",
         ) from error
 
 
@@ -141,7 +141,7 @@ def _hands(level: Level, strays: list[str], nobodys: list[Entry]) -> Iterator[Ha
     found: dict[tuple[str, ...], Hand] = {}
     if level.is_work and not level.is_class:
         who = stem(level.name) or "student"
-        note = Remark("note", "taken as one student's: there are notebooks and no students' folders")
+        note = Remark("note", "treated as one student's: there are notebooks but no students' folders")
         yield Hand(who, who, [(Named(who), list(level.entries))], [note])
         return
     people = {**_people(level), **_users(level)}
@@ -224,7 +224,7 @@ def _named(hands: Iterable[Hand]) -> Iterator[tuple[Submission, Hand]]:
         who = student(hand.who)
         one = Submission(who, safe(who), Files())
         if names[_key(who)] > 1:
-            twice = Remark("flagged", f"another submission is called {who} too: both keep their whole names")
+            twice = Remark("flagged", f"another submission is also called {who}: both keep their full names")
             one = replace(one, student=shown(hand.raw), folder=safe(hand.raw, always=True))
             hand.remarks.append(twice)
         others = tuple(_others(one, hand, names))
@@ -246,7 +246,7 @@ def _read(named: tuple[Submission, Hand], keep: Path | None) -> Submission:
         for entry in entries:
             files.put_by(moved(entry, PurePosixPath(f"earlier {part.when}") / entry.path))
     if any(part.late for part, _ in counted):
-        hand.remarks.append(Remark("note", "late, by the mark that the LMS put into its name"))
+        hand.remarks.append(Remark("note", "late, according to the LMS's mark in its name"))
     if superseded:
         when = max(part.when for part, _ in counted)
         told = f"{len({part.when for part, _ in superseded})} earlier attempts: the latest, {when}, counts"
@@ -271,7 +271,7 @@ def _others(one: Submission, hand: Hand, names: Counter[str]) -> Iterator[Remark
     paths = (entry.path for _, entries in hand.parts for entry in entries)
     for top in sorted({path.parts[0] for path in paths if len(path.parts) > 1} - COURSE):
         if _key(top) in names and _key(top) != _key(one.student):
-            what = f"this folder is called like another student; it counts as {one.student}'s"
+            what = f"this folder has the name of another student; it counts as {one.student}'s"
             yield Remark("flagged", what, top)
 
 

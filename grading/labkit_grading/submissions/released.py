@@ -30,7 +30,7 @@ def assignment(course: Path, notebooks: Sequence[Path]) -> Assignment:
     if available(course) != "solutions":
         raise BadInput(
             f"{course} is a learner's edition.",
-            cause="It may have been worked in, so it can't say what the course handed out.",
+            cause="Someone may have worked in it, so it does not show what the course released.",
             fix="Run this in the author's course.",
         )
     numbers = {path.stem[:2] for path in notebooks}

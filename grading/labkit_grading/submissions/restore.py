@@ -107,8 +107,8 @@ def _lost_marks(*, lost: bool) -> Iterator[Remark]:
     if lost:
         yield Remark(
             "flagged",
-            "its cells have neither nbgrader's marks nor ids (old versions of VS Code throw them away): "
-            "matched by their text and order, look whether each answer is where it belongs",
+            "its cells have neither nbgrader's metadata nor ids (old versions of VS Code drop them): "
+            "matched by their text and order; check that each answer is in the right place",
         )
 
 
@@ -117,7 +117,7 @@ def _doubled(found: Match) -> Iterator[Remark]:
     for cell in filter(is_check, found.released):
         sources = [one.source for one in found.handed if one.mark == mark(cell)]
         if len(sources) > 1 and not all(same(source, cell.source) for source in sources):
-            what = f"{len(sources)} cells call themselves {mark(cell)}: the course's own is run"
+            what = f"{len(sources)} cells are marked as {mark(cell)}: the course's own is run"
             yield Remark("flagged", what)
 
 
@@ -139,7 +139,7 @@ def _changed(found: Match) -> Iterator[Remark]:
         yield Remark("restored", f"cells of the course were edited, its own are run: {_listed(others)}")
     if missing:
         names = [str(cell.id) for cell in missing]
-        yield Remark("restored", f"cells of the course were gone, its own are run: {_listed(names)}")
+        yield Remark("restored", f"cells of the course were missing, its own are run: {_listed(names)}")
 
 
 def _added(found: Match) -> Iterator[Remark]:
@@ -147,7 +147,9 @@ def _added(found: Match) -> Iterator[Remark]:
     added = [n for n in found.left() if found.handed[n].mark not in known]
     if added:
         count = f"{len(added)} cells" if len(added) > 1 else "a cell"
-        yield Remark("note", f"{count} beside those of the course: not run, answers go into their own cells")
+        yield Remark(
+            "note", f"{count} added to those of the course: not run, answers belong in their own cells"
+        )
 
 
 def _reaching(found: Match, made: Answers) -> Iterator[Remark]:
@@ -155,7 +157,7 @@ def _reaching(found: Match, made: Answers) -> Iterator[Remark]:
         cell = found.released[place]
         given = reach.beyond(cell.source)
         if more := [one for one in reach.beyond(source) if one not in given]:
-            yield Remark("flagged", f"{cell.id} reaches for what no exercise needs: {_listed(more)}")
+            yield Remark("flagged", f"{cell.id} uses what no exercise needs: {_listed(more)}")
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -25,7 +25,7 @@ def decoded(data: bytes) -> tuple[str, str]:
             continue
         if not _BINARY.search(text):
             return lines(text.removeprefix("\ufeff")), told
-    raise BadInput("its bytes are no text", fix="Hand in the file that your editor saved.")
+    raise BadInput("it is not text", fix="Hand in the file that your editor saved.")
 
 
 def _told(encoding: str) -> str:

@@ -56,7 +56,7 @@ def beyond_there(notebook: Any, site: Site, course: Path) -> list[str]:
     more |= {f"kubectl {' '.join(words[:2])}" for words in _commands(notebook) if beyond_namespace(words)}
     files = _files(notebook, site.provider)
     if site.provider == "existing" and asked & LOADING:
-        more |= {f"lab.load ({name} gives no way in: {WAYS_IN})" for name in files if _shut(course / name)}
+        more |= {f"lab.load ({name} provides no access: {WAYS_IN})" for name in files if _shut(course / name)}
     for name in files:
         path = course / name
         if not path.exists():
@@ -72,7 +72,7 @@ def refuse_beyond(notebooks: Mapping[str, Any]) -> None:
     if any(told.values()):
         raise BadInput(
             f"Can't be graded yet: {_told(told)}.",
-            cause="The grader does what a notebook asks of the lab, and has no such verb.",
+            cause="The grader carries out a notebook's calls to the lab, and does not support this one.",
             fix=f"Choose with -b among: {', '.join(n for n, more in told.items() if not more) or 'none'}.",
         )
 
@@ -87,9 +87,9 @@ def refuse_beyond_there(notebooks: Mapping[str, Any], site: Site, course: Path) 
         fit = [name for name, one in every.items() if not beyond_there(one, site, course)]
         raise BadInput(
             f"Can't be graded on {site}: {_told(told)}.",
-            cause="A submission gets one namespace there, and changes nothing else for others.",
-            fix=f"Choose with -b among: {', '.join(fit) or 'none'}. Or leave --provider out: on "
-            "embedded, each worker has a cluster of its own.",
+            cause="There, a submission gets one namespace, and can change nothing else.",
+            fix=f"Choose with -b among: {', '.join(fit) or 'none'}. Or omit --provider: on "
+            "embedded, each worker has its own cluster.",
         )
 
 

@@ -105,12 +105,12 @@ class Broker:
         except LabError as error:
             if self._guard and FORBIDDEN in error.what.lower():
                 what = error.what.replace(f"{self._confined.seat}/", "")
-                self._flag(f"was told by the API server: {printable(what)[:300]}")
+                self._flag(f"got from the API server: {printable(what)[:300]}")
             words = {"what": error.what, "cause": error.cause, "fix": error.fix}
             told = {"kind": type(error).__name__, **{key: typed(text) for key, text in words.items()}}
             return {"error": told, "shown": pictures}
         except (TypeError, ValueError, LookupError, AttributeError, RecursionError, OSError) as error:
-            what = f"The call makes no sense: {shown(str(error))}"
+            what = f"The call is not valid: {shown(str(error))}"
             return {"error": {"kind": "BadInput", "what": what, "cause": "", "fix": ""}, "shown": pictures}
 
     def _result(self, message: Mapping[str, Any], value: Any) -> Any:
@@ -125,14 +125,16 @@ class Broker:
         verb = permitted(target, name)
         if not verb:
             self._flag(
-                f"asked for {shown(name)} of {type(target).__name__}, which no cell of the course needs"
+                f"asked for {shown(name)} of {type(target).__name__}, which no cell of the course uses"
             )
-            raise BadInput(f"A graded run has no {shown(name)}.", fix=f"Known: {', '.join(VERBS)}")
+            raise BadInput(f"A graded run does not provide {shown(name)}.", fix=f"Known: {', '.join(VERBS)}")
         if verb == "check":
             return self._judge(str(message["args"][0]), message["words"])
         if isinstance(target, Recording) and made_there([message["args"], message["words"]]):
-            self._flag("gave a recording a load of its own making")
-            raise BadInput("A recording takes the grader's own load only.", fix="Give it what lab.load gave.")
+            self._flag("passed to a recording a load that it made itself")
+            raise BadInput(
+                "A recording only accepts the grader's own load.", fix="Pass the result of lab.load."
+            )
         given = [self._giver.decode(one) for one in message["args"]]
         args, words = self._allowed(
             verb, given, {k: self._giver.decode(v) for k, v in message["words"].items()}
@@ -216,7 +218,7 @@ class Broker:
         if is_ours(data):
             return Given(Source.RECORDED, self._giver.decode(data))
         if made_there(data):
-            self._flag(f"handed {check} a recording of its own making")
+            self._flag(f"passed to {check} a recording that it made itself")
         return Given(Source.RECORDED, Codec().decode(data), own=False)
 
     def _claim(self, data: Any) -> Any:

@@ -73,12 +73,15 @@ def refuse_options(words: Sequence[Any]) -> None:
         return
     if not texts or texts[0] not in KUBECTL:
         raise BadInput(
-            f"kubectl {' '.join(texts)[:60]} is not for a graded run.", fix=f"Known: {sorted(KUBECTL)}"
+            f"kubectl {' '.join(texts)[:60]} is not allowed in a graded run.", fix=f"Known: {sorted(KUBECTL)}"
         )
     if texts[0] in NARROW:
         if NARROW[texts[0]].fullmatch(" ".join(texts[1:])):
             return
-        raise BadInput(f"kubectl {' '.join(texts)[:60]} is not for a graded run.", fix="As the course does.")
+        raise BadInput(
+            f"kubectl {' '.join(texts)[:60]} is not allowed in a graded run.",
+            fix="Use the form that the course uses.",
+        )
     for text in texts:
         refuse_marks(text.removeprefix("-p").removeprefix("="))
     value = False  # the value of an option, as a separate word
@@ -91,13 +94,15 @@ def refuse_options(words: Sequence[Any]) -> None:
         unknown = not text.startswith(OPTIONS) and text not in FLAGS
         unknown &= not (texts[0] == "wait" and WAITS.fullmatch(text))
         if FILES in text or (not value and (unknown if option else foreign)):
-            raise BadInput(f"kubectl … {text:.60} is not for a graded run.", fix=f"Known: {sorted(TARGETS)}")
+            raise BadInput(
+                f"kubectl … {text:.60} is not allowed in a graded run.", fix=f"Known: {sorted(TARGETS)}"
+            )
         if not value and not option:
             targets.append(text)
         value = text in {"-p", "-l"}
     of_nodes = bool(targets) and all(map(on_node, targets))
     if any(text.startswith("--subresource") for text in texts) and not of_nodes:
-        raise BadInput("The status of an object is its controller's to write.", fix="Patch its spec.")
+        raise BadInput("Only its controller may write the status of an object.", fix="Patch its spec.")
 
 
 def on_node(word: Any) -> bool:
@@ -118,9 +123,7 @@ def refuse_targets(words: Sequence[Any]) -> None:
         if word in DELETED:
             continue
         if kind not in TARGETS or on_node(word) or "/" in name or name.startswith("."):
-            raise BadInput(
-                f"{word!s:.60} is not for a graded run to delete.", fix=f"Known: {sorted(TARGETS)}"
-            )
+            raise BadInput(f"{word!s:.60} can't be deleted in a graded run.", fix=f"Known: {sorted(TARGETS)}")
 
 
 def refuse_marks(text: str) -> None:
@@ -128,7 +131,7 @@ def refuse_marks(text: str) -> None:
     seen = [text, *_scalars(text)]
     # A JSON patch writes / as ~1.
     if found := [mark for mark in MARKS for one in seen if mark in one.replace("~1", "/").replace("~0", "~")]:
-        raise BadInput(f"{found[0]} is not a student's to write.", fix="Leave it out.")
+        raise BadInput(f"{found[0]} can't be set by a submission.", fix="Leave it out.")
 
 
 def _scalars(text: str) -> list[str]:

@@ -55,7 +55,7 @@ class Confined:
         """Raise if others use the cluster and the verb's effects would outlive a reset."""
         if self.shared and self.spread:
             self.spread = False
-            raise BadInput(f"{verb} changes a cluster that others use, too.", fix="Do it on embedded.")
+            raise BadInput(f"{verb} changes a cluster that others also use.", fix="Use embedded.")
 
     def as_given(self, args: list[Any], words: Words) -> Given:
         """For harmless arguments: a title, a selector, a query."""
@@ -84,7 +84,7 @@ class Confined:
             return self.plain(args, words)
         path = named(what, RAW, "metrics path")
         if ".." in path:
-            raise BadInput(f"{path:.100} leads elsewhere.", fix="Write the path as the course does.")
+            raise BadInput(f"{path:.100} leads elsewhere.", fix="Write the path as in the course.")
         return [path], words
 
     def plain(self, args: list[Any], words: Words) -> Given:
@@ -124,7 +124,8 @@ class Confined:
         [shape] = args
         if not isinstance(shape, Closed | Open) or _size(shape) > MOST_USERS:
             raise BadInput(
-                f"A graded run has no load of this size: {shape!r:.100}.", fix="As the course does."
+                f"A load of this size is not allowed in a graded run: {shape!r:.100}.",
+                fix="Use the form that the course uses.",
             )
         return args, words
 
@@ -135,7 +136,9 @@ class Confined:
     def _courses_own(self, given: Any, where: str) -> Path:
         path = permits.own_path(self.seat, given)
         if EXERCISES in path.parts:
-            raise BadInput(f"{given!s:.100} is not the course's own.", fix=f"Name what lies below {where}.")
+            raise BadInput(
+                f"{given!s:.100} is not one of the course's.", fix=f"Name something below {where}."
+            )
         return path
 
     def apply(self, args: list[Any], words: Words) -> Given:
@@ -152,10 +155,10 @@ class Confined:
                 permits.refuse_foreign(one, released)
                 if more := sorted(permits.kinds(one) - permits.kinds(released)):
                     self.odd.append(
-                        f"{one.name} makes a {', a '.join(more)}, which its released file does not"
+                        f"{one.name} makes a {', a '.join(more)}, which the released file does not"
                     )
                 if one.name in documents.KUSTOMIZATION and one.read_bytes() != released.read_bytes():
-                    raise BadInput(f"{one.name} could name any address.", fix="Leave it as it is.")
+                    raise BadInput(f"{one.name} could contain any address.", fix="Leave it unchanged.")
         self.spread |= any(map(permits.spreading, files))
         return path
 
@@ -163,7 +166,7 @@ class Confined:
         """One file in the student's copy."""
         path = permits.own_path(self.seat, args[0])
         if not path.is_file():
-            raise BadInput(f"{args[0]!s:.100} is no file.", fix="Name one file below manifests/.")
+            raise BadInput(f"{args[0]!s:.100} is not a file.", fix="Name one file below manifests/.")
         return [path], words
 
     def build(self, args: list[Any], words: Words) -> Given:
@@ -198,7 +201,7 @@ class Confined:
         permits.refuse_words(words, ("namespace", "password"))
         place = words.get("namespace", NAMESPACE)
         if place not in {NAMESPACE, "default"}:
-            raise BadInput(f"No secret of the course is in namespace {place!s:.60}.", fix=f"{NAMESPACE}")
+            raise BadInput(f"The course has no secret in namespace {place!s:.60}.", fix=f"{NAMESPACE}")
         self.spread |= place != NAMESPACE
         return [named(args[0], NAME, "secret")], {key: str(value) for key, value in words.items()}
 
@@ -231,11 +234,14 @@ class Confined:
         permits.refuse_words(words, permits.MODELLED)
         shape, choice, seconds = args
         if not isinstance(shape, Open) or _size(shape) > MOST_USERS or not 0 <= float(seconds) <= LONGEST_DAY:
-            raise BadInput(f"The model follows no such load: {shape!r:.100}.", fix="As the course does.")
+            raise BadInput(
+                f"The model does not support this load: {shape!r:.100}.",
+                fix="Use the form that the course uses.",
+            )
         if isinstance(choice, int):
             choice = whole(choice, MOST_MODELLED, "replicas of a model")
         elif not (choice := self.manifest(choice)).is_file():
-            raise BadInput(f"{choice.name:.100} is no file.", fix="Name one file below manifests/.")
+            raise BadInput(f"{choice.name:.100} is not a file.", fix="Name one file below manifests/.")
         words = {
             **words,
             "seconds": float(seconds),

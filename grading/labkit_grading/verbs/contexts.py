@@ -31,15 +31,17 @@ def context_of(given: Any, edition: Path, folder: Path) -> Path:
     """Copy the course's own folder, with the one line changed that a cell changes."""
     source = str(given.get("folder")) if isinstance(given, Mapping) else "nothing"
     if source not in BUILT:
-        raise BadInput(f"{source:.100} is no image of the course.", fix=f"Known: {sorted(BUILT)}")
+        raise BadInput(f"{source:.100} is not an image of the course.", fix=f"Known: {sorted(BUILT)}")
     context = folder / Path(source).name
     shutil.copytree(edition / source, context)
     for name, text in dict(given.get("changed") or {}).items():
         path = context / str(name)
         if name not in CHANGES or not path.is_file():
-            raise BadInput(f"{name!s:.100} is not what a cell changes.", fix="Build it as it is.")
+            raise BadInput(f"{name!s:.100} can't be changed by a cell.", fix="Build it as it is.")
         if len(str(text)) > SMALL or not CHANGES[name](path.read_text(), str(text)):
-            raise BadInput(f"{name!s:.100} has more changes than a graded run builds.", fix="One line only.")
+            raise BadInput(
+                f"{name!s:.100} has more changes than are allowed in a graded run.", fix="One line only."
+            )
         path.write_text(str(text))
     return context
 
@@ -63,6 +65,6 @@ def image(name: Any, *, new: bool = False) -> str:
     """One of the course's images in the lab's registry; a `new` name must not be the shared server's."""
     if not IMAGE.fullmatch(str(name)) or (new and name == THE_COURSES):
         raise BadInput(
-            f"{name!s:.100} is no image of the course.", fix="registry.lab:5000/me/llm-inference:1"
+            f"{name!s:.100} is not an image of the course.", fix="registry.lab:5000/me/llm-inference:1"
         )
     return str(name)

@@ -34,7 +34,9 @@ class Held:
         if verb == "load" and sum(load.alive for load in self.loads) >= MOST_LOADS:
             raise BadInput(f"{MOST_LOADS} loads run at once.", fix="Wait for one of them.")
         if verb in WATCHES and len(self.watches) >= MOST_WATCHES:
-            raise BadInput(f"This notebook began {MOST_WATCHES} recordings.", fix="One for each run will do.")
+            raise BadInput(
+                f"This notebook began {MOST_WATCHES} recordings.", fix="One for each run is enough."
+            )
 
     def keep(self, value: Any) -> Any:
         """Remember what has to be ended; a recording gets the loads' requests in flight."""

@@ -53,14 +53,16 @@ def refuse_foreign(path: Path, released: Path) -> None:
         documents = [one for one in yaml.safe_load_all(path.read_text()) if one]
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         raise BadInput(
-            f"{path.name} is no YAML: {str(error)[:200]}", fix="Mend the line that is named."
+            f"{path.name} is not YAML: {str(error)[:200]}", fix="Fix the line named here."
         ) from error
     for one in documents:
         kind = str(one.get("kind")) if isinstance(one, dict) else "text"
         meta = one.get("metadata") if isinstance(one, dict) else None
         place = meta.get("namespace", NAMESPACE) if isinstance(meta, dict) else NAMESPACE
         if kind not in known:
-            raise BadInput(f"An exercise makes no {kind:.60}.", fix=f"Known: {', '.join(sorted(known))}.")
+            raise BadInput(
+                f"An exercise does not create {kind:.60}.", fix=f"Known: {', '.join(sorted(known))}."
+            )
         if place != NAMESPACE:
             raise BadInput(
                 f"An exercise stays in namespace {NAMESPACE}, not {place!s:.60}.", fix="Leave it out."
@@ -82,13 +84,15 @@ def refuse_address(url: Any, known: Collection[str]) -> None:
     if not any(
         str(url).startswith(one) and urlsplit(str(url)).netloc == urlsplit(one).netloc for one in known
     ):
-        raise BadInput(f"{url!s:.100} is no address of the lab.", fix="Use lab.url(…).")
+        raise BadInput(f"{url!s:.100} is not an address of the lab.", fix="Use lab.url(…).")
 
 
 def refuse_words(words: Mapping[str, Any], known: Collection[str]) -> None:
     """Raise for an option that a graded run does not accept."""
     if unknown := sorted(set(words) - set(known)):
-        raise BadInput(f"Not for a graded run: {', '.join(unknown)[:100]}.", fix=f"Known: {sorted(known)}")
+        raise BadInput(
+            f"Not allowed in a graded run: {', '.join(unknown)[:100]}.", fix=f"Known: {sorted(known)}"
+        )
 
 
 def bounded(words: Mapping[str, Any]) -> dict[str, Any]:
@@ -108,5 +112,7 @@ def named(name: Any, pattern: re.Pattern[str], what: str) -> str:
 def whole(number: Any, most: int, what: str) -> int:
     """A whole number from 0 up to a limit."""
     if isinstance(number, bool) or not isinstance(number, int) or not 0 <= number <= most:
-        raise BadInput(f"{number!s:.40} {what}: a graded run has 0 to {most}.", fix="As the course does.")
+        raise BadInput(
+            f"{number!s:.40} {what}: a graded run has 0 to {most}.", fix="Use the form that the course uses."
+        )
     return number

@@ -73,7 +73,7 @@ class Score:
 def score(run: Timeline, load: LoadResult, terms: Terms) -> Score:
     """The score of a recorded run, from the start of its load."""
     if not run.began:
-        raise BadInput("This timeline was not recorded.", fix="Hand in what seen.stop(…) gave.")
+        raise BadInput("This timeline was not recorded.", fix="Pass the result of seen.stop(…).")
     began = (load.started - run.began) * load.clock
     held = run.one("gpus")
     return Score(

@@ -104,7 +104,7 @@ def hpa(hpa: JsonLike | None) -> Finding:
             observed=f"beside the queue it has {extra} other metric{'s' if extra > 1 else ''}",
             hint=hint,
         )
-    return Finding(passed=True, observed=f"hpa/{NAME} says all of this")
+    return Finding(passed=True, observed=f"hpa/{NAME} has all these settings")
 
 
 def scaling_active(hpa: JsonLike | None) -> Finding:

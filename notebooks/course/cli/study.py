@@ -34,7 +34,7 @@ def run(
         float, typer.Option(min=0, help="Begin no run after this time; the next call goes on. 0: no limit.")
     ] = 0,
     journal: Journal = Path("out/study/runs.jsonl"),
-    clock: Annotated[float, typer.Option(help="Lab seconds in one real second; the lab's own.")] = 15.0,
+    clock: Annotated[float, typer.Option(help="Lab seconds per real second; default: the lab's.")] = 15.0,
     provider: Annotated[str, typer.Option("--provider", "-p", help="embedded, or existing.")] = "embedded",
 ) -> None:
     """Make the runs that are left, then show the tables and store them for the notebook.

@@ -152,7 +152,7 @@ def _namespace(seen: Survey) -> Finding:
     return broken(
         "not-ours",
         f"Namespace {seen.namespace} exists and was not made by labkit",
-        cause=f"It has no label {MANAGED}=true, so what is in it may be somebody's work.",
+        cause=f"It has no label {MANAGED}=true, so its contents may be someone else's work.",
         fix=f"If it may be used: kubectl label namespace {seen.namespace} {MANAGED}=true",
     )
 
@@ -251,7 +251,7 @@ def _api(seen: Survey, group: str) -> Finding | None:
 
 def _gpu_metrics(seen: Survey) -> Finding:
     if not seen.prometheus.url or seen.prometheus.error:
-        return unknown("Prometheus can't be asked")
+        return unknown("Prometheus can't be queried")
     if seen.gpu_series:
         return ok(f"{seen.gpu_series} series of {GPU_METRIC}")
     return broken(

@@ -52,7 +52,7 @@ def test_a_person_breaks_and_heals_a_gpu_from_the_command_line(cluster: Embedded
     assert [line.split()[:2] for line in lines if "Xid 48: double-bit ECC error" in line] == [
         ["gpu-node-3", "2"]
     ]
-    assert labkit(cluster, "gpu", "heal", "gpu-node-3", "2").rstrip().endswith("is well")
+    assert labkit(cluster, "gpu", "heal", "gpu-node-3", "2").rstrip().endswith("is healthy")
     assert "Xid" not in labkit(cluster, "gpu", "ls")
 
 

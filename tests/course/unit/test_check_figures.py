@@ -154,7 +154,7 @@ def test_another_recording_than_the_one_that_is_wanted_is_named(check: str, othe
         asked.figured(handed)
     verdict = asked.run(handed)
     assert verdict.state == "inconclusive"
-    assert "Hand over what the cells above recorded" in verdict.hint
+    assert "Pass what the cells above recorded" in verdict.hint
 
 
 @pytest.mark.parametrize(

@@ -262,7 +262,7 @@ def test_a_line_of_a_field_can_be_told(tmp_path: Path) -> None:
         ("apiVersion: v1\nkind: Pod\nmetadata: {labels: {}}\n", "metadata.name is missing"),
         ("- 1\n", "not a Kubernetes object"),
         ("", "holds no Kubernetes object"),
-        ("kind: Pod\nspec: {}\nspec:\n  a: 1\n", "x.yaml:3: `spec` stands there twice, first in line 2"),
+        ("kind: Pod\nspec: {}\nspec:\n  a: 1\n", "x.yaml:3: `spec` appears twice, first in line 2"),
     ],
 )
 def test_what_is_no_manifest_is_refused_with_its_place(tmp_path: Path, text: str, words: str) -> None:

@@ -64,7 +64,7 @@ def test_scaling_by_hand_is_no_hpa(sheets: dict[str, Sheet], name: str) -> None:
 
 
 def test_a_queue_that_nobody_stands_in_is_no_queue(sheets: dict[str, Sheet]) -> None:
-    assert "on their way" in line(sheets["faked-queue"], "05.scale-out").note
+    assert "in flight" in line(sheets["faked-queue"], "05.scale-out").note
 
 
 def test_an_hpa_that_is_told_to_has_not_seen_a_queue(sheets: dict[str, Sheet]) -> None:

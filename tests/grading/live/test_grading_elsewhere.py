@@ -207,15 +207,15 @@ def test_an_attack_earns_nothing_but_its_honest_part_and_is_flagged(
 def test_scaling_by_hand_is_no_hpa_without_an_audit_log_either(sheets: dict[str, Sheet], name: str) -> None:
     [line] = [one for one in sheets[name].lines if one.id == "05.scale-out"]
     assert line.state == "forged"
-    assert "the HPA did not write that" in line.note
+    assert "it was not the HPA that wrote this" in line.note
 
 
 @pytest.mark.parametrize(
     ("name", "told"),
     [
         ("lawless", "makes no Role"),
-        ("lawless", "resourcequota/class is not for a graded run"),
-        ("posing", "managedFields is not a student's"),
+        ("lawless", "resourcequota/class is not allowed in a graded run"),
+        ("posing", "managedFields can't be set by a submission"),
         ("host-path", "violates PodSecurity"),
         ("host-path", "secrets is forbidden"),
     ],
@@ -251,7 +251,7 @@ def place_of_one(tmp_path: Path) -> Path:
 def test_somebodys_work_is_refused_and_survives(owner: Lab, place_of_one: Path) -> None:
     owner.kube.kubectl("create", "deployment", "thesis", "--image=registry.lab:5000/llm-inference:1.0")
     try:
-        with pytest.raises(NotOurs, match="holds somebody's work: deployment/thesis"):
+        with pytest.raises(NotOurs, match="contains someone's work: deployment/thesis"):
             grade_class(place_of_one, GUESTS, at=THERE)
         assert owner.kube.object("deployment/thesis")
     finally:
@@ -272,7 +272,7 @@ def test_who_may_not_hold_a_class_is_told_before_the_first_student(
             Site.chosen("existing")
         role = ("--clusterrole=cluster-admin", "--serviceaccount=default:teacher")
         owner.kube.kubectl("create", "rolebinding", "teacher", *role)
-        with pytest.raises(ProviderError, match="may not grade on that cluster") as error:
+        with pytest.raises(ProviderError, match="is not allowed to grade on that cluster") as error:
             tenancy.held(THERE, tmp_path, print).__enter__()
         assert GRADING in error.value.cause
     finally:

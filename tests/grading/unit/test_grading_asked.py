@@ -36,7 +36,7 @@ def test_where_others_work_too_some_notebooks_are_refused_up_front(provider: str
     for name in set(wanted) - set(chosen):
         with pytest.raises(BadInput, match=rf"Can't be graded on {provider}: {name} uses") as error:
             refuse_beyond_there({name: wanted[name]}, Site(provider), ROOT)
-        assert f"among: {', '.join(chosen)}. Or leave --provider out" in error.value.fix
+        assert f"among: {', '.join(chosen)}. Or omit --provider" in error.value.fix
     refuse_beyond_there(wanted, Site(), ROOT)
 
 
@@ -67,7 +67,7 @@ def test_a_load_on_any_cluster_needs_a_service_with_an_address(tmp_path: Path) -
     for folder in ("manifests", "notebooks"):
         shutil.copytree(ROOT / folder, tmp_path / folder)
     wanted = {"04-hpa-cpu": assignment(ROOT, NOTEBOOKS).notebooks["04-hpa-cpu"]}
-    with pytest.raises(BadInput, match="04-hpa-cpu/server gives no way in"):
+    with pytest.raises(BadInput, match="04-hpa-cpu/server provides no access"):
         refuse_beyond_there(wanted, Site("existing"), tmp_path)
     service = tmp_path / "manifests/base/server/service.yaml"
     service.write_text(service.read_text().replace("spec:\n", "spec:\n  type: LoadBalancer\n"))

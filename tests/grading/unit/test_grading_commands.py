@@ -106,5 +106,5 @@ def test_a_status_is_a_nodes_or_nobodys() -> None:
     status = ("--subresource=status", "--type=merge", "-p", "{}")
     commands.refuse_options(("patch", "node/gpu-node-1", *status))
     for targets in (("hpa/llm-hpa",), ("hpa/llm-hpa", "node/gpu-node-1"), ("hpa", "node/x"), ()):
-        with pytest.raises(BadInput, match="controller's to write"):
+        with pytest.raises(BadInput, match="controller may write"):
             commands.refuse_options(("patch", *targets, *status))

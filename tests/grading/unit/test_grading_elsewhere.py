@@ -58,14 +58,14 @@ def test_a_site_is_looked_at_before_anything_is_run(monkeypatch: pytest.MonkeyPa
     for provider, error in (("existing", ProviderError), ("kind", ProviderError), ("cloud", BadInput)):
         with pytest.raises(error):
             Site.chosen(provider)
-    with pytest.raises(BadInput, match="a lab of its own"):
+    with pytest.raises(BadInput, match="its own lab"):
         Site.chosen("embedded", "mine")
 
 
 def test_one_cluster_has_room_for_one_worker() -> None:
     assert guest(KIND).workers == 1
     assert "kind class" in guest(KIND, asked=1).why
-    with pytest.raises(BadInput, match="2 workers were asked for, and existing has room for one") as error:
+    with pytest.raises(BadInput, match="2 workers were requested, but existing has room for one") as error:
         guest(EXISTING, asked=2)
     assert error.value.cause
     assert "--workers" in error.value.fix
@@ -91,7 +91,7 @@ def test_what_each_platform_does_not_enforce_is_told() -> None:
         assert any("NetworkPolicy" in line for line in unenforced(site))
         with pytest.raises(BadInput, match="baseline") as error:
             refuse_unless(trusted=False, site=site)
-        assert "a cluster with nothing to lose" in error.value.fix
+        assert "a cluster where nothing can be lost" in error.value.fix
     assert len(unenforced(KIND)) == len(unenforced(EXISTING)) + 1
 
 
@@ -106,7 +106,7 @@ def test_what_was_made_while_a_claim_held_is_a_graders_and_all_else_is_somebodys
     refuse_work([made("Deployment", early)], until, KIND)
     refuse_work([made("Pod", late, ownerReferences=[{}])], until, KIND)  # its Deployment says when it came
     for there, claimed in ((made("Deployment", late), until), (made("Pod", early), 0.0)):
-        with pytest.raises(NotOurs, match="somebody's work"):
+        with pytest.raises(NotOurs, match="someone's work"):
             refuse_work([there], claimed, KIND)
 
 

@@ -90,7 +90,7 @@ def test_a_figure_of_the_students_own_making_is_their_word(broker: tuple[Broker,
     lab.check("07.patience", **PATIENCE, slow_start=start_of(60.0))
     [seen] = grader.seen.observations
     assert seen.self_reported == ("start",)
-    assert any("of its own making" in one.what for one in grader.seen.remarks)
+    assert any("that it made itself" in one.what for one in grader.seen.remarks)
 
 
 def test_the_figure_itself_is_not_taken_from_a_student(broker: tuple[Broker, RemoteLab]) -> None:

@@ -125,11 +125,11 @@ def test_a_cell_that_poses_as_another_is_flagged_and_cells_beside_are_not_run(tm
         (deep, "nested too deeply"),
         (lambda: b"", "empty"),
         (lambda: b"\x89PNG\r\n\x1a\n\xff", "a picture"),
-        (lambda: b"[1, 2]", "no notebook's"),
+        (lambda: b"[1, 2]", "not in notebook format"),
         (lambda: b'{"nbformat": 5, "cells": []}', "format 5"),
         (
             lambda: b'{"nbformat": 4, "cells": [{"cell_type": "code", "source": 5}]}',
-            "something else than text",
+            "something other than text",
         ),
         (lambda: notebook(in_another_language), "another kernel, R"),
     ],
@@ -166,7 +166,7 @@ def test_an_exercise_file_is_found_where_it_can_only_be_this_one(tmp_path: Path)
 
 
 @pytest.mark.parametrize(
-    ("data", "why"), [(billion_laughs(), "aliases"), (b"x" * 70_000, "KiB"), (b"\xff\xfe\x00", "no text")]
+    ("data", "why"), [(billion_laughs(), "aliases"), (b"x" * 70_000, "KiB"), (b"\xff\xfe\x00", "not text")]
 )
 def test_an_exercise_that_no_api_server_should_see_is_refused(tmp_path: Path, data: bytes, why: str) -> None:
     handed = of(tmp_path, {NAME: notebook(), HPA: data})
@@ -290,7 +290,7 @@ def test_a_folder_called_like_another_student_is_flagged(tmp_path: Path) -> None
     folder(tmp_path / "ada", {f"bob/{NAME}": notebook()})
     folder(tmp_path / "bob", {NAME: notebook()})
     assert lines(handed_in(tmp_path)) == [
-        "flagged: bob: this folder is called like another student; it counts as ada's"
+        "flagged: bob: this folder has the name of another student; it counts as ada's"
     ]
 
 
@@ -352,9 +352,9 @@ def test_collecting_twice_gives_the_same(odd_class: Path, tmp_path: Path) -> Non
 
 def test_a_folder_that_is_somebody_elses_is_not_written_to(odd_class: Path, tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").write_text("years of work")
-    with pytest.raises(BadInput, match="holds something"):
+    with pytest.raises(BadInput, match="is not empty"):
         collect(odd_class, tmp_path, released())
-    with pytest.raises(BadInput, match="inside of the submissions"):
+    with pytest.raises(BadInput, match="inside the submissions' folder"):
         collect(odd_class, odd_class / "out", released())
 
 

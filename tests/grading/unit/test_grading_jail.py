@@ -228,7 +228,7 @@ def test_what_is_not_enforced_is_said_and_has_to_be_accepted() -> None:
 def test_a_reports_folder_is_furnished_once_and_is_nobody_elses(tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").write_text("years of work")
     mine = key(tmp_path / "key" / "k.pem")
-    with pytest.raises(BadInput, match="holds something"):
+    with pytest.raises(BadInput, match="is not empty"):
         furnish(ROOT, tmp_path, mine, rubric=None, notebooks=["05-hpa-queue"])
     for _ in range(2):
         room = furnish(ROOT, tmp_path / "report", mine, rubric=None, notebooks=["05-hpa-queue"])

@@ -54,7 +54,7 @@ def test_an_exercise_holds_nothing_but_what_the_course_asks_for(tmp_path: Path, 
 def test_an_escape_hides_no_annotation(tmp_path: Path) -> None:
     path = tmp_path / "hpa.yaml"
     path.write_text('kind: Pod\nmetadata: {annotations: {"labkit.dev\\x2faddress": "127.0.0.1:9"}}\n')
-    with pytest.raises(BadInput, match=r"labkit\.dev/address is not a student's"):
+    with pytest.raises(BadInput, match=r"labkit\.dev/address can't be set by a submission"):
         refuse_foreign(path, path)
 
 

@@ -162,7 +162,7 @@ def test_the_instructors_page_links_each_student_and_names_what_to_look_at(
     text = (report / "index.html").read_text()
     links = [one for one in Tags(text).sources if one.startswith("students/")]
     assert all((report / link.partition("#")[0]).exists() for link in links)
-    assert "the HPA did not write that" in text
+    assert "it was not the HPA that wrote this" in text
     assert "refused: 05.ipynb: broken JSON" in text
     assert "cell 05-31 raised" not in text  # it stands on the student's page
     assert "the cluster did not come up" in text
@@ -182,7 +182,7 @@ def test_the_class_in_figures(done: Graded) -> None:
     assert Overview(()).bins[0].count == 0
 
 
-WHY = "its cell is gone, and its answer may be in one that can't be matched"
+WHY = "its cell is missing, and its answer may be in a cell that can't be matched"
 
 
 @pytest.fixture

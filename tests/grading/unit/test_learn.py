@@ -80,7 +80,7 @@ def test_an_update_renews_all_but_what_was_worked_in(course: Path) -> None:
 
 
 def test_a_folder_of_somebody_else_is_not_updated(course: Path, tmp_path: Path) -> None:
-    with pytest.raises(BadInput, match="no learner's edition"):
+    with pytest.raises(BadInput, match="not a learner's edition"):
         learn.update(course, tmp_path)
 
 

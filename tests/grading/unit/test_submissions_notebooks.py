@@ -269,8 +269,8 @@ def moved_away(made: Any) -> None:
         (merged_into_check, ANSWER, "merged into another cell"),
         (markdown, ANSWER, "turned into markdown"),
         (raw, ANSWER, "turned into raw"),
-        (retyped, ANSWER, "has lost its mark"),
-        (below, f"renamed_by, labelled_by = ..., ...\n\n{ANSWER}", "cell of its own below"),
+        (retyped, ANSWER, "has lost its metadata"),
+        (below, f"renamed_by, labelled_by = ..., ...\n\n{ANSWER}", "in a new cell below"),
         (moved_away, ANSWER, ""),
     ],
 )
@@ -339,7 +339,7 @@ def test_an_answer_that_another_cell_swallowed_is_for_a_person(
     change(made)
     found = handed(wanted, saved(made))
     assert list(found.unsure) == ["05.names"]
-    assert any(f"seems to stand in {where}" in remark.what for remark in found.remarks)
+    assert any(f"seems to be in {where}" in remark.what for remark in found.remarks)
 
 
 def test_a_cell_that_poses_as_a_check_is_flagged(made: Any, wanted: Assignment) -> None:
@@ -375,14 +375,14 @@ def test_conflict_marks_in_an_answer_are_for_a_person(made: Any, wanted: Assignm
     [
         (
             lambda: b"<<<<<<< HEAD\n" + notebook() + b"\n=======\n" + notebook() + b"\n>>>>>>> fix\n",
-            "conflict marks",
+            "conflict markers",
         ),
         (
             lambda: notebook().replace(b'"cells"', b'<<<<<<< HEAD\n"cells"\n=======\n>>>>>>> x\n', 1),
-            "conflict marks",
+            "conflict markers",
         ),
         (cut_short, "broken JSON"),
-        (lambda: notebook()[:-3], "ends in the middle"),
+        (lambda: notebook()[:-3], "is truncated"),
         (lambda: b"", "empty"),
         (lambda: b"\n  \n", "empty"),
         (lambda: b"<!DOCTYPE html><html>", "web page"),

@@ -35,7 +35,7 @@ def test_reset_leaves_nothing_of_an_earlier_run(lab: Lab, tmp_path: Path) -> Non
     lab.apply(manifest)
     said: list[str] = []
     reset.clear(lab.kube, said.append)
-    assert said == ["taking away 1 pods of an earlier run"]
+    assert said == ["deleting 1 pods of an earlier run"]
     assert not lab.kube.objects("pods")
     assert [c.name for c in lab.kube.objects("configmaps") if c.name != "kube-root-ca.crt"] == []
 

@@ -88,7 +88,7 @@ def test_the_cell_of_a_broken_exercise_shows_a_hint(lab: Lab, tmp_path: Path) ->
     broken.write_text(TAB)
     record, shown = play(tmp_path, CONNECT, f"lab.apply({str(broken)!r})")
     assert record.error.startswith("BadInput")
-    assert "Mend the line that is named" in shown
+    assert "Fix the line named here" in shown
     assert "Traceback" not in shown
 
 

@@ -217,13 +217,13 @@ def test_the_learners_edition_is_made_by_one_word_and_never_over_something_else(
     assert "no solutions" in made.err
     refused = labkit("release", str(tmp_path))
     assert refused.status == 2
-    assert "holds something already" in refused.err
+    assert "is not empty" in refused.err
     assert "Name a new folder" in refused.err
 
 
 def test_the_help_of_release_teaches_what_it_does(labkit: Type) -> None:
     said = " ".join(labkit("release", "--help").out.split())
-    for word in ("BEGIN SOLUTION", "nbgrader", "hint", "make jupyter", "unless somebody worked in it"):
+    for word in ("BEGIN SOLUTION", "nbgrader", "hint", "make jupyter", "unless someone has worked in it"):
         assert word in said
 
 

@@ -301,7 +301,7 @@ def test_pods_that_wait_for_others_to_leave_are_not_blamed() -> None:
 def test_an_empty_namespace_is_not_broken() -> None:
     found = diagnose(Observation("llm-lab", 15.0, "", API, PROMETHEUS))
     assert found.broken is None
-    assert found.summary == "There is no path to walk yet: nothing is deployed in namespace llm-lab."
+    assert found.summary == "There is no path to check yet: nothing is deployed in namespace llm-lab."
 
 
 def test_a_prometheus_that_nobody_can_name_is_not_blamed() -> None:
@@ -430,7 +430,7 @@ def test_the_case_of_notebook_05_is_the_one_that_its_check_expects() -> None:
 def test_a_diagnosis_reads_alike_in_a_cell_and_as_text() -> None:
     _, _, seen = FAULTS[0]
     bundle = shown(diagnose(seen))
-    for words in ("✘ broken", "belongs to nobody", "Somebody changed a label", "pod/c runs"):
+    for words in ("✘ broken", "no ReplicaSet owns it", "A label of that pod was changed", "pod/c runs"):
         assert words in bundle["text/plain"]
         assert words in bundle["text/html"]
     assert "Nothing is broken" in shown(diagnose(HEALTHY))["text/html"]

@@ -26,7 +26,7 @@ def answered(message: str) -> Refused:
 def test_the_way_out_is_a_line_to_run(said: dict[str, str]) -> None:
     error = answered(said["message"])
     target = f"{said['kind'].lower()}/{said['name']}"
-    assert "fixed once the object exists" in error.cause
+    assert "can't be changed once the object exists" in error.cause
     assert f'lab.delete("{target}"); lab.until("{target} gone")' in error.fix
     assert f"kubectl delete {target}" in error.fix
     assert "\n" not in error.what

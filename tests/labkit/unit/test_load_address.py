@@ -106,7 +106,7 @@ def test_all_of_loopback_is_this_machine(names: Names, addresses: tuple[str, ...
     "url", ["", "localhost:8000", "ftp://localhost", "http://", "http://a:99999", "http://[::1", "http://a:b"]
 )
 def test_what_is_no_url_of_a_server(url: str) -> None:
-    with pytest.raises(BadInput, match="is no URL of a server"):
+    with pytest.raises(BadInput, match="is not the URL of a server"):
         look(Load(url=url, shape=Closed(users=1, seconds=1)))
 
 

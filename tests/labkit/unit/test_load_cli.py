@@ -22,7 +22,7 @@ def labkit_load(*args: str) -> str:
 def test_help_says_how_the_two_loops_differ() -> None:
     text = labkit_load("--help")
     assert "closed: N users" in text
-    assert "open: requests come when they come" in text
+    assert "open: requests arrive whether or not earlier ones were answered" in text
 
 
 def test_a_run_from_the_command_line_is_kept_and_shown_again(tmp_path: Path) -> None:

@@ -199,12 +199,12 @@ def test_somebody_elses_machine_is_no_target() -> None:
 
 @pytest.mark.parametrize("url", ["127.0.0.1:8000", "ftp://127.0.0.1", "http://"])
 def test_a_url_that_is_none_is_refused(url: str) -> None:
-    with pytest.raises(BadInput, match="no URL"):
+    with pytest.raises(BadInput, match="not the URL"):
         look(Load(url=url, shape=Closed(users=1, seconds=1)))
 
 
 def test_nobody_there_is_an_error_with_a_fix() -> None:
-    with pytest.raises(LoadError, match="Nobody answers"):
+    with pytest.raises(LoadError, match="Nothing answers"):
         look(Load(url=f"http://127.0.0.1:{free_port()}", shape=Closed(users=1, seconds=1)))
 
 
@@ -216,7 +216,7 @@ def test_another_kind_of_server_is_an_error(faulty: FaultyServer) -> None:
 def test_a_file_that_is_no_authority_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "ca.crt"
     path.write_text("nothing")
-    with pytest.raises(BadInput, match="no certificate authority"):
+    with pytest.raises(BadInput, match="not a CA certificate"):
         look(Load(url="https://127.0.0.1:1", shape=Closed(users=1, seconds=1), ca=path))
 
 

@@ -80,7 +80,7 @@ def test_recorded_counts_come_back_as_a_distribution() -> None:
 
 
 def test_too_many_tokens_are_refused() -> None:
-    with pytest.raises(BadInput, match="no distribution"):
+    with pytest.raises(BadInput, match="not a distribution"):
         Tokens.fixed(1_000_000)
 
 

@@ -40,6 +40,6 @@ def test_the_labs_authority_is_trusted_when_given(server: FaultyServer, folder: 
 
 
 def test_an_unknown_authority_is_named_with_its_fix(server: FaultyServer) -> None:
-    with pytest.raises(LoadError, match="don't trust") as caught:
+    with pytest.raises(LoadError, match="not trusted") as caught:
         look(Load(url=server.url("whole"), shape=SHAPE))
     assert "--ca" in caught.value.fix

@@ -26,7 +26,7 @@ from labkit.errors import BadInput
 from labkit.view.cell_errors import short_errors
 short_errors()
 def deep():
-    raise BadInput("That can't be.", cause="A typo.", fix="Mend it.")
+    raise BadInput("That can't be.", cause="A typo.", fix="Fix it.")
 deep()
 """
 
@@ -71,7 +71,7 @@ def test_a_notebook_whose_kernel_dies_keeps_no_other_from_running(tmp_path: Path
         write(tmp_path / "02-checked.ipynb", "ANSWER = 0", CHECKED),
     )
     died, checked = run(Plan(paths, tmp_path / "out", parameters={"ANSWER": 42}))
-    assert "own process ended" in died.error
+    assert "kernel died" in died.error
     assert not died.green
     assert checked.green
 
@@ -96,7 +96,7 @@ def test_each_lab_takes_the_next_notebook_when_it_is_done(tmp_path: Path) -> Non
 def test_an_error_of_ours_is_short_in_the_cell(records: tuple[list[record.Record], Path]) -> None:
     text = told(records[1] / "01-raises.ipynb")
     assert "Likely cause:" in text
-    assert "Mend it." in text
+    assert "Fix it." in text
     assert "in this cell: deep()" in text
     assert len(text.splitlines()) <= 5
 
@@ -108,8 +108,8 @@ SHORT = "from labkit.view.cell_errors import short_errors; short_errors()"
     ("cell", "said"),
     [
         ("lab.plot(run)", "The cell that makes `lab` has not run since the kernel started."),
-        ("share = ...\nshare / 2", "`...` still stands where an answer belongs"),
-        ("import math\nmath.ceil(...)", "`...` still stands where an answer belongs"),
+        ("share = ...\nshare / 2", "`...` is still in place of an answer"),
+        ("import math\nmath.ceil(...)", "`...` is still in place of an answer"),
         ("[waiting] = []", "a cell above it has not run"),
     ],
 )

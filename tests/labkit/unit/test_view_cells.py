@@ -35,8 +35,8 @@ def test_what_was_accepted_is_said(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_input_that_never_reached_the_server_leaks_no_exception() -> None:
     with Refusal("00.half-gpu") as refusal:
-        raise BadInput("x.yaml is not YAML: line 3", fix="Mend line 3.")
-    assert "never asked the server" in refusal.verdict().observed
+        raise BadInput("x.yaml is not YAML: line 3", fix="Fix line 3.")
+    assert "not sent to the server" in refusal.verdict().observed
 
 
 @pytest.mark.parametrize("error", [Unreachable("no answer"), ZeroDivisionError("a bug")])
@@ -75,9 +75,9 @@ SEEN = Series("desired", "replicas", ((0, 2), (60, 6), (120, 6)))
 @pytest.mark.parametrize(
     ("curve", "said"),
     [
-        ([(0, 2), (60, 6)], "0.0 replicas off on average, of 4.0: 100 of 100"),
-        ([(60, 6), (0, 4)], "1.0 replicas off on average, of 4.0: 75 of 100"),
-        ([(0, 20)], "16.0 replicas off on average, of 4.0: 0 of 100"),
+        ([(0, 2), (60, 6)], "off by 0.0 of 4.0 replicas on average: score 100 of 100"),
+        ([(60, 6), (0, 4)], "off by 1.0 of 4.0 replicas on average: score 75 of 100"),
+        ([(0, 20)], "off by 16.0 of 4.0 replicas on average: score 0 of 100"),
         (..., "no curve"),
         ("2 to 6", "no curve"),
         ([2, 4, 8], "no curve"),
@@ -91,7 +91,7 @@ def test_a_predicted_curve_is_scored(curve: object, said: str, capsys: pytest.Ca
 def test_no_prediction_is_fine(capsys: pytest.CaptureFixture[str]) -> None:
     predict("How many?", ...).compare(10)
     said = capsys.readouterr().out
-    assert "Write your answer" in said
+    assert "Replace the dots" in said
     assert "it was 10" in said
 
 

@@ -115,11 +115,11 @@ def test_a_place_that_can_not_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     done = setup(sys.executable, tmp_path / "file" / "venv")
     assert done.returncode == 1
-    assert "can not be written" in done.stderr
+    assert "cannot be written" in done.stderr
 
 
 def test_what_is_set_for_another_python_is_not_heard(tmp_path: Path) -> None:
     (tmp_path / "venv.py").write_text("raise ImportError('a stray module')")
     (tmp_path / "file").write_text("in the way")
     done = setup(sys.executable, tmp_path / "file" / "venv", PYTHONPATH=str(tmp_path), PYTHONHOME="/nowhere")
-    assert "can not be written" in done.stderr  # it came as far as that
+    assert "cannot be written" in done.stderr  # it came as far as that

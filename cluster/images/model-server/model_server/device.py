@@ -85,7 +85,7 @@ class Device:
             f"torch.OutOfMemoryError: CUDA out of memory. Tried to allocate {mib / GIB_IN_MIB:.2f} GiB. "
             f"GPU 0 has a total capacity of {total} of which {free} is free. "
             f"This process has {own} in use, others on this GPU {others}.\n"
-            "Likely cause: the model is too large for this GPU, or somebody shares it.\n"
+            "Likely cause: the model is too large for this GPU, or something else uses it.\n"
             "Fix: a smaller model, a larger GPU, or a GPU of its own."
         )
 
