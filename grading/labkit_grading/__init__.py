@@ -52,7 +52,7 @@ Running:
     table      what each verb does, and how it is handled; `confined` has the rules for arguments (`permits`,
                `commands` of kubectl, `contexts` of an image), `objects` says which objects have verbs
     asked      which notebooks can be graded where
-    broker     carries out requests, records, and stores each check with its evidence; `held` keeps track
+    broker     carries out requests, records, and stores each check with its evidence; `handles` keep track
                of what is running
 
 `judging`: at any later time, without a cluster; `report` shows the results:
@@ -61,6 +61,6 @@ Running:
     bundle     what the grader saw of a student, in a file signed by `seal`; `codec` encodes its data
     proofs     whether a recording shows what it seems to: who scaled, and was there a queue at all
     rubric     what a check is worth; `sheet` judges a bundle and weighs it
-    hand       what a person adds: when submissions came, points for manual questions
+    instructor what a person adds: when submissions came, points for manual questions
     report     gradebook, JUnit, Gradescope, and pages for students and instructor
 """

@@ -64,7 +64,7 @@ def chosen(
     return Crew(workers, f"{_count(workers, 'worker')}, each with a cluster of its own: {why}")
 
 
-def guest(site: Site, *, asked: int | None = None) -> Crew:
+def shared(site: Site, *, asked: int | None = None) -> Crew:
     """The single worker on a cluster that is not the worker's own."""
     if asked and asked > 1:
         raise BadInput(

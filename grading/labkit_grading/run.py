@@ -70,7 +70,7 @@ def run(
 
 def _crew(site: Site, wanted: Assignment, students: int, workers: int | None) -> capacity.Crew:
     if not site.own:
-        return capacity.guest(site, asked=workers)
+        return capacity.shared(site, asked=workers)
     return capacity.chosen(wanted.notebooks.values(), students, asked=workers)
 
 

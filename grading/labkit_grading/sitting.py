@@ -39,7 +39,7 @@ MESSAGE = 8 * 2**20  # bytes: a kernel that sends more at once is cut off
 UNREAD = frozenset({"stream", "display_data", "execute_result", "update_display_data", "clear_output"})
 MOST_MESSAGES, MOST_PRINTED = 10_000, 16 * 2**20
 MOST_FILES, MOST_BYTES = 1000, 64 * 2**20  # in the folder of sockets
-TOLD = 3  # how many cells that raised are listed in the report
+MOST_ERRORS = 3  # how many cells that raised are listed in the report
 
 
 @dataclass(frozen=True)
@@ -159,7 +159,7 @@ class Sitting:
         if content.get("ename") == "MemoryError":
             self._flag(f"cell {cell.id} exceeded the memory limit of a notebook")
         told = [one for one in self.broker.seen.remarks if one.kind == "note"]
-        if len(told) < TOLD:
+        if len(told) < MOST_ERRORS:
             what = shown(f"{content.get('ename')}: {content.get('evalue')}")
             self.broker.seen.remarks.append(Remark("note", f"cell {cell.id} raised {what}", self.name))
 

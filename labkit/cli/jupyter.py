@@ -12,7 +12,7 @@ import typer
 
 from labkit import course
 from labkit.errors import ProviderError
-from labkit.notebooks import desk
+from labkit.notebooks import jupyterlab
 from localcluster import catalog, spawn
 from localcluster.cli.cluster import Name
 from localcluster.cli.console import err, report
@@ -41,7 +41,7 @@ def work(folder: Path, lab: str, flags: Sequence[str], *, hints: Sequence[str] =
     _up(lab)
     for line in _next(folder, lab, hints):
         err.print(line, markup=False)
-    status = spawn.attached(desk.argv(folder, flags), env=desk.environment(folder, lab=lab))
+    status = spawn.attached(jupyterlab.argv(folder, flags), env=jupyterlab.environment(folder, lab=lab))
     err.print(
         f"JupyterLab has stopped. Lab {lab!r} is still running, with all your work in it:", markup=False
     )

@@ -8,7 +8,7 @@ import typer
 
 from localcluster.cli.cluster import Name
 from localcluster.cli.console import err
-from localcluster.embedded import guests, nodes
+from localcluster.embedded import added_nodes, nodes
 from localcluster.layout import Layout, default_name
 from localcluster.provider import NewNode
 
@@ -49,14 +49,14 @@ def add(
     ] = "NVIDIA-L4",
 ) -> None:
     """Add a machine. It stays until `remove`, `lab.reset()` in a notebook, or `down`."""
-    guests.plug_in(_layout(name), NewNode(machine, gpus, product))
+    added_nodes.plug_in(_layout(name), NewNode(machine, gpus, product))
     err.print(f"{machine} joins within seconds", markup=False)
 
 
 @app.command()
 def remove(name: Name = None) -> None:
     """Remove every machine that was added, with what runs on it."""
-    gone = guests.plug_out(_layout(name))
+    gone = added_nodes.plug_out(_layout(name))
     err.print(f"removed: {', '.join(gone) or 'none'}", markup=False)
 
 

@@ -41,7 +41,7 @@ def nodes(spec: Spec) -> tuple[NodeSpec, ...]:
     return (*gpu, *cpu)
 
 
-def guests(layout: Layout, spec: Spec) -> tuple[NodeSpec, ...]:
+def added(layout: Layout, spec: Spec) -> tuple[NodeSpec, ...]:
     """The machines that were added later: they also survive a crash of the lab."""
     path, own = layout.dir / "node.json", {node.name for node in nodes(spec)}
     return tuple(n for n in AgentConfig.load(path).nodes if n.name not in own) if path.exists() else ()
@@ -49,7 +49,7 @@ def guests(layout: Layout, spec: Spec) -> tuple[NodeSpec, ...]:
 
 def write_all(layout: Layout, spec: Spec, ports: Ports, flags: Flags) -> None:
     """Certificates, kubeconfigs and configurations; existing ones that still fit are kept."""
-    machines = (*nodes(spec), *guests(layout, spec))
+    machines = (*nodes(spec), *added(layout, spec))
     names = [n.name for n in machines]
     for folder in ("run", "logs", "pki", "kubeconfigs", "audit"):
         (layout.dir / folder).mkdir(exist_ok=True, mode=0o700)

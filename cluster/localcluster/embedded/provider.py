@@ -15,7 +15,7 @@ from pathlib import Path
 from localcluster import clock, spawn, toolchain
 from localcluster.alone import alone, same
 from localcluster.api.objects import KubeObject
-from localcluster.embedded import control_plane, files, guests, isolation, kwok, nodes, platform, ports
+from localcluster.embedded import added_nodes, control_plane, files, isolation, kwok, nodes, platform, ports
 from localcluster.embedded.component import Component
 from localcluster.embedded.startup import Startup
 from localcluster.embedded.supervisor import is_ready, load_components
@@ -153,11 +153,11 @@ class Embedded:
 
     def plug_in(self, node: NewNode) -> None:
         """Add a simulated machine to the running lab."""
-        guests.plug_in(self.layout, node)
+        added_nodes.plug_in(self.layout, node)
 
     def plug_out(self) -> list[str]:
         """Remove every machine that was added."""
-        return guests.plug_out(self.layout)
+        return added_nodes.plug_out(self.layout)
 
     def stop_node(self, name: str) -> None:
         """Turn a simulated machine off."""

@@ -28,7 +28,7 @@ SUFFIX = ".evidence"
 
 
 @dataclass(frozen=True)
-class Given:
+class Argument:
     """One argument of a check. `own`: whether the grader recorded it or took it from the course."""
 
     source: Source
@@ -36,7 +36,7 @@ class Given:
     own: bool = True
 
 
-def figured(check: Check, given: Mapping[str, Given]) -> dict[str, Given]:
+def figured(check: Check, given: Mapping[str, Argument]) -> dict[str, Argument]:
     """The stored form of a check's arguments: a figure replaces its recordings, and is own if they all are.
 
     Raises `BadInput` for anything that is not a recording, or can't be stored.
@@ -46,7 +46,7 @@ def figured(check: Check, given: Mapping[str, Given]) -> dict[str, Given]:
     kept = {name: given[name] for name in ready if name in given}
     for name in [name for name in ready if name not in kept]:
         own = all(given[part].own for part in check.figures[name].of)
-        kept[name] = Given(Source.RECORDED, ready[name], own=own)
+        kept[name] = Argument(Source.RECORDED, ready[name], own=own)
     return kept
 
 
@@ -57,7 +57,7 @@ class Observation:
     check: str
     at: float
     cell: str
-    given: Mapping[str, Given]
+    given: Mapping[str, Argument]
 
     @property
     def self_reported(self) -> tuple[str, ...]:
@@ -176,7 +176,7 @@ def _observed(one: Observation) -> dict[str, Any]:
 
 def _observation(data: Mapping[str, Any]) -> Observation:
     given = {
-        name: Given(Source(one["source"]), decode(one["value"]), one["own"])
+        name: Argument(Source(one["source"]), decode(one["value"]), one["own"])
         for name, one in data["given"].items()
     }
     return Observation(data["check"], data["at"], data["cell"], given)

@@ -41,7 +41,7 @@ DAY = 86400.0
 
 
 @dataclass(frozen=True)
-class Worth:
+class CheckPoints:
     """A check's points, and the share of them that passing another check earns."""
 
     points: float
@@ -81,7 +81,7 @@ class Rubric:
     """What is graded, and what it is worth."""
 
     title: str
-    checks: Mapping[str, Worth]
+    checks: Mapping[str, CheckPoints]
     manual: Sequence[Manual] = ()
     late: Late | None = None
     self_reported: float = 0.0
@@ -116,13 +116,15 @@ def of(data: Mapping[str, Any], *, name: str = "the rubric") -> Rubric:
     return Rubric(str(data.get("title", name)), worth, manual, _late(data.get("late"), name), share)
 
 
-def _worth(value: Any, name: str) -> Worth:
+def _worth(value: Any, name: str) -> CheckPoints:
     if not isinstance(value, Mapping):
-        return Worth(_points(value, name))
+        return CheckPoints(_points(value, name))
     _known(value, {"points", "partial"}, name)
     partial = value.get("partial", {})
     _known(partial, set(checks.CHECKS), f"{name}, partial")
-    return Worth(_points(value.get("points", 1), name), {k: _share(v, name) for k, v in partial.items()})
+    return CheckPoints(
+        _points(value.get("points", 1), name), {k: _share(v, name) for k, v in partial.items()}
+    )
 
 
 def _manual(value: Mapping[str, Any], name: str) -> Manual:

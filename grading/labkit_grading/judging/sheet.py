@@ -15,7 +15,7 @@ from labkit import checks
 from labkit.evidence import Verdict
 from labkit_grading.judging.bundle import Bundle, Observation
 from labkit_grading.judging.proofs import doubts
-from labkit_grading.judging.rubric import Rubric, Worth
+from labkit_grading.judging.rubric import CheckPoints, Rubric
 from labkit_grading.submissions.remark import PERSON, Remark, printable
 
 STATES = (
@@ -104,18 +104,18 @@ class Sheet:
 
 
 @dataclass(frozen=True)
-class Hand:
+class InstructorInput:
     """What a person adds: the time of submission, and points and comments for what they grade."""
 
     submitted: datetime | None = None
     manual: Mapping[str, tuple[float, str]] | None = None
 
 
-def grade(bundle: Bundle, rubric: Rubric, hand: Hand | None = None) -> Sheet:
+def grade(bundle: Bundle, rubric: Rubric, instructor: InstructorInput | None = None) -> Sheet:
     """Judge and weight; the same bundle and rubric always give the same sheet."""
-    hand = hand or Hand()
+    instructor = instructor or InstructorInput()
     lines = list(weigh({name: _judge(name, bundle) for name in rubric.checks}, rubric))
-    given = hand.manual or {}
+    given = instructor.manual or {}
     lines = [
         _by_hand(line, given[line.id]) if _is_open(line) and line.id in given else line for line in lines
     ]
@@ -125,8 +125,8 @@ def grade(bundle: Bundle, rubric: Rubric, hand: Hand | None = None) -> Sheet:
         note = comment or ("" if question.id in given else "not graded yet: needs a person")
         kept = min(points, question.points)
         lines.append(Line(question.id, state, kept, question.points, question.question, note=note))
-    late = rubric.late.share(hand.submitted) if rubric.late else 0.0
-    return Sheet(bundle.student, bundle.folder, tuple(lines), bundle.remarks, hand.submitted, late)
+    late = rubric.late.share(instructor.submitted) if rubric.late else 0.0
+    return Sheet(bundle.student, bundle.folder, tuple(lines), bundle.remarks, instructor.submitted, late)
 
 
 def _is_open(line: Line) -> bool:
@@ -195,13 +195,13 @@ def _but(line: Line, state: str, note: str) -> Line:
     return replace(line, state=state, note=note)
 
 
-def _weigh(line: Line, worth: Worth, rubric: Rubric, passed: set[str]) -> Line:
+def _weigh(line: Line, worth: CheckPoints, rubric: Rubric, passed: set[str]) -> Line:
     share, note = _share(line, worth, rubric, passed)
     told = "; ".join(filter(None, (line.note, note)))
     return replace(line, points=round(worth.points * share, 6), of=worth.points, note=told)
 
 
-def _share(line: Line, worth: Worth, rubric: Rubric, passed: set[str]) -> tuple[float, str]:
+def _share(line: Line, worth: CheckPoints, rubric: Rubric, passed: set[str]) -> tuple[float, str]:
     if line.state == "passed":
         return 1.0, ""
     if line.state == "self-reported":

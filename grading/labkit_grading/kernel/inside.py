@@ -29,7 +29,7 @@ STAMP = "as the grader runs it"
 LONGEST = 64 * 2**20  # bytes of one message from the grader: 1,000 nodes are 5 MB
 
 
-class Taker(Codec):
+class StudentCodec(Codec):
     """The student's side: remembers the number of each of its copies."""
 
     records = SENT
@@ -72,7 +72,7 @@ class Grader:
         connection = socket.socket(socket.AF_UNIX)
         connection.connect(path)
         self._line = Line(connection, longest=LONGEST)
-        self._taker = Taker(self)
+        self._codec = StudentCodec(self)
         self.copies: dict[Path, str] = {}
 
     def close(self) -> None:
@@ -88,7 +88,7 @@ class Grader:
 
     def call(self, on: int, do: str, args: tuple[Any, ...], words: Mapping[str, Any]) -> Any:
         """Have the grader do it; show what it shows, raise what it raises."""
-        encode = self._taker.encode
+        encode = self._codec.encode
         given = {"args": [encode(a) for a in args], "words": {k: encode(v) for k, v in words.items()}}
         self._line.send({"on": on, "do": do, **given})
         while "ask" in (reply := self._line.receive()):
@@ -97,11 +97,11 @@ class Grader:
             _display(bundle)
         if "error" in reply:
             raise _error(reply["error"])
-        return self._taker.decode(reply["value"])
+        return self._codec.decode(reply["value"])
 
     def _answer(self, reply: Mapping[str, Any]) -> Any:
         try:
-            return Codec().encode(self._taker.functions[reply["ask"]](*Codec().decode(reply["args"])))
+            return Codec().encode(self._codec.functions[reply["ask"]](*Codec().decode(reply["args"])))
         except Exception as error:  # noqa: BLE001 - whatever a student's function raises is its answer
             return f"{type(error).__name__}: {error}"
 

@@ -80,7 +80,7 @@ class Copies(Codec):
 
 
 @dataclass
-class Giver(Codec):
+class GraderCodec(Codec):
     """The grader's side: numbers what it returns, and reads numbers back as its own objects."""
 
     ask: Callable[[int, Any], Any]

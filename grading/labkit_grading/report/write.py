@@ -19,7 +19,7 @@ from pathlib import Path
 from labkit.errors import BadInput, typed
 from labkit_grading.judging import rubric as rubrics
 from labkit_grading.judging.bundle import SUFFIX, Bundle, load
-from labkit_grading.judging.hand import hands
+from labkit_grading.judging.instructor import instructor_inputs
 from labkit_grading.judging.rubric import Rubric
 from labkit_grading.judging.seal import Key
 from labkit_grading.judging.sheet import Sheet, grade
@@ -53,7 +53,7 @@ def write(
     """Grade all evidence under `report/evidence` by `report/rubric.toml`, and write everything."""
     rubric = rubrics.load(report / RUBRIC)
     found, failed = _evidence(report, key)
-    given = hands(
+    given = instructor_inputs(
         [one.student for one in found],
         submitted=(added or Added()).submitted,
         manual=(added or Added()).manual,

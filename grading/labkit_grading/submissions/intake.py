@@ -63,7 +63,7 @@ class Intake:
 
 
 @dataclass
-class Hand:
+class Uploads:
     """A student as the export names them, with an item for each attempt or upload."""
 
     raw: str
@@ -81,7 +81,7 @@ def take_in(source: Path, *, keep: Path | None = None) -> Intake:
     with ExitStack() as open_files:
         level = _class(Level(source.name, _entries(source, open_files)), open_files)
         nobodys: list[Entry] = []
-        hands = list(_hands(level, strays, nobodys))
+        hands = list(_uploads(level, strays, nobodys))
         if not hands:
             raise BadInput(
                 f"There are no submissions in {source}.",
@@ -136,13 +136,13 @@ def _class(level: Level, open_files: ExitStack) -> Level:
     return level if one or not (inner.folders or inner.files) else _class(inner, open_files)
 
 
-def _hands(level: Level, strays: list[str], nobodys: list[Entry]) -> Iterator[Hand]:
+def _uploads(level: Level, strays: list[str], nobodys: list[Entry]) -> Iterator[Uploads]:
     """The students of a level with their files, and the files that belong to no student, by name."""
-    found: dict[tuple[str, ...], Hand] = {}
+    found: dict[tuple[str, ...], Uploads] = {}
     if level.is_work and not level.is_class:
         who = stem(level.name) or "student"
         note = Remark("note", "treated as one student's: there are notebooks but no students' folders")
-        yield Hand(who, who, [(Named(who), list(level.entries))], [note])
+        yield Uploads(who, who, [(Named(who), list(level.entries))], [note])
         return
     people = {**_people(level), **_users(level)}
     tops: dict[str, list[Entry]] = defaultdict(list)
@@ -161,7 +161,7 @@ def _hands(level: Level, strays: list[str], nobodys: list[Entry]) -> Iterator[Ha
             continue
         who = repositories.get(top, named.who)
         key = (_key(named.who), named.id) if named.id or named.when or named.inner else (top,)
-        hand = found.setdefault(key, Hand(_raw(named, top), who))
+        hand = found.setdefault(key, Uploads(_raw(named, top), who))
         hand.parts.append((named, [_rooted(entry, named) for entry in entries]))
     yield from found.values()
 
@@ -216,7 +216,7 @@ def _repositories(level: Level) -> dict[str, str]:
     return {top: "-".join(one[same:]) for top, one in zip(tops, words, strict=True)}
 
 
-def _named(hands: Iterable[Hand]) -> Iterator[tuple[Submission, Hand]]:
+def _named(hands: Iterable[Uploads]) -> Iterator[tuple[Submission, Uploads]]:
     """Give each student a folder; two with the same name both keep the name in the export."""
     every = sorted(hands, key=lambda hand: (student(hand.who), hand.raw))
     names = Counter(_key(student(hand.who)) for hand in every)
@@ -231,7 +231,7 @@ def _named(hands: Iterable[Hand]) -> Iterator[tuple[Submission, Hand]]:
         yield replace(one, remarks=others), hand
 
 
-def _read(named: tuple[Submission, Hand], keep: Path | None) -> Submission:
+def _read(named: tuple[Submission, Uploads], keep: Path | None) -> Submission:
     one, hand = named
     files = Files(kept=Originals(keep / one.folder if keep else None))
     files.kept.begin()
@@ -257,7 +257,7 @@ def _read(named: tuple[Submission, Hand], keep: Path | None) -> Submission:
 Parts = list[tuple[Named, list[Entry]]]
 
 
-def _latest(hand: Hand) -> tuple[Parts, Parts]:
+def _latest(hand: Uploads) -> tuple[Parts, Parts]:
     """The latest attempt of each work, and the superseded ones."""
     last: dict[str, str] = {}
     for part, _ in hand.parts:
@@ -266,7 +266,7 @@ def _latest(hand: Hand) -> tuple[Parts, Parts]:
     return counted, [one for one in hand.parts if one[0].when != last[one[0].work]]
 
 
-def _others(one: Submission, hand: Hand, names: Counter[str]) -> Iterator[Remark]:
+def _others(one: Submission, hand: Uploads, names: Counter[str]) -> Iterator[Remark]:
     """A folder inside that has another student's name: copied, or meant to end up in their place."""
     paths = (entry.path for _, entries in hand.parts for entry in entries)
     for top in sorted({path.parts[0] for path in paths if len(path.parts) > 1} - COURSE):

@@ -26,16 +26,16 @@ from labkit.evidence.recording import Recording
 from labkit.lab import Lab, settled
 from labkit.view.notebook import show, shown_to
 from labkit.view.verdict import Shown
-from labkit_grading.judging.bundle import Given, Observation, Seen, figured
+from labkit_grading.judging.bundle import Argument, Observation, Seen, figured
 from labkit_grading.judging.codec import Claims, Codec, Tabulated
 from labkit_grading.judging.proofs import in_flight
 from labkit_grading.judging.sources import Source, constants, queries, sources
-from labkit_grading.kernel.wire import Copies, Giver, Line, is_ours, made_there
+from labkit_grading.kernel.wire import Copies, GraderCodec, Line, is_ours, made_there
 from labkit_grading.sites.guard import Guard
 from labkit_grading.submissions.remark import Remark, printable, shown
 from labkit_grading.verbs import permits
 from labkit_grading.verbs.confined import Confined
-from labkit_grading.verbs.held import Held
+from labkit_grading.verbs.handles import OpenHandles
 from labkit_grading.verbs.objects import READ, permitted
 from labkit_grading.verbs.table import VERBS, allowed
 
@@ -59,10 +59,10 @@ class Broker:
         self._confined = Confined(seat, edition, shared=guard is not None)
         self._sources, self._constants = sources(released), constants(released)
         self._queries = queries(released)
-        self._held = Held()
+        self._handles = OpenHandles()
         self._line: Line | None = None
-        self._giver = Giver(self._ask, READ)
-        self._giver.give(self._lab)
+        self._codec = GraderCodec(self._ask, READ)
+        self._codec.give(self._lab)
 
     def listen(self, path: Path) -> Callable[[], None]:
         """Serve connections one after the other; call the returned function to end it."""
@@ -81,7 +81,7 @@ class Broker:
             server.close()
             serving.join(LAST_CALL)  # finish the last request
             self.seen.spread |= serving.is_alive()
-            self._held.end()
+            self._handles.end()
 
         return close
 
@@ -117,11 +117,11 @@ class Broker:
         """Encode a result. The result of a student's own PromQL is not a figure that the course asked for."""
         if message["do"] == "metrics" and not self._queries.intersection(map(str, message["args"])):
             return Copies().encode(value)
-        verb = VERBS[permitted(self._giver.objects[int(message["on"])], str(message["do"]))]
-        return self._giver.result(value, counted=verb.counted)
+        verb = VERBS[permitted(self._codec.objects[int(message["on"])], str(message["do"]))]
+        return self._codec.result(value, counted=verb.counted)
 
     def _do(self, message: Mapping[str, Any]) -> Any:
-        target, name = self._giver.objects[int(message["on"])], str(message["do"])
+        target, name = self._codec.objects[int(message["on"])], str(message["do"])
         verb = permitted(target, name)
         if not verb:
             self._flag(
@@ -135,9 +135,9 @@ class Broker:
             raise BadInput(
                 "A recording only accepts the grader's own load.", fix="Pass the result of lab.load."
             )
-        given = [self._giver.decode(one) for one in message["args"]]
+        given = [self._codec.decode(one) for one in message["args"]]
         args, words = self._allowed(
-            verb, given, {k: self._giver.decode(v) for k, v in message["words"].items()}
+            verb, given, {k: self._codec.decode(v) for k, v in message["words"].items()}
         )
         if verb == "trial":
             return self._trial(*args)
@@ -163,7 +163,7 @@ class Broker:
     def _allowed(self, name: str, args: list[Any], words: dict[str, Any]) -> tuple[list[Any], dict[str, Any]]:
         """The arguments, if they are allowed; otherwise flag them and raise."""
         try:
-            self._held.refuse_more(name)
+            self._handles.refuse_more(name)
             return allowed(name, self._confined, args, permits.bounded(words))
         except BadInput as error:
             self._flag(error.what)
@@ -177,7 +177,7 @@ class Broker:
         """Note what a verb returned, if anything later depends on it."""
         if name == "url":
             self._confined.addresses.add(value)
-        return self._held.keep(value)
+        return self._handles.keep(value)
 
     def _judge(self, name: str, words: Mapping[str, Any]) -> Any:
         check, where = checks.get(name), self._sources.get(name, {})
@@ -197,33 +197,33 @@ class Broker:
             if isinstance(one.value, Tabulated):
                 one.value.live = None  # its process could be gone when this is judged again
         if self.check == name:
-            reads = {key: Given(Source.READ, value) for key, value in last.items()}
+            reads = {key: Argument(Source.READ, value) for key, value in last.items()}
             evidence = {**figured(check, given), **reads}
             self.seen.observations.append(Observation(name, time.time(), self.cell, evidence))
         show(Shown(verdict))
         return verdict
 
-    def _given(self, check: str, key: str, source: Source, data: Any) -> Given:
+    def _given(self, check: str, key: str, source: Source, data: Any) -> Argument:
         """An argument, taken from the source that it must have."""
         if source is Source.COURSE:
-            return Given(source, self._constants[check][key])
+            return Argument(source, self._constants[check][key])
         if data is None:
-            return Given(source, ..., own=source is Source.ANSWER)
+            return Argument(source, ..., own=source is Source.ANSWER)
         if source is Source.RECORDED:
             return self._recorded(check, data)
-        return Given(source, self._claim(data))
+        return Argument(source, self._claim(data))
 
-    def _recorded(self, check: str, data: Any) -> Given:
+    def _recorded(self, check: str, data: Any) -> Argument:
         """The grader's recording if there is one, else the student's claim."""
         if is_ours(data):
-            return Given(Source.RECORDED, self._giver.decode(data))
+            return Argument(Source.RECORDED, self._codec.decode(data))
         if made_there(data):
             self._flag(f"passed to {check} a recording that it made itself")
-        return Given(Source.RECORDED, Codec().decode(data), own=False)
+        return Argument(Source.RECORDED, Codec().decode(data), own=False)
 
     def _claim(self, data: Any) -> Any:
         if isinstance(data, Mapping) and data.get("$") == "call":
-            return self._giver.decode(data)
+            return self._codec.decode(data)
         try:
             return Claims().decode(data)
         except (BadInput, TypeError, ValueError, LookupError) as error:

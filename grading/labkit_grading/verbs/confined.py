@@ -34,7 +34,7 @@ MOST_NODES, MOST_GPUS, MOST_REPLICAS, MOST_IMAGES = 1000, 8, 12, 20
 MOST_MODELLED, LONGEST_DAY = 100, 3600.0  # replicas, or plays of the model; lab seconds
 MOST_USERS = 200  # at a time; a hundred times as many if they are independent and don't wait for answers
 Words = dict[str, Any]
-Given = tuple[list[Any], Words]
+CallArgs = tuple[list[Any], Words]
 
 
 @dataclass
@@ -57,11 +57,11 @@ class Confined:
             self.spread = False
             raise BadInput(f"{verb} changes a cluster that others also use.", fix="Use embedded.")
 
-    def as_given(self, args: list[Any], words: Words) -> Given:
+    def as_given(self, args: list[Any], words: Words) -> CallArgs:
         """For harmless arguments: a title, a selector, a query."""
         return args, words
 
-    def kubectl(self, args: list[Any], words: Words) -> Given:
+    def kubectl(self, args: list[Any], words: Words) -> CallArgs:
         """One command, split as the lab splits it; returns exactly the words that were checked."""
         permits.refuse_words(words, ("grep",))
         [line] = args
@@ -76,7 +76,7 @@ class Confined:
             self.spread |= commands.beyond_namespace(asked)
         return [shlex.join(asked)], words
 
-    def get(self, args: list[Any], words: Words) -> Given:
+    def get(self, args: list[Any], words: Words) -> CallArgs:
         """Objects by name and kind. Of API paths, only metrics: others can show a machine's logs."""
         permits.refuse_words(words, ("selector",))
         [what] = args
@@ -87,36 +87,36 @@ class Confined:
             raise BadInput(f"{path:.100} leads elsewhere.", fix="Write the path as in the course.")
         return [path], words
 
-    def plain(self, args: list[Any], words: Words) -> Given:
+    def plain(self, args: list[Any], words: Words) -> CallArgs:
         """Names of objects, kinds and services: no kubectl option, no path, nothing outside the namespace."""
         for one in [*args, *(value for key, value in words.items() if key != "selector")]:
             if isinstance(one, str) and one:
                 named(one, OBJECT, "object")
         return args, words
 
-    def why(self, args: list[Any], words: Words) -> Given:
+    def why(self, args: list[Any], words: Words) -> CallArgs:
         """A name, and any title."""
         self.plain([], {key: value for key, value in words.items() if key != "title"})
         return args, words
 
-    def watch(self, args: list[Any], words: Words) -> Given:
+    def watch(self, args: list[Any], words: Words) -> CallArgs:
         """Kinds by name; conditions and loads are passed on as they are."""
         self.plain(args, {})
         return args, words
 
-    def delete(self, args: list[Any], words: Words) -> Given:
+    def delete(self, args: list[Any], words: Words) -> CallArgs:
         """Course files by path, objects by name."""
         files = [one for one in args if str(one).startswith("manifests/")]
         objects = [one for one in args if one not in files]
         commands.refuse_targets(objects)
         return [*(permits.own_path(self.seat, one) for one in files), *objects], words
 
-    def curl(self, args: list[Any], words: Words) -> Given:
+    def curl(self, args: list[Any], words: Words) -> CallArgs:
         """An address that the lab returned."""
         permits.refuse_address(args[0], self.addresses)
         return args, words
 
-    def load(self, args: list[Any], words: Words) -> Given:
+    def load(self, args: list[Any], words: Words) -> CallArgs:
         """Only on the lab's own addresses, and no larger than one machine can handle."""
         permits.refuse_words(words, permits.LOAD)
         if "url" in words:
@@ -129,7 +129,7 @@ class Confined:
             )
         return args, words
 
-    def plant(self, args: list[Any], words: Words) -> Given:
+    def plant(self, args: list[Any], words: Words) -> CallArgs:
         """One of the course's own faults."""
         return [self._courses_own(args[0], "manifests/*/faults")], words
 
@@ -141,7 +141,7 @@ class Confined:
             )
         return path
 
-    def apply(self, args: list[Any], words: Words) -> Given:
+    def apply(self, args: list[Any], words: Words) -> CallArgs:
         """Files and folders in the student's copy."""
         return [self.manifest(one) for one in args], words
 
@@ -162,14 +162,14 @@ class Confined:
         self.spread |= any(map(permits.spreading, files))
         return path
 
-    def one_file(self, args: list[Any], words: Words) -> Given:
+    def one_file(self, args: list[Any], words: Words) -> CallArgs:
         """One file in the student's copy."""
         path = permits.own_path(self.seat, args[0])
         if not path.is_file():
             raise BadInput(f"{args[0]!s:.100} is not a file.", fix="Name one file below manifests/.")
         return [path], words
 
-    def build(self, args: list[Any], words: Words) -> Given:
+    def build(self, args: list[Any], words: Words) -> CallArgs:
         """One of the course's folders, under one of the course's names."""
         permits.refuse_words(words, ("quiet",))
         context, name = args
@@ -178,25 +178,25 @@ class Confined:
         folder = Path(tempfile.mkdtemp(prefix="context-", dir=self.seat))  # which the jail can't see
         return [context_of(context, self.edition, folder), image(name, new=True)], words
 
-    def push(self, args: list[Any], words: Words) -> Given:
+    def push(self, args: list[Any], words: Words) -> CallArgs:
         """Any name except that of the server image that everyone runs."""
         permits.refuse_words(words, ("quiet",))
         return [image(args[0], new=True)], words
 
-    def tag(self, args: list[Any], words: Words) -> Given:
+    def tag(self, args: list[Any], words: Words) -> CallArgs:
         """Two of the course's names."""
         return [image(args[0]), image(args[1], new=True)], words
 
-    def digest(self, args: list[Any], words: Words) -> Given:
+    def digest(self, args: list[Any], words: Words) -> CallArgs:
         """One of the course's names."""
         return [image(args[0])], words
 
-    def login(self, args: list[Any], words: Words) -> Given:
+    def login(self, args: list[Any], words: Words) -> CallArgs:
         """Plain texts."""
         username, password = map(str, args)
         return [username, password], words
 
-    def pull_secret(self, args: list[Any], words: Words) -> Given:
+    def pull_secret(self, args: list[Any], words: Words) -> CallArgs:
         """A name, in one of two namespaces."""
         permits.refuse_words(words, ("namespace", "password"))
         place = words.get("namespace", NAMESPACE)
@@ -205,23 +205,23 @@ class Confined:
         self.spread |= place != NAMESPACE
         return [named(args[0], NAME, "secret")], {key: str(value) for key, value in words.items()}
 
-    def plug_in(self, args: list[Any], words: Words) -> Given:
+    def plug_in(self, args: list[Any], words: Words) -> CallArgs:
         """One more machine, no larger than a real one."""
         permits.refuse_words(words, ("gpus", "gpu_product"))
         gpus = whole(words.get("gpus", 0), MOST_GPUS, "GPUs of one machine")
         return [named(args[0], MACHINE, "machine")], {**words, "gpus": gpus}
 
-    def machine(self, args: list[Any], words: Words) -> Given:
+    def machine(self, args: list[Any], words: Words) -> CallArgs:
         """One of the lab's machines."""
         return [named(args[0], MACHINE, "machine")], words
 
-    def kwok(self, args: list[Any], words: Words) -> Given:
+    def kwok(self, args: list[Any], words: Words) -> CallArgs:
         """No more nodes than the course uses."""
         permits.refuse_words(words, ())
         [number] = args
         return [whole(number, MOST_NODES, "nodes that KWOK plays")], words
 
-    def trial(self, args: list[Any], words: Words) -> Given:
+    def trial(self, args: list[Any], words: Words) -> CallArgs:
         """A number of replicas or a file, and one of the study's days."""
         permits.refuse_words(words, ())
         choice, day = args
@@ -229,7 +229,7 @@ class Confined:
             return [whole(choice, MOST_REPLICAS, "replicas"), str(day)], words
         return [self.manifest(choice), str(day)], words
 
-    def what_if(self, args: list[Any], words: Words) -> Given:
+    def what_if(self, args: list[Any], words: Words) -> CallArgs:
         """A question to the model about a file; policies built in the student's process are asked there."""
         permits.refuse_words(words, permits.MODELLED)
         shape, choice, seconds = args

@@ -9,9 +9,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from labkit_grading.verbs.confined import Confined, Given, Words
+from labkit_grading.verbs.confined import CallArgs, Confined, Words
 
-Rule = Callable[[Confined, list[Any], Words], Given]
+Rule = Callable[[Confined, list[Any], Words], CallArgs]
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,7 @@ VERBS: Mapping[str, Verb] = {
 """By name: `apply`; `kube.object` of a part of the lab, `load.stop` of what `lab.load` gave."""
 
 
-def allowed(name: str, confined: Confined, args: list[Any], words: Words) -> Given:
+def allowed(name: str, confined: Confined, args: list[Any], words: Words) -> CallArgs:
     """The arguments as the verb gets them; raises `BadInput` for any that no cell of the course uses."""
     verb = VERBS[name]
     given = verb.rule(confined, args, words)

@@ -8,14 +8,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from course.hpa.audit import Asked, seconds
+from course.hpa.audit import AuditEvent, seconds
 from course.hpa.policy import Target, thousandths
 from course.hpa.readings import Reading, Sample
 
 WINDOW = 60.0  # what the controller assumes if an answer has no window
 
 
-def reading(target: Target, selector: str, metrics: Iterable[Asked], *, unasked: str) -> Reading:
+def reading(target: Target, selector: str, metrics: Iterable[AuditEvent], *, unasked: str) -> Reading:
     """The answer to one metric of the HPA, from its round; `unasked` says why there is none."""
     for one in metrics:
         if _about(target, one) and (not target.per_pod or one.selector == selector):
@@ -23,7 +23,7 @@ def reading(target: Target, selector: str, metrics: Iterable[Asked], *, unasked:
     return Reading(failure=unasked)
 
 
-def _about(target: Target, one: Asked) -> bool:
+def _about(target: Target, one: AuditEvent) -> bool:
     if target.source in {"Resource", "ContainerResource"}:
         return one.group == "metrics.k8s.io"
     if target.source == "External":
@@ -32,7 +32,7 @@ def _about(target: Target, one: Asked) -> bool:
     return one.group == "custom.metrics.k8s.io" and target.name in {one.subresource, one.name}
 
 
-def _answer(target: Target, one: Asked) -> Reading:
+def _answer(target: Target, one: AuditEvent) -> Reading:
     items = one.answer.get("items") or ()
     if not one.succeeded or not items:
         return Reading(failure=one.message or "no metrics returned")

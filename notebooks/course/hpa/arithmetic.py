@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from course.hpa.decision import Decision
-from course.hpa.limits import Held, History, Wish, bound, limit, remember, stabilize
+from course.hpa.limits import History, ScaleProposal, StageResult, bound, limit, remember, stabilize
 from course.hpa.policy import Controller, Policy
 from course.hpa.proposal import Proposal, propose
 from course.hpa.readings import Look, Pod, Reading, Sample
@@ -37,9 +37,9 @@ def decide(
     # With one broken metric, replicas must not be removed: the others can only add some.
     if asked is None or (failures and asked < look.current):
         return _unchanged(policy, look, proposals, failure=failures[0]), history
-    wish = Wish(look.at, look.current, asked)
-    stable = stabilize(policy, controller, history, wish)
-    limited = limit(policy, history, wish, wanted=stable.replicas)
+    proposal = ScaleProposal(look.at, look.current, asked)
+    stable = stabilize(policy, controller, history, proposal)
+    limited = limit(policy, history, proposal, wanted=stable.replicas)
     final = _bounded(policy, look, limited.replicas)
     decision = Decision(
         look=look,
@@ -53,7 +53,7 @@ def decide(
         bounded=final.by,
         failure=failures[0] if failures else "",
     )
-    return decision, _after(decision, remember(policy, controller, history, wish))
+    return decision, _after(decision, remember(policy, controller, history, proposal))
 
 
 def queues(
@@ -84,19 +84,19 @@ def _without_metrics(policy: Policy, look: Look) -> Decision | None:
     final = bound(policy, wanted=look.current)
     if not final.by:
         return None
-    none = Held(look.current)
+    none = StageResult(look.current)
     return Decision(look, policy, (), None, None, none, none, final.replicas, bounded=final.by)
 
 
 def _unchanged(policy: Policy, look: Look, proposals: tuple[Proposal, ...], *, failure: str) -> Decision:
-    none = Held(look.current)
+    none = StageResult(look.current)
     return Decision(look, policy, proposals, None, None, none, none, look.current, failure=failure)
 
 
-def _bounded(policy: Policy, look: Look, wanted: int) -> Held:
+def _bounded(policy: Policy, look: Look, wanted: int) -> StageResult:
     # A Deployment that sleeps at zero stays there while its metric asks for nothing.
     if look.current == 0 and wanted == 0 and policy.minimum == 0:
-        return Held(0)
+        return StageResult(0)
     return bound(policy, wanted=wanted)
 
 

@@ -26,7 +26,7 @@ _LOOKS = 3  # retries while a server rotates a full log
 
 
 @dataclass(frozen=True)
-class Asked:
+class AuditEvent:
     """One request to one server. Times are Unix times; `sent` and `answer` are the bodies, if logged."""
 
     server: str
@@ -57,7 +57,7 @@ class Asked:
         return int(mapping(body.get("spec")).get("replicas", 0))
 
 
-def read(folder: Path) -> list[Asked]:
+def read(folder: Path) -> list[AuditEvent]:
     """Everything that both servers logged under `folder`, by completion time."""
     if not folder.is_dir():
         raise BadInput(
@@ -69,7 +69,7 @@ def read(folder: Path) -> list[Asked]:
     return sorted(found, key=lambda asked: asked.done)
 
 
-def parse(line: str, server: str) -> Asked | None:
+def parse(line: str, server: str) -> AuditEvent | None:
     """One line of a log; None for a partial line, and for a dry run, which changes nothing."""
     try:
         event = json.loads(line[max(line.rfind(_BEGINNING), 0) :])
@@ -78,12 +78,12 @@ def parse(line: str, server: str) -> Asked | None:
         return None
 
 
-def _asked(event: Mapping[str, Any], server: str) -> Asked | None:
+def _asked(event: Mapping[str, Any], server: str) -> AuditEvent | None:
     at, status = mapping(event.get("objectRef")), mapping(event.get("responseStatus"))
     query = parse_qs(urlsplit(event["requestURI"]).query)
     if "dryRun" in query:
         return None
-    return Asked(
+    return AuditEvent(
         server=server,
         begun=_time(event["requestReceivedTimestamp"]),
         done=_time(event["stageTimestamp"]),
@@ -112,7 +112,7 @@ def seconds(text: str | None) -> float | None:
     return _time(text) if text else None
 
 
-def _of_server(folder: Path, server: str) -> Iterator[Asked]:
+def _of_server(folder: Path, server: str) -> Iterator[AuditEvent]:
     """All of a server's logs, oldest first, as of one moment."""
     found: list[str] = []
     for _ in range(_LOOKS):
@@ -132,7 +132,7 @@ def _logs(folder: Path, server: str) -> list[Path]:
     return [*sorted(folder.glob(f"{server}-*.log")), *([current] if current.exists() else [])]
 
 
-def _whole(lines: Iterable[str], server: str) -> Iterator[Asked]:
+def _whole(lines: Iterable[str], server: str) -> Iterator[AuditEvent]:
     for line in lines:
         asked = parse(line, server)
         if asked is not None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from course.hpa.limits import Held
+from course.hpa.limits import StageResult
 from course.hpa.policy import Behavior, Policy, Rules, Target
 from course.hpa.proposal import Proposal
 from course.hpa.readings import Look
@@ -28,8 +28,8 @@ class Decision:
     proposals: tuple[Proposal, ...]
     raw: int | None
     proposed: int | None
-    stabilized: Held
-    limited: Held
+    stabilized: StageResult
+    limited: StageResult
     desired: int
     bounded: str = ""
     failure: str = ""

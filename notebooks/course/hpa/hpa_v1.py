@@ -11,14 +11,14 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from course.hpa.audit import Asked, mapping
+from course.hpa.audit import AuditEvent, mapping
 from localcluster.api import Json
 
 V1 = "autoscaling/v1"
 _PREFIX = "autoscaling.alpha.kubernetes.io/"
 
 
-def upgraded(one: Asked) -> Asked:
+def upgraded(one: AuditEvent) -> AuditEvent:
     """The same request with its bodies in version 2."""
     return replace(one, sent=_body(one.sent), answer=_body(one.answer))
 

@@ -20,7 +20,7 @@ from pathlib import Path
 from course.hpa import audit
 from course.hpa.arithmetic import decide
 from course.hpa.decision import Decision, amount
-from course.hpa.limits import Held, History
+from course.hpa.limits import History, StageResult
 from course.hpa.policy import Controller
 from course.hpa.proposal import Proposal
 from course.hpa.readings import Look
@@ -202,9 +202,9 @@ def keep(watched: Watched, *, clock: float) -> Ledger:
 
 def _retold(sync: Sync) -> Line:
     """What the controller said that it did, with nothing of ours added."""
-    none = Held(sync.look.current)
+    none = StageResult(sync.look.current)
     decision = Decision(
-        sync.look, sync.policy, (), None, None, none, Held(sync.did), sync.did, failure=sync.told
+        sync.look, sync.policy, (), None, None, none, StageResult(sync.did), sync.did, failure=sync.told
     )
     return Line(sync.look.at, sync, decision, "as the HPA's status tells; not worked out anew")
 

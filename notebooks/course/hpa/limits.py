@@ -58,7 +58,7 @@ class History:
 
 
 @dataclass(frozen=True)
-class Held:
+class StageResult:
     """A replica count after one stage; `by` is the reason in the HPA's condition, empty if unchanged."""
 
     replicas: int
@@ -66,7 +66,7 @@ class Held:
 
 
 @dataclass(frozen=True)
-class Wish:
+class ScaleProposal:
     """What the metrics ask for at a moment, with the current replicas."""
 
     at: float
@@ -74,29 +74,31 @@ class Wish:
     proposed: int
 
 
-def stabilize(policy: Policy, controller: Controller, history: History, wish: Wish) -> Held:
+def stabilize(
+    policy: Policy, controller: Controller, history: History, proposal: ScaleProposal
+) -> StageResult:
     """The recommendation that counts, given the earlier ones."""
     seen = [(r.at, r.replicas) for r in history.recommendations]
-    proposed = wish.proposed
+    proposed = proposal.proposed
     if policy.behavior is None:
-        since = wish.at - controller.downscale_stabilization
+        since = proposal.at - controller.downscale_stabilization
         found = max([proposed, *(n for at, n in seen if at >= since)])
-        return Held(found, "ScaleDownStabilized" if found != proposed else "")
+        return StageResult(found, "ScaleDownStabilized" if found != proposed else "")
     up, down = windows(policy.behavior, controller)
-    least = min([proposed, *(n for at, n in seen if at > wish.at - up)])
-    most = max([proposed, *(n for at, n in seen if at > wish.at - down)])
-    found = min(max(wish.current, least), most)
-    by = "ScaleUpStabilized" if proposed >= wish.current else "ScaleDownStabilized"
-    return Held(found, by if found != proposed else "")
+    least = min([proposed, *(n for at, n in seen if at > proposal.at - up)])
+    most = max([proposed, *(n for at, n in seen if at > proposal.at - down)])
+    found = min(max(proposal.current, least), most)
+    by = "ScaleUpStabilized" if proposed >= proposal.current else "ScaleDownStabilized"
+    return StageResult(found, by if found != proposed else "")
 
 
-def remember(policy: Policy, controller: Controller, history: History, wish: Wish) -> History:
+def remember(policy: Policy, controller: Controller, history: History, proposal: ScaleProposal) -> History:
     """The history with this recommendation added: what was asked for, not the outcome."""
     longest = controller.downscale_stabilization
     if policy.behavior is not None:
         longest = max(windows(policy.behavior, controller))
-    old = [i for i, r in enumerate(history.recommendations) if r.at < wish.at - longest]
-    new = Recommendation(wish.at, wish.proposed)
+    old = [i for i, r in enumerate(history.recommendations) if r.at < proposal.at - longest]
+    new = Recommendation(proposal.at, proposal.proposed)
     return replace(history, recommendations=_placed(history.recommendations, new, old))
 
 
@@ -106,28 +108,28 @@ def windows(behavior: Behavior, controller: Controller) -> tuple[int, int]:
     return behavior.up.window or 0, int(controller.downscale_stabilization) if down is None else down
 
 
-def limit(policy: Policy, history: History, wish: Wish, *, wanted: int) -> Held:
+def limit(policy: Policy, history: History, proposal: ScaleProposal, *, wanted: int) -> StageResult:
     """As far towards `wanted` as the rate allows now."""
-    at, current = wish.at, wish.current
+    at, current = proposal.at, proposal.current
     if policy.behavior is None:
         most = int(max(FACTOR * current, LEAST))
-        return Held(min(wanted, most), "ScaleUpLimit" if wanted > most else "")
+        return StageResult(min(wanted, most), "ScaleUpLimit" if wanted > most else "")
     if wanted > current:
         most = max(current, highest(policy.behavior.up, history, at=at, current=current))
-        return Held(min(wanted, most), "ScaleUpLimit" if wanted > most else "")
+        return StageResult(min(wanted, most), "ScaleUpLimit" if wanted > most else "")
     if wanted < current:
         least = min(current, lowest(policy.behavior.down, history, at=at, current=current))
-        return Held(max(wanted, least), "ScaleDownLimit" if wanted < least else "")
-    return Held(wanted)
+        return StageResult(max(wanted, least), "ScaleDownLimit" if wanted < least else "")
+    return StageResult(wanted)
 
 
-def bound(policy: Policy, *, wanted: int) -> Held:
+def bound(policy: Policy, *, wanted: int) -> StageResult:
     """Keep it between minReplicas and maxReplicas."""
     if wanted > policy.maximum:
-        return Held(policy.maximum, "TooManyReplicas")
+        return StageResult(policy.maximum, "TooManyReplicas")
     if wanted < policy.minimum:
-        return Held(policy.minimum, "TooFewReplicas")
-    return Held(wanted)
+        return StageResult(policy.minimum, "TooFewReplicas")
+    return StageResult(wanted)
 
 
 def highest(rules: Rules, history: History, *, at: float, current: int) -> int:

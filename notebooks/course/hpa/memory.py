@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from course.hpa.audit import Asked, mapping, seconds
+from course.hpa.audit import AuditEvent, mapping, seconds
 from course.hpa.policy import thousandths
 from course.hpa.readings import Pod
 from localcluster.api import selectors
@@ -30,7 +30,7 @@ class Version:
 class Objects:
     """Every version of the objects of one kind, by namespace and name."""
 
-    def __init__(self, asked: Iterable[Asked], *, resource: str) -> None:
+    def __init__(self, asked: Iterable[AuditEvent], *, resource: str) -> None:
         self._versions: dict[tuple[str, str], list[Version]] = defaultdict(list)
         for one in asked:
             if one.resource == resource and one.succeeded and one.verb not in {"get", "list", "watch"}:
@@ -50,7 +50,7 @@ class Objects:
         times = (version.since for versions in self._versions.values() for version in versions)
         return sorted(t for t in times if since < t <= until)
 
-    def _take(self, one: Asked) -> None:
+    def _take(self, one: AuditEvent) -> None:
         items = one.answer.get("items") or [one.answer]
         for item in items:
             meta = mapping(item.get("metadata"))
@@ -59,7 +59,7 @@ class Objects:
                 self._versions[key].append(Version(one.done, _after(one, item)))
 
 
-def _after(one: Asked, item: Mapping[str, Any]) -> Mapping[str, Any] | None:
+def _after(one: AuditEvent, item: Mapping[str, Any]) -> Mapping[str, Any] | None:
     """What is left of an object after a request.
 
     A deleted pod stays until its kubelet confirms; an HPA with a finalizer, until that is removed.

@@ -74,7 +74,7 @@ class WhatIf:
 
 
 @runtime_checkable
-class Asks(Protocol):
+class WhatIfLab(Protocol):
     """A lab that asks the model itself: a grader's, which trusts no one else's answer."""
 
     def what_if(
@@ -99,7 +99,7 @@ def what_if(  # noqa: PLR0913 - each is an option of a question
     metric. Another `play` draws other times for scrapes and syncs, and other servers for requests; the load
     stays the same.
     """
-    asks = lab.what_if if isinstance(lab, Asks) else _of(lab).ask
+    asks = lab.what_if if isinstance(lab, WhatIfLab) else _of(lab).ask
     return asks(shape, policy, seconds=seconds, play=play, target=target)
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from course.hpa.audit import CONTROLLER, Asked, mapping
+from course.hpa.audit import CONTROLLER, AuditEvent, mapping
 
 METRICS = {"custom.metrics.k8s.io", "external.metrics.k8s.io", "metrics.k8s.io"}
 CONFLICT = 409
@@ -29,9 +29,9 @@ Key = tuple[str, str, str, str]
 class Round:
     """The requests of one sync; `finished` says that the next one has begun."""
 
-    scale: Asked
-    metrics: list[Asked] = field(default_factory=list)
-    writes: list[Asked] = field(default_factory=list)
+    scale: AuditEvent
+    metrics: list[AuditEvent] = field(default_factory=list)
+    writes: list[AuditEvent] = field(default_factory=list)
     finished: bool = False
 
     @property
@@ -60,11 +60,11 @@ def target(hpa: Mapping[str, Any], namespace: str) -> Key:
     return namespace, group if slash else "", resource, ref["name"]
 
 
-def _key(one: Asked) -> Key:
+def _key(one: AuditEvent) -> Key:
     return one.namespace, one.group, one.resource, one.name
 
 
-def rounds(asked: Iterable[Asked]) -> list[Round]:
+def rounds(asked: Iterable[AuditEvent]) -> list[Round]:
     """All rounds, in the order in which they began."""
     open_rounds: dict[Key, Round] = {}
     found: list[Round] = []
@@ -90,9 +90,9 @@ def _again(latest: Round | None) -> bool:
     return bool(latest and latest.writes and latest.writes[-1].code == CONFLICT)
 
 
-def _answers(asked: Iterable[Asked]) -> dict[tuple[str, str, str], list[Asked]]:
+def _answers(asked: Iterable[AuditEvent]) -> dict[tuple[str, str, str], list[AuditEvent]]:
     """The adapter's side of the metrics requests, which the API server only forwards."""
-    found: dict[tuple[str, str, str], list[Asked]] = defaultdict(list)
+    found: dict[tuple[str, str, str], list[AuditEvent]] = defaultdict(list)
     for one in asked:
         if one.server != "kube-apiserver" and one.user == CONTROLLER:
             found[_question(one)].append(one)
@@ -100,7 +100,7 @@ def _answers(asked: Iterable[Asked]) -> dict[tuple[str, str, str], list[Asked]]:
 
 
 def _attach(
-    candidates: Iterable[Round], one: Asked, answered: Mapping[tuple[str, str, str], list[Asked]]
+    candidates: Iterable[Round], one: AuditEvent, answered: Mapping[tuple[str, str, str], list[AuditEvent]]
 ) -> None:
     """Attach an answer to the round that asked: the newest one with that namespace and selector.
 
@@ -113,16 +113,16 @@ def _attach(
     max(fitting, key=lambda r: r.scale.begun).metrics.append(within[0] if within else one)
 
 
-def _selects(found: Round, one: Asked) -> bool:
+def _selects(found: Round, one: AuditEvent) -> bool:
     if found.scale.namespace != one.namespace:
         return False
     return one.group == "external.metrics.k8s.io" or one.selector in {found.selector, ""}
 
 
-def _has(found: Round, one: Asked) -> bool:
+def _has(found: Round, one: AuditEvent) -> bool:
     """Compare the name, too: one group can have several metrics about the same object."""
     return any(_question(a) == _question(one) and a.name == one.name for a in found.metrics)
 
 
-def _question(one: Asked) -> tuple[str, str, str]:
+def _question(one: AuditEvent) -> tuple[str, str, str]:
     return one.namespace, f"{one.group}/{one.resource}/{one.subresource}", one.selector

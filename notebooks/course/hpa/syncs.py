@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from course.hpa import answers, hpa_v1
-from course.hpa.audit import CONTROLLER, Asked, mapping
+from course.hpa.audit import CONTROLLER, AuditEvent, mapping
 from course.hpa.memory import Objects, matches, pod
 from course.hpa.policy import Policy
 from course.hpa.readings import Look, Pod
@@ -45,7 +45,7 @@ class Sync:
 class Watched:
     """Everything in the logs, prepared for extracting syncs."""
 
-    def __init__(self, asked: Sequence[Asked]) -> None:
+    def __init__(self, asked: Sequence[AuditEvent]) -> None:
         self.pods = Objects((a for a in asked if a.subresource in {"", "status"}), resource="pods")
         written = (hpa_v1.upgraded(a) for a in asked if a.resource == HPAS and not a.subresource)
         self._hpas = Objects(written, resource=HPAS)
@@ -96,7 +96,7 @@ class Watched:
         sync = _named(hpa, look, did=did)
         return replace(sync, selector=selector, acted=written[-1].done if written else None)
 
-    def _told(self, write: Asked) -> Sync | None:
+    def _told(self, write: AuditEvent) -> Sync | None:
         """What the controller wrote into an HPA's status, if no round is known to belong to that HPA."""
         standing = self._hpas.at(write.begun, namespace=write.namespace)
         hpa = next((h for h in standing if h["metadata"]["name"] == write.name), None)
@@ -110,7 +110,7 @@ class Watched:
         sync = _named(hpa, look, did=desired)
         return replace(sync, told=said, acted=write.done if desired != current else None)
 
-    def _covered(self, hpa: Mapping[str, Any], write: Asked) -> bool:
+    def _covered(self, hpa: Mapping[str, Any], write: AuditEvent) -> bool:
         """Whether the round in which the controller wrote it is known to belong to this HPA."""
         mine = self._rounds.get(target(hpa, write.namespace), [])
         place = bisect_right(mine, write.begun, key=lambda each: each.scale.begun)
@@ -140,7 +140,7 @@ class Watched:
         return next((c for c in told or () if c.get("type") == kind), {})
 
 
-def _tells(one: Asked) -> bool:
+def _tells(one: AuditEvent) -> bool:
     about = one.resource == HPAS and one.subresource == "status"
     return about and one.user == CONTROLLER and one.succeeded and "status" in one.sent
 
@@ -151,7 +151,7 @@ def _named(hpa: Mapping[str, Any], look: Look, *, did: int) -> Sync:
     return Sync(meta["namespace"], meta["name"], uid, "", Policy.of(hpa), look, did)
 
 
-def _unreadable(scale: Asked) -> str:
+def _unreadable(scale: AuditEvent) -> str:
     what = f"{scale.resource}/{scale.name}"
     return f"the scale of {what} can't be read ({scale.message or f'status {scale.code}'})"
 

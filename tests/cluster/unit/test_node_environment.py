@@ -12,7 +12,7 @@ from localcluster.node.config import NodeSpec
 from localcluster.node.process.downward import allocatable, field, resource
 from localcluster.node.process.environment import (
     ConfigError,
-    Given,
+    NodeEnvironment,
     command_line,
     expand,
     home,
@@ -66,7 +66,7 @@ def test_variables_in_order_and_with_every_source() -> None:
     }
     assert references(container) == {("configmaps", "cm"), ("secrets", "s"), ("secrets", "no")}
     objects = {("configmaps", "cm"): {"a": "1"}, ("secrets", "s"): {"k": "v"}, ("secrets", "no"): None}
-    env = variables(container, POD, objects, Given({"PORT": "4711"}))
+    env = variables(container, POD, objects, NodeEnvironment({"PORT": "4711"}))
     assert env == {
         "PORT": "4711",
         "P_a": "1",
@@ -82,7 +82,7 @@ def test_variables_in_order_and_with_every_source() -> None:
 
 def test_no_manifest_overrides_the_port_that_was_given() -> None:
     container = {"name": "main", "env": [{"name": "PORT", "value": "8000"}]}
-    assert variables(container, POD, {}, Given({"PORT": "4711"}))["PORT"] == "4711"
+    assert variables(container, POD, {}, NodeEnvironment({"PORT": "4711"}))["PORT"] == "4711"
 
 
 @pytest.mark.parametrize(
@@ -101,7 +101,7 @@ def test_no_manifest_overrides_the_port_that_was_given() -> None:
 )
 def test_what_is_missing_is_named_as_the_kubelet_names_it(container: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        variables(container, POD, {("configmaps", "y"): {}}, Given())
+        variables(container, POD, {("configmaps", "y"): {}}, NodeEnvironment())
 
 
 @pytest.mark.parametrize(
@@ -217,7 +217,7 @@ def test_service_links_give_way_to_the_containers_own_and_may_be_referred_to() -
         "env": [{"name": "URL", "value": "http://$(VLLM_SERVICE_HOST)/$(my key)"}],
     }
     objects = {("configmaps", "cm"): {"VLLM_PORT": "5557", "my key": "v1"}}
-    env = variables(container, POD, objects, Given(links=SERVICE_LINKS))
+    env = variables(container, POD, objects, NodeEnvironment(links=SERVICE_LINKS))
     assert env == {
         "VLLM_SERVICE_HOST": "10.96.0.7",
         "VLLM_PORT": "5557",

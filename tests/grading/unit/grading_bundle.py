@@ -6,7 +6,7 @@ from typing import Any
 
 from labkit import checks
 from labkit.evidence import Series, Timeline
-from labkit_grading.judging.bundle import Bundle, Given, Observation, Ran, Write
+from labkit_grading.judging.bundle import Argument, Bundle, Observation, Ran, Write
 from labkit_grading.judging.codec import Tabulated
 from labkit_grading.judging.rubric import Rubric, of
 from labkit_grading.judging.sources import Source, sources
@@ -33,7 +33,7 @@ def bundle(student: str = "ada", change: Mapping[str, Mapping[str, Any]] | None 
 
 
 def observation(name: str, evidence: Mapping[str, Any], where: Mapping[str, Source]) -> Observation:
-    given = {key: Given(where[key], recorded(value), key not in OURS) for key, value in evidence.items()}
+    given = {key: Argument(where[key], recorded(value), key not in OURS) for key, value in evidence.items()}
     seen = Observation(name, BEGAN + 60, name.replace(".", "-"), given)
     checks.get(name).run(seen.evidence)  # as the grader does at once: a function is asked while it is there
     return seen

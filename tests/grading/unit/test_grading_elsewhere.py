@@ -8,7 +8,7 @@ import yaml
 
 from labkit.errors import BadInput, NotOurs, ProviderError
 from labkit.kube import documents
-from labkit_grading.capacity import guest
+from labkit_grading.capacity import shared
 from labkit_grading.judging.bundle import Write
 from labkit_grading.room import refuse_unless, unenforced
 from labkit_grading.sites.guard import FILE
@@ -63,10 +63,10 @@ def test_a_site_is_looked_at_before_anything_is_run(monkeypatch: pytest.MonkeyPa
 
 
 def test_one_cluster_has_room_for_one_worker() -> None:
-    assert guest(KIND).workers == 1
-    assert "kind class" in guest(KIND, asked=1).why
+    assert shared(KIND).workers == 1
+    assert "kind class" in shared(KIND, asked=1).why
     with pytest.raises(BadInput, match="2 workers were requested, but existing has room for one") as error:
-        guest(EXISTING, asked=2)
+        shared(EXISTING, asked=2)
     assert error.value.cause
     assert "--workers" in error.value.fix
 

@@ -17,7 +17,7 @@ from labkit.kube.client import Kube
 from labkit.lab import NAMESPACE, Lab, Session
 from labkit.load import Open, arrivals
 from labkit.metrics.series import Rows, Sample
-from labkit_grading.judging.bundle import Given, figured
+from labkit_grading.judging.bundle import Argument, figured
 from labkit_grading.judging.sources import Source
 from labkit_grading.kernel.inside import Grader, RemoteLab
 from labkit_grading.submissions.released import assignment
@@ -65,7 +65,7 @@ def broker(tmp_path: Path) -> Iterator[tuple[Broker, RemoteLab]]:
 
 def given_to_the_student(value: Any, broker: Broker, lab: RemoteLab) -> Any:
     """Something of the grader's, as the student's process has it."""
-    return lab._grader._taker.decode(broker._giver.result(value))
+    return lab._grader._codec.decode(broker._codec.result(value))
 
 
 def start_of(seconds: float) -> ColdStart:
@@ -79,7 +79,7 @@ def test_a_figure_off_a_recording_is_the_graders_own(broker: tuple[Broker, Remot
     verdict = lab.check("07.patience", **PATIENCE | {"answer": 24}, slow_start=slow_start)
     assert verdict.state == "failed"  # it would be right for a start of 120 s
     [seen] = grader.seen.observations
-    assert seen.given["start"] == Given(Source.RECORDED, 60.0)
+    assert seen.given["start"] == Argument(Source.RECORDED, 60.0)
     assert set(seen.given) == {"answer", "start", "period"}  # as in evidence of before
     assert not seen.self_reported
     assert lab.check("07.patience", **PATIENCE, slow_start=slow_start).points == 1
@@ -118,14 +118,14 @@ def test_recordings_of_which_one_is_not_the_graders_vouch_for_nothing() -> None:
             ("unused", 'DCGM_FI_DEV_FB_FREE{namespace="llm-lab"}'),
         )
     }
-    given = {name: Given(Source.RECORDED, value, own=name == "in_use") for name, value in rows.items()}
-    kept = figured(checks.get("08.waste"), {"answer": Given(Source.ANSWER, 0.5), **given})
-    assert kept["used"] == Given(Source.RECORDED, {"GPU-0": 6.0})
-    assert kept["total"] == Given(Source.RECORDED, {"GPU-0": 12.0}, own=False)
+    given = {name: Argument(Source.RECORDED, value, own=name == "in_use") for name, value in rows.items()}
+    kept = figured(checks.get("08.waste"), {"answer": Argument(Source.ANSWER, 0.5), **given})
+    assert kept["used"] == Argument(Source.RECORDED, {"GPU-0": 6.0})
+    assert kept["total"] == Argument(Source.RECORDED, {"GPU-0": 12.0}, own=False)
 
 
 def test_what_follows_from_the_courses_files_is_nobodys_word() -> None:
-    kept = figured(checks.get("06.trace"), {"answer": Given(Source.ANSWER, "static")})
+    kept = figured(checks.get("06.trace"), {"answer": Argument(Source.ANSWER, "static")})
     assert kept["shares"].own
     assert set(kept["shares"].value) == {"static", "queue", "CPU"}
 

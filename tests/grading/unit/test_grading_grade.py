@@ -20,7 +20,7 @@ from labkit_grading.judging.proofs import IN_FLIGHT, faked_queue, in_flight, pos
 from labkit_grading.judging.rubric import load as load_rubric
 from labkit_grading.judging.rubric import of
 from labkit_grading.judging.seal import key
-from labkit_grading.judging.sheet import Hand, Sheet, grade
+from labkit_grading.judging.sheet import InstructorInput, Sheet, grade
 from labkit_grading.judging.sources import Source, recorded, sources
 from labkit_grading.submissions.released import assignment
 from tests.course.examples.hpa_queue import GOOD, MUTANTS, PASSING
@@ -142,7 +142,7 @@ def test_weights_can_change_after_the_class_has_run() -> None:
 )
 def test_lateness_costs_a_share_for_each_day_begun(over: timedelta, share: float) -> None:
     late = {"due": DUE, "grace_minutes": 15, "each_day": 0.1, "most": 0.5}
-    sheet = grade(bundle(), rubric(late=late), Hand(DUE + over))
+    sheet = grade(bundle(), rubric(late=late), InstructorInput(DUE + over))
     assert sheet.late == pytest.approx(share)
     assert sheet.score == pytest.approx(sheet.raw * (1 - share))
 
@@ -154,9 +154,9 @@ def test_nobody_is_late_whose_time_is_not_known() -> None:
 def test_a_person_grades_what_no_check_can() -> None:
     asked = rubric(points=0, manual=[{"id": "essay", "question": "Why?", "points": 5}])
     assert states(grade(bundle(), asked))["essay"] == "open"
-    sheet = grade(bundle(), asked, Hand(manual={"essay": (4.0, "well said")}))
+    sheet = grade(bundle(), asked, InstructorInput(manual={"essay": (4.0, "well said")}))
     assert (sheet.score, line(sheet, "essay").note) == (4.0, "well said")
-    assert grade(bundle(), asked, Hand(manual={"essay": (40.0, "")})).score == 5
+    assert grade(bundle(), asked, InstructorInput(manual={"essay": (40.0, "")})).score == 5
 
 
 @pytest.mark.parametrize(

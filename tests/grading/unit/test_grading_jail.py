@@ -22,7 +22,7 @@ from labkit_grading.judging.codec import Tabulated
 from labkit_grading.judging.seal import key
 from labkit_grading.kernel.inside import Grader, Remote
 from labkit_grading.kernel.jail import COURSE, Jail, refuse_without
-from labkit_grading.kernel.wire import Giver, Line, is_ours
+from labkit_grading.kernel.wire import GraderCodec, Line, is_ours
 from labkit_grading.release.release import release
 from labkit_grading.room import furnish, refuse_unless, unenforced
 from localcluster import spawn
@@ -145,14 +145,14 @@ def line(tmp_path: Path) -> Iterator[tuple[Grader, list[Any]]]:
         end = Line(connection)
 
         def ask(number: int, args: Any) -> Any:
-            end.send({"ask": number, "args": giver.encode(args)})
+            end.send({"ask": number, "args": codec.encode(args)})
             return end.receive()["answer"]
 
-        giver = Giver(ask)
+        codec = GraderCodec(ask)
         try:
             while True:
                 message = end.receive()
-                args = [giver.decode(one) for one in message["args"]]
+                args = [codec.decode(one) for one in message["args"]]
                 got.append((message["do"], args, message["args"]))
                 if message["do"] == "refuse":
                     told = {"kind": "Refused", "what": "no", "cause": "", "fix": "ask again"}
@@ -161,7 +161,7 @@ def line(tmp_path: Path) -> Iterator[tuple[Grader, list[Any]]]:
                     answer = {"run": RUN, "watch": object()}.get(message["do"], [args[:1], 1.5])
                     if args and isinstance(args[0], Tabulated):
                         answer = args[0](2)
-                    end.send({"value": giver.result(answer), "shown": []})
+                    end.send({"value": codec.result(answer), "shown": []})
         except Unreachable:
             end.close()
 
@@ -200,9 +200,9 @@ def test_what_stays_with_the_grader_is_a_name(line: tuple[Grader, list[Any]]) ->
 
 
 def test_a_dict_is_the_graders_only_where_it_counted_itself() -> None:
-    giver = Giver(lambda *_: None)
-    assert is_ours(giver.result({"pod-a": 3}, counted=True))
-    assert not is_ours(giver.result({"pod-a": 3}))
+    codec = GraderCodec(lambda *_: None)
+    assert is_ours(codec.result({"pod-a": 3}, counted=True))
+    assert not is_ours(codec.result({"pod-a": 3}))
 
 
 def test_a_function_is_called_where_it_was_written(line: tuple[Grader, list[Any]]) -> None:

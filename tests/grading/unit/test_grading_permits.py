@@ -10,7 +10,7 @@ from labkit.evidence.pace import Pacing
 from labkit.kube.client import Kube
 from labkit.lab import Lab
 from labkit_grading.verbs import permits
-from labkit_grading.verbs.held import Held
+from labkit_grading.verbs.handles import OpenHandles
 from labkit_grading.verbs.objects import permitted
 from labkit_grading.verbs.permits import own_path, refuse_address, refuse_foreign
 from tests.grading.unit.grading_class import ROOT
@@ -88,7 +88,7 @@ def test_no_wait_is_longer_than_a_cell_may_take() -> None:
 
 def test_nobody_begins_recordings_without_end(tmp_path: Path) -> None:
     (tmp_path / "config").write_text(NOWHERE)
-    held, kube = Held(), Kube(tmp_path / "config", namespace="llm-lab", clock=15)
+    held, kube = OpenHandles(), Kube(tmp_path / "config", namespace="llm-lab", clock=15)
     for _ in range(60):
         held.refuse_more("follow")
         held.keep(Pacing(kube, selector="app=thousand"))

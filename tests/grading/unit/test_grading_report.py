@@ -17,7 +17,7 @@ from labkit.checks import CHECKS
 from labkit.errors import BadInput
 from labkit_grading.cli.regrade import app
 from labkit_grading.judging.bundle import Bundle, Ran
-from labkit_grading.judging.hand import hands
+from labkit_grading.judging.instructor import instructor_inputs
 from labkit_grading.judging.seal import Key, key
 from labkit_grading.judging.sheet import grade
 from labkit_grading.report.gradebook import COLUMNS
@@ -300,7 +300,7 @@ def test_what_a_person_adds_is_read_by_name(tmp_path: Path) -> None:
     submitted, manual = tmp_path / "s.csv", tmp_path / "m.csv"
     submitted.write_text("student,timestamp\nada,2026-12-01T12:00:00+00:00\n")
     manual.write_text("student,id,points,comment\nada,essay,4.5,well said\n")
-    found = hands(["ada"], submitted=submitted, manual=manual)["ada"]
+    found = instructor_inputs(["ada"], submitted=submitted, manual=manual)["ada"]
     assert found.submitted == datetime(2026, 12, 1, 12, tzinfo=UTC)
     assert found.manual == {"essay": (4.5, "well said")}
 
@@ -317,7 +317,7 @@ def test_what_a_person_adds_is_read_by_name(tmp_path: Path) -> None:
 def test_a_line_that_can_not_be_read_is_named(tmp_path: Path, text: str, word: str) -> None:
     (tmp_path / "s.csv").write_text(text)
     with pytest.raises(BadInput, match=word):
-        hands(["ada"], submitted=tmp_path / "s.csv", manual=None)
+        instructor_inputs(["ada"], submitted=tmp_path / "s.csv", manual=None)
 
 
 def test_a_folder_without_evidence_says_so(tmp_path: Path, mine: Key) -> None:

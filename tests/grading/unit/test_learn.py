@@ -7,7 +7,7 @@ import nbformat
 import pytest
 
 from labkit.errors import BadInput
-from labkit.notebooks import desk
+from labkit.notebooks import jupyterlab
 from labkit_grading.release import learn, solutions
 from labkit_grading.release.release import FILES, FOLDERS, MARK, PAGES, release, written
 
@@ -125,7 +125,7 @@ def test_a_solution_is_found_from_the_edition_and_compared_with_ones_own(course:
 
 
 def test_jupyterlab_opens_the_edition_and_the_learners_own_flags_come_last(course: Path) -> None:
-    words = desk.argv(course, ["--port=8899"])
+    words = jupyterlab.argv(course, ["--port=8899"])
     assert f"--ServerApp.root_dir={course}" in words
     assert words[-1] == "--port=8899"
     assert ("--allow-root" in words) == (os.geteuid() == 0)
@@ -135,7 +135,7 @@ def test_jupyterlab_keeps_its_things_in_the_edition_where_home_is_read_only(
     course: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HOME", str(tmp_path / "nowhere"))
-    told = desk.environment(course, lab="mine", own={"PATH": "/usr/bin", "IPYTHONDIR": "/x"})
+    told = jupyterlab.environment(course, lab="mine", own={"PATH": "/usr/bin", "IPYTHONDIR": "/x"})
     assert told["LABKIT_LAB"] == "mine"
     assert told["JUPYTER_RUNTIME_DIR"].startswith(str(course))
     assert told["IPYTHONDIR"] == "/x"

@@ -20,7 +20,7 @@ from localcluster.node.pod import volumes
 from localcluster.node.pod.context import PodContext
 from localcluster.node.process import environment, names, unboxed
 from localcluster.node.process.container import ID_VARIABLE
-from localcluster.node.process.environment import Given
+from localcluster.node.process.environment import NodeEnvironment
 from localcluster.node.process.sandbox import DEFAULT_PATH, Mount, Sandbox, Streams
 
 TERMINATION_LOG = "/dev/termination-log"
@@ -41,7 +41,7 @@ async def draw(pod: PodContext, container: Json, image: RunnableImage, folder: P
     wanted = environment.references(container)
     objects = await pod.machine.reader.texts(pod.record.namespace, wanted) if wanted else {}
     fixed = _fixed(pod, container["name"], container_id)
-    given = Given(fixed, await _links(pod), pod.machine.allocatable)
+    given = NodeEnvironment(fixed, await _links(pod), pod.machine.allocatable)
     own = environment.variables(container, pod.with_addresses, objects, given)
     uid, gid = environment.user(container, pod.object, image.config, image.rootfs)
     context = container.get("securityContext") or {}

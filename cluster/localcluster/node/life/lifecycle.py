@@ -21,7 +21,7 @@ from localcluster.node.life.backoff import BackOff, restart_delay, span
 from localcluster.node.life.blueprint import Blueprint
 from localcluster.node.life.ending import Left
 from localcluster.node.life.history import History, terminated
-from localcluster.node.life.monitor import Monitor, Told
+from localcluster.node.life.monitor import Callbacks, Monitor
 from localcluster.node.pod.context import PodContext, Stopped
 from localcluster.node.pod.pods import RunningContainer
 from localcluster.node.pod.records import RunRecord
@@ -211,7 +211,7 @@ class ContainerLoop:
         self.killed_for = ""
         self._show_run()
         self.state.state = Running(self._recorded().started_at)
-        told = Told(restart=self._restart_for, begun=self.up.set)
+        told = Callbacks(restart=self._restart_for, begun=self.up.set)
         self._monitor = Monitor(self.pod, self.spec, self.state, view, told)
         if self._plain_init:
             self.state.started = True

@@ -22,7 +22,7 @@ from localcluster.node.process import processes
 
 
 @dataclass(frozen=True)
-class Told:
+class Callbacks:
     """What the monitor calls: when the container must be ended (message, grace), when it is up."""
 
     restart: Callable[[str, float | None], None]
@@ -38,13 +38,13 @@ class Monitor:
         container: Json,
         state: ContainerState,
         view: RunningContainer,
-        told: Told,
+        callbacks: Callbacks,
     ) -> None:
         self._pod = pod
         self._container = container
         self._state = state
         self._view = view
-        self._told = told
+        self._callbacks = callbacks
         self._tasks: list[asyncio.Task[None]] = []
         self._said_port = False
         self._adopted_ready = state.ready  # a restarted agent trusts its predecessor
@@ -58,7 +58,7 @@ class Monitor:
 
     def _begun(self) -> None:
         self._state.started = True
-        self._told.begun()
+        self._callbacks.begun()
         self._state.ready = "readinessProbe" not in self._container or self._adopted_ready
         if spec := self._container.get("readinessProbe"):
             self._launch(spec, "Readiness", passing=self._state.ready, then=self._readiness)
@@ -108,13 +108,13 @@ class Monitor:
         if outcome.ok:
             self._begun()
         else:
-            self._told.restart(self._failed("startup"), spec.get("terminationGracePeriodSeconds"))
+            self._callbacks.restart(self._failed("startup"), spec.get("terminationGracePeriodSeconds"))
         return True
 
     def _liveness(self, spec: Json, outcome: Outcome) -> bool:
         if outcome.ok:
             return False
-        self._told.restart(self._failed("liveness"), spec.get("terminationGracePeriodSeconds"))
+        self._callbacks.restart(self._failed("liveness"), spec.get("terminationGracePeriodSeconds"))
         return True
 
     def _failed(self, probe: str) -> str:

@@ -26,7 +26,7 @@ _KEY_TITLES = {"configmaps": "ConfigMap", "secrets": "Secret"}
 
 
 @dataclass(frozen=True)
-class Given:
+class NodeEnvironment:
     """What a container gets from its node. `fixed` always applies; `links` can be overridden.
 
     `allocatable` is the node's: what a resourceFieldRef falls back to.
@@ -56,7 +56,7 @@ def references(container: Json) -> set[Reference]:
     return found
 
 
-def variables(container: Json, pod: Json, objects: Objects, given: Given) -> dict[str, str]:
+def variables(container: Json, pod: Json, objects: Objects, given: NodeEnvironment) -> dict[str, str]:
     """The environment: service links, then `envFrom`, then `env` in order; a later one wins.
 
     Fixed variables come first, so that `$(PORT)` expands, and again last, so that they win.

@@ -23,7 +23,7 @@ WATCHES = frozenset({"follow", "pace", "record", "time_start"})
 
 
 @dataclass
-class Held:
+class OpenHandles:
     """Loads, and everything that watches the cluster."""
 
     loads: list[Running] = field(default_factory=list)

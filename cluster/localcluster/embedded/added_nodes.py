@@ -45,22 +45,22 @@ def plug_in(layout: Layout, node: NewNode) -> None:
 def plug_out(layout: Layout) -> list[str]:
     """Remove every added machine with all that runs on it; returns their names."""
     spec, _ = layout.load()
-    guests = files.guests(layout, spec)
-    if not guests:
+    added = files.added(layout, spec)
+    if not added:
         return []
     config = AgentConfig.load(layout.dir / "node.json")
     # Before that, the old agent would register its nodes again.
     nodes.tell(layout, replace(config, nodes=files.nodes(spec)))
     api = Api(layout.kubeconfig)
-    for guest in guests:
-        api.delete(f"/api/v1/nodes/{guest.name}")
-        _scrap(layout, guest)
-    return [guest.name for guest in guests]
+    for node in added:
+        api.delete(f"/api/v1/nodes/{node.name}")
+        _scrap(layout, node)
+    return [node.name for node in added]
 
 
-def _scrap(layout: Layout, guest: NodeSpec) -> None:
+def _scrap(layout: Layout, node: NodeSpec) -> None:
     """Delete its GPUs, so that a later machine of that name starts with whole ones."""
     inventory = Inventory(layout.dir / "gpus")
-    inventory.add(guest.devices(layout.dir.name))
-    inventory.recall(guest.name)
-    inventory.remove(guest.name)
+    inventory.add(node.devices(layout.dir.name))
+    inventory.recall(node.name)
+    inventory.remove(node.name)

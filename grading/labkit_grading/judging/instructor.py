@@ -16,18 +16,20 @@ from datetime import datetime
 from pathlib import Path
 
 from labkit.errors import BadInput
-from labkit_grading.judging.sheet import Hand
+from labkit_grading.judging.sheet import InstructorInput
 
 
-def hands(students: Collection[str], *, submitted: Path | None, manual: Path | None) -> dict[str, Hand]:
+def instructor_inputs(
+    students: Collection[str], *, submitted: Path | None, manual: Path | None
+) -> dict[str, InstructorInput]:
     """What is known about each student; students about whom nothing is known are left out."""
-    found: dict[str, Hand] = {}
+    found: dict[str, InstructorInput] = {}
     for where, row in _rows(submitted, ("student", "timestamp")):
         who = _student(row, students, where)
-        found[who] = replace(found.get(who, Hand()), submitted=_moment(row["timestamp"], where))
+        found[who] = replace(found.get(who, InstructorInput()), submitted=_moment(row["timestamp"], where))
     for where, row in _rows(manual, ("student", "id", "points", "comment")):
         who = _student(row, students, where)
-        one = found.get(who, Hand())
+        one = found.get(who, InstructorInput())
         given = {**(one.manual or {}), row["id"]: (_points(row["points"], where), row["comment"])}
         found[who] = replace(one, manual=given)
     return found
