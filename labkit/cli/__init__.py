@@ -1,4 +1,4 @@
-"""The command line: `labkit --help` tells what there is to do, in the order in which one does it."""
+"""The command line: `labkit --help` lists the commands in the order in which they are used."""
 
 from __future__ import annotations
 

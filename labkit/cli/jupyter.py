@@ -26,9 +26,9 @@ PASSED_ON = {"allow_extra_args": True, "ignore_unknown_options": True}
 
 @app.command(context_settings=PASSED_ON)
 def jupyter(flags: typer.Context, name: Name = None) -> None:
-    """Open the course in JupyterLab, to work through it, on a lab that runs.
+    """Open the course in JupyterLab, on a running lab.
 
-    Starts the lab, and opens notebooks/00-start.ipynb. All else is JupyterLab's:
+    Starts the lab, and opens notebooks/00-start.ipynb. Other options are passed to JupyterLab:
     labkit jupyter --no-browser --port=8899
     """
     work(course.root(), name or default_name(), flags.args)

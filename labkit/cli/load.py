@@ -143,7 +143,7 @@ def report(
 
 @app.command(name="traces")
 def traces_() -> None:
-    """The recorded traces that --trace knows twins of, with their statistics."""
+    """List the recorded traces of which --trace can generate synthetic twins, with their statistics."""
     for name, known in recorded().items():
         middle = len(known.tokens_in) // 2
         out.print(

@@ -1,4 +1,4 @@
-"""`labkit --help`: the commands in parts, each by a whole sentence."""
+"""`labkit --help`: the commands in groups, each with a whole sentence."""
 
 from __future__ import annotations
 

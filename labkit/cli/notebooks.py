@@ -75,7 +75,7 @@ def list_notebooks(
 ) -> None:
     """List the notebooks: question, minutes for a learner and in a 90-minute class, seconds of a run.
 
-    Minutes are those that each notebook names; seconds are those that papermill took, with all answers there.
+    Minutes come from each notebook's first cell; seconds are papermill's, with all answers filled in.
     """
     from labkit.notebooks import outline  # noqa: PLC0415 - as above
 

@@ -20,10 +20,10 @@ ANSWERS = "  The course's answers:  labkit solution 00.coffee, once you have sol
 
 @app.command(context_settings=PASSED_ON)
 def jupyter(flags: typer.Context, name: Name = None) -> None:
-    """Open the course in JupyterLab, to work through it: your edition in learn/, on a lab that runs.
+    """Open the course in JupyterLab: your edition in learn/, on a running lab.
 
-    Makes learn/ where there is none (the exercises, without their solutions), starts the lab, and opens
-    notebooks/00-start.ipynb. All else is JupyterLab's: labkit jupyter --no-browser --port=8899
+    Creates learn/ if it does not exist (the exercises, without solutions), starts the lab, and opens
+    notebooks/00-start.ipynb. Other options are passed to JupyterLab: labkit jupyter --no-browser --port=8899
     """
     report("checking your edition of the course (learn/) …")
     edition = learn.at_hand(course.root())
