@@ -166,7 +166,7 @@ def test_a_person_grades_what_no_check_can() -> None:
         ({"checks": {"05.hpaa": 1}}, "05.hpaa"),
         ({"checks": {"05.hpa": -1}}, "-1"),
         ({"checks": {"05.hpa": True}}, "True"),
-        ({"checks": {"05.hpa": {"partial": {"05.steps": 2}}}}, "no share"),
+        ({"checks": {"05.hpa": {"partial": {"05.steps": 2}}}}, "not a share"),
         ({"notebooks": ["04"], "checks": {"05.hpa": 1}}, "05.hpa"),
         ({"late": {"due": datetime(2026, 1, 1)}}, "time zone"),  # noqa: DTZ001 - that is the mistake
         ({"manual": [{"question": "Why?"}]}, "no id"),

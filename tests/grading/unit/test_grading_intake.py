@@ -82,7 +82,7 @@ def test_an_edited_check_is_flagged_and_a_deleted_one_put_back(tmp_path: Path) -
     handed = of(tmp_path, {NAME: notebook(edit)})
     assert handed.remarks[0].kind == "flagged"
     assert "05-hpa" in handed.remarks[0].what
-    assert "gone" in handed.remarks[1].what
+    assert "missing" in handed.remarks[1].what
     assert by_mark(handed.notebooks[QUEUE].notebook, "05-steps").source.startswith("lab.check(")
 
 

@@ -207,7 +207,7 @@ def test_archives_in_archives_end_somewhere(tmp_path: Path, wanted: Assignment, 
     assert found["ada"].answers == 1
     assert found["eve"].answers == 0
     assert found["eve"].for_a_person
-    assert any("3 deep" in remark.what for remark in found["eve"].remarks)
+    assert any("3 levels deep" in remark.what for remark in found["eve"].remarks)
 
 
 def bomb_of_tar() -> bytes:

@@ -302,7 +302,7 @@ def test_a_cell_that_was_split_counts_as_a_whole(
         assert "was split" in found.remarks[0].what
     else:  # nobody can know that the cell above belongs to it, but that it is needed
         assert found.unsure.keys() == {"05.desired-by-hand"}
-        assert any("needs low from a cell of the student's own" in remark.what for remark in found.remarks)
+        assert any("needs low from a cell that the student added" in remark.what for remark in found.remarks)
 
 
 def test_a_helper_in_a_cell_beside_is_no_silent_zero(made: Any, wanted: Assignment) -> None:
