@@ -36,7 +36,7 @@ def runner(provider: Provider) -> RunsKwok:
     if not isinstance(provider, RunsKwok):
         raise only_embedded(
             f"The provider {provider.name} can't run KWOK.",
-            cause="Run a thousand simulated nodes only on a control plane that nobody else uses.",
+            cause="Run a thousand simulated nodes only on a control plane that no one else uses.",
         )
     return provider
 

@@ -90,7 +90,7 @@ class Check:
     may_be_empty: tuple[str, ...] = ()
     """Recordings that the judge can judge even if they are empty."""
     settles: bool = False
-    """What it reads is a controller's work, which may take a sync or two: look again before saying no."""
+    """What it reads is written by a controller, which may take a sync or two: look again before it fails."""
     rows: tuple[int, ...] = ()
     """The rows of the lesson (`course.lesson`) that it holds the learner to."""
     figures: Mapping[str, Figure] = field(default_factory=dict)
@@ -266,7 +266,7 @@ def called(function: Callable[..., Any], *given: Any) -> Any:
     """What a learner's function returns or, if it raises, the error in words."""
     try:
         return function(*given)
-    except Exception as error:  # noqa: BLE001 - somebody else's code: whatever it raises is its answer
+    except Exception as error:  # noqa: BLE001 - someone else's code: whatever it raises is its answer
         return f"{type(error).__name__}: {error}"
 
 

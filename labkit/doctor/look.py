@@ -109,7 +109,7 @@ def _usage(items: list[dict[str, Any]], found: Observation) -> dict[str, str]:
 
 def _page(kube: Kube, found: Observation, pod: Pod) -> Page:
     """The page at the annotated path, else the usual one: a wrong path is no fault of the server."""
-    answer = Page(pod.name, error="nobody asked")
+    answer = Page(pod.name, error="not queried")
     for path in dict.fromkeys([pod.annotations.get("prometheus.io/path", METRICS), METRICS]):
         try:
             text = _text(kube, found, pod, path)

@@ -26,8 +26,8 @@ PULSE = 0.25
 """Real seconds between two pulses."""
 
 AFTER_FAILURE = 2.0
-"""Lab seconds that a user of a closed load waits after a failure: nobody hammers a dead server, nor should
-forty users that fail at once starve the machine that is to bring it back."""
+"""Lab seconds that a user of a closed load waits after a failure: a dead server must not be hammered,
+and forty users failing at once must not starve the machine that restarts it."""
 
 
 class Generator:

@@ -14,7 +14,7 @@ from typing import Any
 class Row:
     """One request. `outcome` is `ok` or the kind of failure.
 
-    `refused` (nobody listens), `reset` (closed before any answer), `http_503` and the like, `broken`
+    `refused` (nothing listens), `reset` (closed before any answer), `http_503` and the like, `broken`
     (cut before `[DONE]`), `timeout`, `tls`, `error` (sent within the stream), `protocol` (invalid); and
     two that are not the server's: `abandoned` (the run ended first), `not_sent` (too many were in flight).
     """

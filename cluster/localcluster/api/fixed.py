@@ -37,7 +37,7 @@ _TAKES_ALONG = {
 
 def is_fixed(message: str) -> bool:
     """Whether the server refused to change a field of an object that is there already."""
-    said = _QUOTED.sub("", message)  # a value is somebody else's words
+    said = _QUOTED.sub("", message)  # a value is not the server's own wording
     return bool(_OBJECT.search(message) and _FIXED.search(said))
 
 

@@ -64,7 +64,7 @@ def watch(api: Api, path: str, *, seconds: float, selector: str | None = None) -
         except Refused as error:
             if error.reason not in {"Expired", "Gone"}:
                 raise
-            seen.version = None  # too old to go on from: start anew, what stands there now comes first
+            seen.version = None  # too old to continue from: start over, with the current state first
 
 
 def _read(response: Any, seen: _Seen, deadline: float) -> Iterator[Change]:

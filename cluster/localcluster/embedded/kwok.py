@@ -50,13 +50,13 @@ def start(layout: Layout) -> None:
     binary = toolchain.ensure([NAME])[NAME]
     admin.apply(Api(layout.kubeconfig), [(DATA / "kwok" / "rbac.yaml").read_text()])
     wanted = [*(with_room(each) for each in known), component(layout, binary)]
-    anew = [each for each in wanted if each not in known and each.name != NAME]
-    before = {each.name: spawn.Proc.load(layout.record(each.name)) for each in anew}
+    changed = [each for each in wanted if each not in known and each.name != NAME]
+    before = {each.name: spawn.Proc.load(layout.record(each.name)) for each in changed}
     save_components(layout, wanted)
 
     def runs() -> bool:
         begun = all(spawn.Proc.load(layout.record(name)) not in {None, old} for name, old in before.items())
-        return begun and all(is_ready(each.ready) for each in anew) and _lives(layout)
+        return begun and all(is_ready(each.ready) for each in changed) and _lives(layout)
 
     polling.until(runs, f"kwok to run, and {', '.join(before) or 'nothing else'} to be back", seconds=60)
 

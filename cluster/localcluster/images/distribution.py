@@ -21,7 +21,7 @@ OTEL_SDK_DISABLED, and the sampler is set in code, so OTEL_TRACES_SAMPLER has no
 not exported. REGISTRY_HTTP_SECRET may be added: with it, uploads in progress survive a restart.
 """
 _ROUNDS = (
-    5  # each request checks the password anew; ours are long and random, so slow hashing protects nothing
+    5  # each request checks the password again; ours are long and random, so slow hashing protects nothing
 )
 
 

@@ -96,7 +96,7 @@ class Seen:
     observations: list[Observation] = field(default_factory=list)
     remarks: list[Remark] = field(default_factory=list)
     spread: bool = False
-    """Whether something was done, or is still under way, that a reset of the namespace does not undo."""
+    """Whether something was done, or is still running, that a reset of the namespace does not undo."""
     trouble: str = ""
     """Why something could not be seen that is no student's fault."""
 
@@ -115,7 +115,7 @@ class Bundle:
     of: str = ""
     """Digest of what was run."""
     unsure: Mapping[str, str] = field(default_factory=dict)
-    """Checks whose answer could not be taken: a person grades them. With the reason."""
+    """Checks whose answer could not be taken, with the reason: a person grades them."""
 
     def pack(self) -> str:
         """Serialize it, unsigned: the process that runs a student has no key."""

@@ -25,9 +25,9 @@ class Edition:
 
     folder: Path
     state: str
-    """`made`, `renewed` (nobody had worked in it), or `kept`."""
+    """`made`, `renewed` (it had no changes), or `kept`."""
     newer: tuple[str, ...] = ()
-    """Files of a newer course that were not taken, since somebody works here."""
+    """Files of a newer course that were not taken, since this edition has changes."""
 
 
 @dataclass(frozen=True)

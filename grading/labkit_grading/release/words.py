@@ -48,5 +48,5 @@ def comparing(exercises: Sequence[str]) -> str:
         f"Exercises in this notebook: {names}.\n\n"
         "When a check has passed, you can see the course's solution: in a terminal (File > New > Terminal),\n"
         f"`labkit solution {exercises[0]}`; for a file also with `--diff`. Where the course was handed to\n"
-        "you without its solutions, ask whoever gave it to you."
+        "you without its solutions, ask your instructor."
     )

@@ -15,7 +15,7 @@ from labkit_grading.submissions.remark import PERSON
 
 BINS = 10
 STUCK = 3
-"""So many checks in a row at the end, none of them passed: there the student got stuck."""
+"""A student with this many failed checks in a row at the end counts as stuck at the first of them."""
 
 
 @dataclass(frozen=True)

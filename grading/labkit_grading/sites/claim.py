@@ -22,7 +22,7 @@ from localcluster.background import Background
 GRADING = "llm-lab-grading"
 """The namespace of what students must not reach: the claim, and the account whose token they work with."""
 LASTS, EVERY = 120, 20.0
-"""Real seconds: how long a claim holds that nobody renews, and between two renewals."""
+"""Real seconds: how long a claim lasts without renewal, and between two renewals."""
 PATH = f"/apis/coordination.k8s.io/v1/namespaces/{GRADING}/leases"
 NAME = "class"
 

@@ -66,4 +66,4 @@ class Site:
 
 
 HERE = Site()
-"""on each worker's own cluster"""
+"""On each worker's own cluster."""

@@ -17,7 +17,7 @@ from labkit_grading.submissions.matching import mark
 from labkit_grading.submissions.text import plain
 
 SHARE = 0.5
-"""Of a notebook's code cells: so many at least are found in a file that is this notebook."""
+"""The least share of a notebook's code cells that a file must contain to be recognised as that notebook."""
 _COPY = re.compile(r"(?i)\b(copy|kopie|copie|copia|cópia|kopia|kopi)\d*\b|副本|コピー|복사본")
 _COUNT = re.compile(r"\((\d+)\)|[-_ ](?:copy|kopie|copie|copia)?(\d+)", re.IGNORECASE)
 _VERSION = re.compile(r"(?i)version (\d+)")  # a folder of Teams

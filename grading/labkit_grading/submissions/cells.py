@@ -21,7 +21,7 @@ from labkit_grading.submissions.text import CONFLICT, decoded, lines
 HINT = "Save it again in Jupyter (File, Save Notebook) and hand that file in."
 FORMAT = 4
 OLD = (AttributeError, KeyError, IndexError, TypeError, ValueError, RecursionError, nbformat.ValidationError)
-"""What nbformat raises for a notebook of an old format that is not whole."""
+"""What nbformat raises for an incomplete notebook of an old format."""
 
 
 @dataclass(frozen=True)

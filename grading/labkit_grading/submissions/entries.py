@@ -31,12 +31,12 @@ IGNORED = frozenset(
     | {".ipynb_checkpoints", ".virtual_documents", ".git", ".venv", "venv", "__pycache__", ".idea", ".vscode"}
     | {".jupyter", ".local", ".mypy_cache", ".pytest_cache", ".ruff_cache", "node_modules"}
 )
-"""What systems and editors leave behind, in lower case: nobody hands it in on purpose."""
+"""What systems and editors leave behind, in lower case: never handed in on purpose."""
 BROKEN = (
     zipfile.BadZipFile, tarfile.TarError, lzma.LZMAError, zlib.error, EOFError, RuntimeError,
     NotImplementedError, OSError, ValueError, OverflowError,
 )  # fmt: skip
-"""Cut short, a wrong checksum, an unknown method, a name that is no name."""
+"""Truncated, a wrong checksum, an unknown method, an invalid name."""
 LINK = "a link, which could lead anywhere: not followed"
 OUTSIDE = "its path leads out of the submission: not taken"
 _ENCRYPTED, _UTF8 = 1, 0x800  # of a zip entry's flags

@@ -25,13 +25,13 @@ from labkit_grading.submissions.originals import Originals
 from labkit_grading.submissions.remark import Remark, shown
 
 NOTEBOOKS, EXERCISES = (".ipynb", ".ipynb.txt", ".ipynb.json"), (".yaml", ".yml", ".yaml.txt", ".yml.txt")
-"""With what browsers and Notepad put behind a name that they don't know. Nothing else is looked into."""
+"""With the suffixes that browsers and Notepad add to names that they don't know. Nothing else is opened."""
 RESULTS = frozenset(
     {"feedback.html", "grades.csv", "grades.json", "junit.xml", "results.json", "rubric.toml"}
 )
-"""What grading makes: nobody is asked to hand it in."""
+"""What grading creates: never part of an assignment."""
 DEPTH = 3
-"""A student's zip, with a zip in it, with a zip in it."""
+"""How deep archives can be nested: a zip in a zip in a student's zip."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class Files:
     """Where the LMS counts uploads: the number of the one that brought a file."""
     remarks: list[Remark] = field(default_factory=list)
     others: list[str] = field(default_factory=list)
-    """Files of kinds that nobody asked for."""
+    """Files of kinds that no assignment asks for."""
     seen: int = 0
     unpacked: int = 0
 

@@ -19,7 +19,7 @@ from labkit_grading.submissions.text import plain
 
 MOST = 2000  # cells: aligning more would take too long
 ALIKE = 0.6
-"""Of two sources' text: from here on one is taken for an edit of the other."""
+"""Similarity of two sources, from which one is treated as an edit of the other."""
 _BINDS = re.compile(
     r"^(?:(?:async\s+)?(?:def|class)\s+(\w+)|([A-Za-z_]\w*(?:\s*,\s*[A-Za-z_]\w*)*)\s*(?::[^=\n]+)?=(?!=))",
     re.MULTILINE,

@@ -23,7 +23,7 @@ HARMLESS = frozenset(
     }
     | {"matplotlib", "numpy", "operator", "pandas", "random", "re", "statistics", "time", "typing", "yaml"}
 )
-"""What an answer may well be computed with."""
+"""Modules that an answer can reasonably use."""
 LIBRARY = frozenset({"labkit", "labkit.load"})
 SYSTEM = frozenset(
     {"__import__", "breakpoint", "compile", "delattr", "eval", "exec", "exit", "get_ipython", "globals"}

@@ -24,7 +24,7 @@ LACKING: Mapping[str, frozenset[str]] = {
     "kind": frozenset(),
     "existing": frozenset({AUDIT, PROCESSES, REGISTRY}),
 }
-"""What a provider has not."""
+"""What each provider lacks."""
 OUTSIDE = frozenset({"LoadBalancer", "NodePort"})
 WAYS_IN = "a Service of type " + " or ".join(sorted(OUTSIDE))
 LOADING = frozenset({"load", "trial"})

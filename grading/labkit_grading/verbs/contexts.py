@@ -16,7 +16,7 @@ from labkit.errors import BadInput
 
 IMAGE = re.compile(r"registry\.lab:5000/(me/)?llm-inference:\w[\w.-]{0,40}")
 THE_COURSES = "registry.lab:5000/llm-inference:1.0"
-"""Every notebook begins with this image: nobody gives that name to another."""
+"""Every notebook starts with this image: its name can't be given to another."""
 VERSION = re.compile(r'"model-version", "[\w.]{1,40}"')
 LABELS = re.compile(r'(LABEL built="\d{1,20}"\n)*')
 SMALL = 64 * 2**10  # characters of a file that is changed before the build

@@ -19,13 +19,13 @@ class Verb:
     """What a verb does to a cluster, and who does it for a student's process."""
 
     rule: Rule = Confined.as_given
-    """Looks at its arguments."""
+    """Checks its arguments."""
     changes: bool = False
-    """After it, objects are not what a check before it has seen."""
+    """It changes objects, so checks before and after it see different ones."""
     spreads: bool = False
     """What it does outlives a reset of the namespace: nodes, APIs, the registry."""
     needs: str = ""
-    """What not every provider has: a registry, a way to processes of pods, audit logs."""
+    """What not every provider has: a registry, access to processes of pods, audit logs."""
     value: bool = False
     """Read, not called."""
     local: bool = False
@@ -33,9 +33,9 @@ class Verb:
     course: bool = False
     """A function of the course, of the study or the HPA's model, that the grader carries out."""
     refused: bool = False
-    """No graded run has it."""
+    """Not available in a graded run."""
     counted: bool = False
-    """Gives plain data which the grader itself counted or read."""
+    """Returns plain data that the grader itself counted or read."""
     graders: bool = False
     """Evidence, or a fresh namespace: done with the grader's own rights where a student's are narrower."""
 

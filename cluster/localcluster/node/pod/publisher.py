@@ -69,7 +69,7 @@ class Publisher:
 
     async def flush(self, source: Source) -> None:
         """Write now, until the API server has answered: what it refuses is not repeated."""
-        while await self._write(source) is Written.LATER:  # noqa: ASYNC110 - the API server calls nobody back
+        while await self._write(source) is Written.LATER:  # noqa: ASYNC110 - the API server has no callbacks
             await asyncio.sleep(_AGAIN)
 
     async def _write(self, source: Source) -> Written:
