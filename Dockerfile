@@ -6,8 +6,8 @@ RUN apt-get update -qq \
  && DEBIAN_FRONTEND=noninteractive apt-get install -qq --no-install-recommends git make procps >/dev/null \
  && rm -rf /var/lib/apt/lists/*
 
-# The control plane's programs are fetched or built, for ten minutes on two cores. Much quicker where a bundle of
-# another machine lies here (labkit toolchain bundle out/course.tar.gz).
+# The control plane's programs are downloaded or built: ten minutes on two cores. Much faster with a bundle from
+# another machine here (labkit toolchain bundle out/course.tar.gz).
 FROM base AS build
 LABEL autoscaling-course=build
 ENV LABKIT_CACHE=/opt/labkit
@@ -21,14 +21,14 @@ RUN make setup \
  && chmod -R a+rwX .venv "$LABKIT_CACHE"
 
 FROM base
-# An ordinary user: Binder hands in its own name and number.
+# An ordinary user: Binder passes its own name and number.
 ARG NB_USER=learner
 ARG NB_UID=1000
 # Any user may keep labs here, since a container may be run as another user than it was built for.
 RUN useradd --create-home --shell /bin/bash --uid "$NB_UID" "$NB_USER" && install -d -m 1777 /var/lib/labkit
 COPY --from=build /opt /opt
 USER $NB_UID
-# Make takes this environment, and makes none of its own beside it.
+# Make uses this environment instead of creating its own.
 ENV HOME=/home/$NB_USER \
     PATH=/opt/course/.venv/bin:$PATH \
     LABKIT_HOME=/var/lib/labkit/labs \
@@ -36,7 +36,7 @@ ENV HOME=/home/$NB_USER \
     MAKEFLAGS=VENV=/opt/course/.venv \
     JUPYTER_CONFIG_PATH=/opt/course/.devcontainer/jupyter
 WORKDIR $HOME
-# What pods and builds write is an overlay, and the kernel lets none lie on another: a container's own disk is one.
+# Pods and builds write to an overlay. The kernel can't put one on another, and a container's own disk is one.
 VOLUME /var/lib/labkit
 EXPOSE 8888
 ENTRYPOINT ["/opt/course/.devcontainer/start"]
