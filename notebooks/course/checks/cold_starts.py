@@ -42,7 +42,7 @@ def phases(start: ColdStart) -> Finding:
     if missing:
         observed += f"; not seen: {', '.join(missing)}"
         hint = (
-            "A start has to be watched from before the pod is there. Run gone(), then the "
+            "A start has to be watched from before the pod exists. Run gone(), then the "
             "cell with start(…) again."
         )
     return Finding(passed=not missing, observed=observed, hint=hint)
@@ -56,8 +56,8 @@ def longest(answer: Any, start: ColdStart) -> Finding:
     longer = sum(each > seconds.get(said, 0) for each in seconds.values())
     hint = first_that_holds(
         (said == "pull", "The pull has two parts here. Which of the two columns is larger?"),
-        (said == "total", "That is all of them together."),
-        (said not in seconds, f"The phases are {', '.join(seconds)}."),
+        (said == "total", "That is all of them together. Which single phase is longest?"),
+        (said not in seconds, f"Name one of the phases: {', '.join(seconds)}."),
         (longer > 0, f"{longer} of the phases took longer than that: compare the widths of the bars."),
     )
     return Finding(passed=bool(seconds) and said == start.longest, observed=observed, hint=hint)
@@ -66,25 +66,25 @@ def longest(answer: Any, start: ColdStart) -> Finding:
 def probe(runs: Mapping[str, LoadResult]) -> Finding:
     """The same new pod under the same load: without a probe requests fail, with one none do."""
     counts = {name: outcomes(run) for name, run in runs.items()} if isinstance(runs, Mapping) else {}
-    again = "Run the cell with grow(…) again: it records both, each from lab.load(…) to its end."
+    again = "Run the cell with grow(…) again: it records both, each from lab.load(…) to the end."
     if len(counts) < 2:
         return nothing_yet("fewer than two runs were recorded", again)
     without, with_probe = list(counts.values())[:2]
     observed = "; ".join(f"{name}: {c['failed']} of {c['requests']} failed" for name, c in counts.items())
     if min(without["requests"], with_probe["requests"]) < ENOUGH:
-        return nothing_yet(f"{observed}, of {ENOUGH} at least", again)
+        return nothing_yet(f"{observed}, but {ENOUGH} requests are needed", again)
     hint = first_that_holds(
         (
             with_probe["failed"] > 0 and not without["failed"],
-            "Are the two the right way round? First without a probe.",
+            "Did you swap the two? The run without a probe comes first.",
         ),
         (
             with_probe["failed"] > 0,
-            "With the probe nobody should meet a server that still loads: is it in the file?",
+            "With the probe no request should reach a server that still loads: is the probe in the file?",
         ),
         (
             not without["failed"],
-            "Nobody met the new server while it loaded. Did it start under load, without a probe?",
+            "No request reached the new server while it loaded. Did it start under load, without a probe?",
         ),
     )
     return Finding(passed=not hint, observed=observed, hint=hint)
@@ -93,9 +93,7 @@ def probe(runs: Mapping[str, LoadResult]) -> Finding:
 def prepull(daemonset: JsonLike | None, nodes: Sequence[JsonLike] | None) -> Finding:
     """The server's image is on every GPU node and no other, and the puller requests no GPU."""
     if not daemonset:
-        hint = (
-            "Was the file refused, or is it called otherwise? The check looks for a DaemonSet named prepull."
-        )
+        hint = "Was the file refused, or does it use another name? The check needs a DaemonSet named prepull."
         return Finding(passed=False, observed="there is no daemonset/prepull", hint=hint)
     wanted = sum(GPU_NODES in (dig(node, "metadata.labels") or {}) for node in nodes or ())
     status = daemonset.get("status") or {}
@@ -104,21 +102,24 @@ def prepull(daemonset: JsonLike | None, nodes: Sequence[JsonLike] | None) -> Fin
     gpus = (dig(daemonset, f"{SERVER}.resources.limits") or {}).get(GPU)
     observed = f"{image} on {ready} of {there} nodes; {wanted} nodes have GPUs"
     hint = first_that_holds(
-        (image != IMAGE, "Which image will the server ask for next, tag and all? Another one helps nobody."),
+        (
+            image != IMAGE,
+            "Which image will the server ask for next, with which tag? Pulling another one does not help.",
+        ),
         (
             there == 0,
             (
-                "Its selector fits no node. Compare key and value letter by letter with "
+                "Its selector matches no node. Compare key and value letter by letter with "
                 "lab.show('nodes'), or kubectl get nodes --show-labels."
             ),
         ),
-        (there < wanted, "Its selector fits some of the GPU nodes only. Which label do all of them have?"),
+        (there < wanted, "Its selector matches only some of the GPU nodes. Which label do all of them have?"),
         (
             there > wanted,
-            ("A node without GPUs never runs this server, and yet it pulls 4 GB. Which label tells?"),
+            ("A node without GPUs never runs this server, and yet it pulls 4 GB. Which label helps?"),
         ),
-        (bool(gpus), "A pod that only holds an image must not hold a GPU."),
-        (ready < there, "Not yet on all of them: lab.show('pods'). If they still pull, run this cell again."),
+        (bool(gpus), "A pod that only keeps an image must not hold a GPU."),
+        (ready < there, "Not ready on all nodes: see lab.show('pods'). If they still pull, run this again."),
     )
     return Finding(passed=not hint and wanted > 0, observed=observed, hint=hint)
 
@@ -126,7 +127,7 @@ def prepull(daemonset: JsonLike | None, nodes: Sequence[JsonLike] | None) -> Fin
 def cures(starts: Mapping[str, ColdStart]) -> Finding:
     """Each remedy made the start shorter, in the phase that it is meant for."""
     again = (
-        "Run the cells again that measure a start, in order: as it is, small image, "
+        "Run the cells that measure a start again, in order: as it is, small image, "
         "pre-pulled, local weights."
     )
     found = list(starts.values())[:4] if isinstance(starts, Mapping) else []
@@ -139,7 +140,7 @@ def cures(starts: Mapping[str, ColdStart]) -> Finding:
     hint = first_that_holds(
         (
             not pulls[0] > pulls[1],
-            (f"The pulls took {told}: had the node an image already? Run publish(…) again, then both."),
+            (f"The pulls took {told}: was the image already on the node? Run publish(…) again, then both."),
         ),
         (
             not pulls[1] > pulls[2],
@@ -154,10 +155,10 @@ def cures(starts: Mapping[str, ColdStart]) -> Finding:
 
 BY_CHANCE = (
     "Each cure shortened its own phase, and yet one start took longer than the one "
-    "before: the machine was busy. Run the cell again that measures that one, then "
-    "this."
+    "before: the machine was busy. Run the cell that measures that start again, then "
+    "this one."
 )
-WEIGHTS_AS_BEFORE = "The weights took as long as before: do they come from the node's disk?"
+WEIGHTS_AS_BEFORE = "The weights took no less time than before: do they come from the node's disk?"
 
 
 def bought(small_image: Any, prepulled: Any, local_weights: Any, spare: Any) -> Finding:
@@ -168,7 +169,7 @@ def bought(small_image: Any, prepulled: Any, local_weights: Any, spare: Any) -> 
         "small_image": "Compare the first two rows of the table: in which columns do they differ?",
         "prepulled": "Compare the second and the third row of the table.",
         "local_weights": "Compare the third and the fourth row of the table.",
-        "spare": "The server loads as long as before. What would it have waited for, had nobody made room?",
+        "spare": "The server loads as long as before. What would it wait for if no placeholder made room?",
     }
     observed = ", ".join(f"{name}: {answer}" for name, answer in said.items())
     return Finding(passed=not wrong, observed=observed, hint=hints[wrong[0]] if wrong else "")
@@ -184,27 +185,27 @@ def spare(priority: JsonLike | None, deployment: JsonLike | None) -> Finding:
     gpus = str((dig(deployment, f"{SERVER}.resources.limits") or {}).get(GPU, 0))
     observed = f"priority {value}, class of the pods: {name}, grace {grace} s, {gpus} GPU"
     hint = first_that_holds(
-        (value > 0, "Above 0 it would push others out. Who has to give way here?"),
+        (value > 0, "Above 0 it would push out other pods. Which pod has to give way here?"),
         (
             value == 0,
-            "The scheduler takes a place only from a *lower* priority, and pods without a class have 0.",
+            "The scheduler preempts only pods of *lower* priority, and pods without a class have 0.",
         ),
-        (name is None, "The class exists, and no pod says that it belongs to it."),
+        (name is None, "The class exists, but the pods don't name it."),
         (
             name != "placeholder",
-            f"Its pods name the class {name}, and the one in this file is called placeholder.",
+            f"Its pods name the class {name}, but the one in this file is called placeholder.",
         ),
-        (grace > 1, "The server waits as long as the placeholder takes to end. What has it to finish?"),
+        (grace > 1, "The server waits until the placeholder ends. What does a placeholder have to finish?"),
         (
             gpus != "1",
-            "Without a GPU of its own it keeps no place free; with more than one it takes places away.",
+            "Without a GPU it keeps no place free; with more than one it takes up more than needed.",
         ),
     )
     return Finding(passed=not hint, observed=observed, hint=hint)
 
 
 NO_SPARE = (
-    "Was one half of the file refused? Then nothing of it was applied. The cell "
+    "Was one half of the file refused? Then none of it was applied. The cell "
     "above shows what the server said."
 )
 
@@ -219,8 +220,8 @@ def preempted(start: ColdStart, pods: Sequence[JsonLike] | None) -> Finding:
         return nothing_yet("there is no placeholder", again)
     observed = f"a GPU after {took:.0f} lab seconds; {len(waiting)} placeholder waits"
     hint = first_that_holds(
-        (not waiting, f"No placeholder waits, so nobody was preempted. Were all twelve GPUs taken? {again}"),
-        (took > SOON, "It had to wait for the placeholder's end: how long is its grace period?"),
+        (not waiting, f"No placeholder waits, so none was preempted. Were all twelve GPUs taken? {again}"),
+        (took > SOON, "It had to wait for the placeholder to end: how long is its grace period?"),
     )
     return Finding(passed=not hint, observed=observed, hint=hint)
 
@@ -241,22 +242,22 @@ CHECKS: Sequence[Check] = (
     Check(
         "07.longest",
         "the name of the phase that took longest",
-        "Read the widest bar, or the largest number of the table.",
+        "Find the widest bar, or the largest number in the table.",
         longest,
         answers=("answer",),
         rows=(11,),
     ),
     Check(
         "07.probe",
-        f"without a readiness probe requests fail, with it none; {ENOUGH} requests or more in each",
-        "Run both cells again, each from lab.load(…) to its end.",
+        f"without a readiness probe requests fail, with it none do; {ENOUGH} requests or more in each run",
+        "Run the cell with grow(…) again, to the end.",
         probe,
         rows=(11,),
     ),
     Check(
         "07.prepull",
         "llm-inference:small on every node with GPUs, on no other, ready, holding no GPU",
-        "Two TODOs stand in the file.",
+        "There are two TODOs in the file.",
         prepull,
         {"daemonset": "daemonset/prepull", "nodes": "nodes"},
         settles=True,
@@ -264,7 +265,7 @@ CHECKS: Sequence[Check] = (
     ),
     Check(
         "07.cures",
-        "four starts, each shorter than the one before, in the phase that was cured",
+        "four starts, each shorter than the one before, in the phase that the cure is for",
         "Measure all four, in order.",
         cures,
         rows=(11,),
@@ -280,15 +281,15 @@ CHECKS: Sequence[Check] = (
     Check(
         "07.spare",
         "a PriorityClass below 0, and a placeholder of that class with one GPU and no grace period",
-        "Three TODOs stand in the file.",
+        "There are three TODOs in the file.",
         spare,
         {"priority": "priorityclass/placeholder", "deployment": "deployment/spare"},
         rows=(11,),
     ),
     Check(
         "07.preempted",
-        f"the server has a GPU within {SOON:.0f} lab seconds, and the placeholder waits instead of it",
-        "kubectl get events tells who was preempted by whom.",
+        f"the server has a GPU within {SOON:.0f} lab seconds, and a placeholder waits instead",
+        "kubectl get events shows which pod was preempted by which.",
         preempted,
         {"pods": "pods"},
         rows=(11,),

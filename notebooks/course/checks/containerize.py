@@ -18,7 +18,7 @@ from localcluster.api.objects import dig
 from localcluster.images.workshop import Push
 
 NAMESPACE, HUB, SECRET = "llm-lab", "docker.io", "my-login"
-FOLLOW_AGAIN = "Delete pod/wrong-login, and run from the cell with lab.follow(…) on again."
+FOLLOW_AGAIN = "Delete pod/wrong-login, then run again from the cell with lab.follow(…)."
 TRIES = 4  # fewer pulls than this don't show how the pause grows
 NEAR, SHARE = 8.0, 0.25  # lab seconds, or a share of the pause, that a busy machine can add
 
@@ -28,11 +28,11 @@ def host(answer: Any) -> Finding:
     said = str(answer).lower().removeprefix("https://").rstrip("/")
     hint = ""
     if said.startswith("my-registry"):
-        hint = "It has no dot and no port: is that a machine's name, or a folder on somebody else's machine?"
+        hint = "It has no dot and no port: is that a host's name, or a folder on some other host?"
     elif said.startswith("registry.lab"):
         hint = "That is the lab's registry. Does the lesson's reference name it anywhere?"
     elif said in {"docker hub", "dockerhub", "docker"}:
-        hint = "The right place. Which host name does it answer under?"
+        hint = "That is the right place. What is its host name?"
     hosts = {HUB, "index.docker.io", "registry-1.docker.io"}
     return Finding(passed=said in hosts, observed=f"you say {plainly(answer)}", hint=hint)
 
@@ -40,9 +40,9 @@ def host(answer: Any) -> Finding:
 def layers(answer: Any, sent: Sequence[int]) -> Finding:
     """Which layers were sent after a change of one line."""
     said = numbers(answer)
-    observed = f"you say {plainly(answer)}, and that is not what travelled"
+    observed = f"you say {plainly(answer)}, but that is not what travelled"
     if not sent:
-        hint = "The registry had all of it. Run the cell that changes the code again, then the push."
+        hint = "The registry already had all layers. Run the cell that changes the code again, then the push."
         return nothing_yet("no layer travelled", hint)
     if said is not None and sorted(said) == sorted(sent):
         return Finding(passed=True, observed=f"these travelled: {sent}")
@@ -56,13 +56,13 @@ def sent(change: Push) -> tuple[int, ...]:
 
 def _layers(said: Sequence[float] | None, travelled: Sequence[float]) -> str:
     if said is None:
-        return "A list of numbers is wanted, such as [1, 2]."
+        return "Answer with a list of numbers, such as [1, 2]."
     if 0 in said:
         return "Layers are counted from 1: the column LAYER of the build has their numbers."
     if set(said) < set(travelled):
-        return "These do travel, and not alone. What do later steps stand on?"
+        return "These do travel, but not alone. Which later steps build on them?"
     if set(said) > set(travelled):
-        return "Fewer. Which steps saw nothing new, so that their layers are in the registry already?"
+        return "Too many. Which steps saw nothing new, so that the registry already has their layers?"
     return ""
 
 
@@ -73,7 +73,7 @@ def digest(answer: Any, digest: str) -> Finding:
     if ":" not in str(answer):
         hint = "Write it as the registry does: sha256: and 64 hexadecimal digits."
     elif not re.fullmatch(r"sha256:[0-9a-f]{64}", str(answer)):
-        hint = "sha256: and then 64 hexadecimal digits, in lower case: what `hexdigest()` gives, as text."
+        hint = "Write sha256: and 64 hexadecimal digits in lower case: what `hexdigest()` gives, as text."
     if not digest.startswith("sha256:"):
         return nothing_yet("the registry gave no digest", "Push the image again, then run this cell.")
     return Finding(passed=answer == digest, observed=observed, hint=hint)
@@ -83,13 +83,13 @@ def two_versions(deployment: JsonLike | None, pods: Sequence[JsonLike] | None) -
     """One image tag in the Deployment, and two images in its pods."""
     wish, running = _image(deployment), set(_running(pods))
     observed = f"the Deployment says {wish}; its pods run {_listed(running)}"
-    hint = "One of the two pods is not ready yet: look again in a moment."
+    hint = "One of the two pods is not ready yet: run this cell again in a moment."
     if wish and "@" in wish:
-        hint = "This Deployment is pinned already. Run the notebook from `lab.reset()` to here for this step."
+        hint = "This Deployment is already pinned. Run the notebook from `lab.reset()` to here again."
     elif len(running) == 1:
         hint = (
-            "Both pods run one image. Let `latest` mean the other one (the cell that pushes the first image, "
-            "or the one that pushes the second), and then lose one pod, once."
+            "Both pods run the same image. Point `latest` at the other one (the cell that pushes the first "
+            "image, or the one that pushes the second), then delete one pod, once."
         )
     return Finding(
         passed=wish is not None and "@" not in wish and len(running) == 2, observed=observed, hint=hint
@@ -102,12 +102,12 @@ def pinned(deployment: JsonLike | None, pods: Sequence[JsonLike] | None) -> Find
     wanted = wish.partition("@")[2]
     observed = f"the Deployment says {_named(wish)}; its pods run {_listed(set(running))}"
     if not wanted:
-        hint = "A tag stands there, and a tag can move. Which name of an image can't?"
+        hint = "It names a tag, and a tag can move. Which name of an image can't?"
         return Finding(passed=False, observed=observed, hint=hint)
     replicas = dig(deployment, "spec.replicas")
-    hint = "The old pods are still there, or the new ones not yet ready: look again."
+    hint = "The old pods are still there, or the new ones are not ready yet: run this cell again."
     if not re.fullmatch(r"sha256:[0-9a-f]{64}", wanted):
-        hint = "Behind the @ stands sha256: and 64 hexadecimal digits, all of them."
+        hint = "After the @ comes sha256: and then 64 hexadecimal digits, all of them."
     return Finding(passed=set(running) == {wanted} and len(running) == replicas, observed=observed, hint=hint)
 
 
@@ -117,9 +117,9 @@ def pulled(pod: JsonLike | None) -> Finding:
     observed = f"{_state(pod, 'pulled')}; imagePullSecrets: {', '.join(named) or 'none'}"
     hint = ""
     if named and SECRET not in named:
-        hint = "A secret is named, and it is not the one that you made. Compare the names, letter by letter."
+        hint = "The pod names a secret, but not the one you created. Compare the names, letter by letter."
     elif named:
-        hint = "The pod names the secret. Is it there (kubectl get secrets)? Did you push this image?"
+        hint = "The pod names the secret. Does it exist (kubectl get secrets)? Did you push this image?"
     return Finding(passed=_runs(pod) and SECRET in named, observed=observed, hint=hint)
 
 
@@ -147,13 +147,13 @@ def _same(said: Sequence[float], seen: Sequence[float]) -> bool:
 def _pauses(said: Sequence[float] | None, tries: Sequence[float]) -> str:
     """The likely mistake: moments instead of pauses, real seconds, or too few."""
     if said is None:
-        return "A list of numbers is wanted: one pause between each two tries."
+        return "Answer with a list of numbers: the pause between each try and the next."
     if len(said) < TRIES - 1:
-        return "There are more pauses than that: one between each two tries."
+        return "There are more pauses than that: one between each try and the next."
     if _same(said, tries):
         return "Those are the moments of the tries. How long is it from each to the next?"
     if len(set(said)) == 1:
-        return "Do they stay the same? Look at the bars in the plot: which are wide?"
+        return "Do the pauses stay the same? Look at the bars in the plot: which are wide?"
     return ""
 
 
@@ -161,11 +161,11 @@ def mended(place: Any, pod: JsonLike | None) -> Finding:
     """The namespace in which the secret was missing, and the pod that has run since."""
     observed = f"you say {place}; {_state(pod, 'team')}"
     right = str(place).strip() == NAMESPACE
-    hint = "Right. Now make the secret there, and wait for the next try." if right else ""
+    hint = "Right. Now create the secret there, and wait for the next try." if right else ""
     if str(place).strip() == "default":
-        hint = "There the secret is already, and it does not help. Where is the pod?"
+        hint = "The secret is already there, and it does not help. Where is the pod?"
     elif str(place).strip() in {"team", "team-login"}:
-        hint = "That is the name of an object. A namespace is wanted: the first column of the table."
+        hint = "That is the name of an object. Answer with a namespace: the first column of the table."
     return Finding(passed=right and _runs(pod), observed=observed, hint=hint)
 
 
@@ -213,7 +213,7 @@ CHECKS: Sequence[Check] = (
     Check(
         "01.host",
         "the host that my-registry/llm-inference:latest is pulled from",
-        "Is there a dot, a port or localhost before the first slash? If not, it is no host.",
+        "Is there a dot, a port or localhost before the first slash? If not, it is not a host.",
         host,
         answers=("answer",),
         rows=(2, 7),
@@ -221,7 +221,7 @@ CHECKS: Sequence[Check] = (
     Check(
         "01.layers",
         "the numbers of the layers that travel after a change of one line in model_server/",
-        "Which is the first step that sees something new? All layers from there on are made anew.",
+        "Which is the first step that sees something new? All layers from there on are rebuilt.",
         layers,
         answers=("answer",),
         figures={"sent": Figure(of=("change",), by=sent)},
@@ -231,7 +231,7 @@ CHECKS: Sequence[Check] = (
     Check(
         "01.digest",
         "the SHA-256 of the manifest, computed by you, is the digest that the registry gives",
-        "hashlib.sha256(…).hexdigest() of the bytes of the manifest, not of their JSON printed anew.",
+        "Use hashlib.sha256(…).hexdigest() on the manifest's bytes, not on JSON that you printed again.",
         digest,
         answers=("answer",),
         rows=(7,),
@@ -247,8 +247,8 @@ CHECKS: Sequence[Check] = (
     ),
     Check(
         "01.pinned",
-        "the Deployment names a digest, and every pod runs it, also the one that was deleted",
-        "NAME@sha256:…: the repository without a tag, and the digest that lab.images.digest gives.",
+        "the Deployment names a digest, and every pod runs it, including the replacement",
+        "Write NAME@sha256:…: the repository without a tag, and the digest that lab.images.digest gives.",
         pinned,
         _BOTH,
         settles=True,
@@ -257,7 +257,7 @@ CHECKS: Sequence[Check] = (
     Check(
         "01.pulled",
         "pod/pulled names the secret my-login and runs",
-        "`imagePullSecrets` is a list of names; it stands beside `containers`, not inside of it.",
+        "`imagePullSecrets` is a list of names; it goes beside `containers`, not inside it.",
         pulled,
         {"pod": "pod/pulled"},
         settles=True,
@@ -265,7 +265,7 @@ CHECKS: Sequence[Check] = (
     ),
     Check(
         "01.backoff",
-        "the pauses between two tries to pull, in lab seconds, at least the first three",
+        "the pauses between attempts to pull, in lab seconds, at least the first three",
         "From one ErrImagePull to the next: tries.starts('ErrImagePull') has the moments.",
         backoff,
         answers=("answer",),
@@ -274,7 +274,7 @@ CHECKS: Sequence[Check] = (
     Check(
         "01.mended",
         "the namespace that the secret must be in, and pod/team runs",
-        "Compare two columns: in which namespace is the pod, in which one is the secret?",
+        "Compare two columns: in which namespace is the pod, and in which is the secret?",
         mended,
         {"pod": "pod/team"},
         answers=("place",),

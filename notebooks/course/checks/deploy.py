@@ -39,7 +39,7 @@ DOUBLING = 1.4  # a busy machine blurs the factor of 2
 SIXTH, LONGEST = 160, 300  # seconds of the back-off after the sixth crash, and at most
 SKEW = 2.0  # real seconds: the API server's timestamps have whole ones
 PATIENCE = 60.0  # lab seconds of silence before a restart can follow
-FRESH_POD = "Take a fresh pod: lab.delete(f'pod/{victim}'), then run from the cell with `victim =` on again."
+FRESH_POD = "Use a fresh pod: lab.delete(f'pod/{victim}'), then run again from the cell with `victim =`."
 
 
 def deployment(deployment: JsonLike | None) -> Finding:
@@ -61,18 +61,18 @@ def _unfinished(deployment: JsonLike | None, gpus: str, wrong: bool) -> str:  # 
     """What is left to do, starting with what keeps the server from running."""
     path = _asks(deployment, "readinessProbe")
     told = {
-        "Nothing says that this pod needs a GPU, and without one the server ends. Where does a GPU go?": (
+        "Nothing says that this pod needs a GPU, and without one the server exits. Where does a GPU go?": (
             gpus == "none"
         ),
         "How many GPUs does one server of the lesson have?": gpus != "1",
         "Nothing says when a pod may get traffic. Which field of a container does?": path is None,
-        "The readiness probe asks another path. Which one is answered with 200 once the model is loaded?": (
+        "The readiness probe asks a different path. Which one returns 200 once the model is loaded?": (
             path != HEALTH
         ),
-        "How many servers, so that one may die?": dig(deployment, "spec.replicas") != 2,
-        "A name or figure is not the lesson's; `observed` says which. lesson.yaml has it.": wrong,
+        "How many servers do you need so that one can die?": dig(deployment, "spec.replicas") != 2,
+        "A name or figure differs from the lesson's; `observed` says which. lesson.yaml has it.": wrong,
     }
-    right = "The file is right. It takes the pods two minutes to be ready (8 real seconds): look again."
+    right = "The file is right. Pods take two minutes to become ready (8 real seconds): run this cell again."
     return next((hint for hint, holds in told.items() if holds), right)
 
 
@@ -85,18 +85,18 @@ def healed(timeline: Timeline, pods: Sequence[JsonLike] | None) -> Finding:
     ready = timeline.one("ready")
     fell = ready.peak() is not None and min(v for _, v in ready.points) < ready.points[0][1]
     if took is None and not fell:
-        again = "No pod went down meanwhile: lab.record() first, then lab.faults.kill(…). Run both again."
-        observed = f"ready never fell; {restarts} restarts"
+        again = "No pod failed in the recording. Run both again: lab.record(), then lab.faults.kill(…)."
+        observed = f"ready never dropped; {restarts} restarts"
         return (
             Finding(passed=False, observed=observed, hint=again) if restarts else nothing_yet(observed, again)
         )
     if took is None:
         again = "The recording ended before two pods were ready again: wait for that, then .stop()."
         return Finding(
-            passed=False, observed=f"ready fell and did not rise again; {restarts} restarts", hint=again
+            passed=False, observed=f"ready dropped and did not rise again; {restarts} restarts", hint=again
         )
     observed = f"not ready for {took:.0f} lab seconds; {restarts} restarts"
-    hint = "The pod was replaced, not restarted: was it deleted? lab.faults.kill(…) ends its process only."
+    hint = "The pod was replaced, not restarted: was it deleted? lab.faults.kill(…) only ends its process."
     return Finding(passed=restarts >= 1, observed=observed, hint=hint)
 
 
@@ -105,7 +105,7 @@ def backoff(answer: Any, states: States) -> Finding:
     waits = states.waits()
     observed = f"you say {plainly(answer)}; waits so far: {', '.join(f'{w:.0f} s' for w in waits) or 'none'}"
     if len(waits) < 3:
-        return nothing_yet(observed, f"Fewer than three whole waits were seen. {FRESH_POD}")
+        return nothing_yet(observed, f"Fewer than three complete waits were seen. {FRESH_POD}")
     first, second, third = waits[:3]
     grows = first < second < third and third >= DOUBLING**2 * first
     said = number(answer)
@@ -117,13 +117,13 @@ def backoff(answer: Any, states: States) -> Finding:
 def _sixth(said: float | None) -> str:
     """The likely mistake: one crash too few or too many, the upper limit, or no number."""
     if said is None:
-        return "A number of seconds is wanted."
+        return "Answer with a number of seconds."
     if said == SIXTH / 2:
-        return "That is the wait after the fifth crash. And after one more?"
+        return "That is the wait after the fifth crash. What is it after one more?"
     if said == 2 * SIXTH or said == LONGEST:
         return "That comes later. Count: after which crash is the wait 10 s?"
     if said <= 0.1 * SIXTH:
-        return "In lab seconds, as the plot has them: one real second is 15 of them."
+        return "Answer in lab seconds, as in the plot: one real second is 15 of them."
     return ""
 
 
@@ -132,8 +132,8 @@ def who(process: Any, pod: Any) -> Finding:
     said = {"process": process, "pod": pod}
     wrong = [name for name, right in MAINTAINERS.items() if not _names(said[name], right)]
     hints = {
-        "process": "The pod kept its name and its node, and only RESTARTS went up. Who lives on that node?",
-        "pod": "A pod of another name took its place. Whose events speak of it (kubectl describe)?",
+        "process": "The pod kept its name and node, and only RESTARTS went up. What runs on that node?",
+        "pod": "A pod with a new name took its place. Whose events mention it (kubectl describe)?",
     }
     observed = f"process: {process}, pod: {pod}"
     return Finding(passed=not wrong, observed=observed, hint=hints[wrong[0]] if wrong else "")
@@ -142,25 +142,25 @@ def who(process: Any, pod: Any) -> Finding:
 def variants(runs: Mapping[str, LoadResult]) -> Finding:
     """Three updates, each with a different kind of failure."""
     if not isinstance(runs, Mapping) or len(runs) < 3:
-        hint = "Run the cells of the three updates again, in their order."
+        hint = "Run the cells of the three updates again, in order."
         return nothing_yet("fewer than three updates were recorded", hint)
     first, second, third = list(runs.values())[:3]
     told = "; ".join(f"{name}: {_told(run)}" for name, run in runs.items())
     few = next((name for name, run in runs.items() if outcomes(run)["requests"] < ENOUGH), None)
     if few:
-        hint = f"Hardly anybody was there during the update {few!r}: run its cell again, to its end."
+        hint = f"Too few requests came during the update {few!r}: run its cell again, to the end."
         return nothing_yet(told, hint)
     early = sum(first.failures().get(kind, 0) for kind in ("http_503", "reset"))
     later = [run.failures().get("http_503", 0) for run in (second, third)]
     broken = [run.failures().get("broken", 0) for run in (second, third)]
     if early and not any(later) and not all(broken):
-        hint = "By chance nobody was in the middle of a long answer: run the update again."
+        hint = "By chance no user was in the middle of a long answer: run the update again."
         return Finding(passed=False, observed=told, hint=hint, inconclusive=True)
-    hint = "The first update hurt nobody: did it really run without a readiness probe?"
+    hint = "No request failed in the first update: did it really run without a readiness probe?"
     if any(later):
-        hint = "With a readiness probe no server gets traffic while it loads. Is rolling/ as it was?"
+        hint = "With a readiness probe no server gets traffic while it loads. Is rolling/ unchanged?"
     elif early:
-        hint = "Nobody was cut off. Run the second and third update again."
+        hint = "No answer was cut off. Run the second and third update again."
     return Finding(passed=early > 0 and not any(later) and all(broken), observed=told, hint=hint)
 
 
@@ -180,13 +180,13 @@ def grace(answer: Any, longest: float, pre_stop: float) -> Finding:
     )
     if said is not None and longest - 1 <= said < needed - 1:
         return Finding(
-            passed=False, observed=observed, hint="The clock runs from the delete: who else spends of it?"
+            passed=False, observed=observed, hint="The clock starts at the delete: what else uses that time?"
         )
-    hint = "" if said is not None else "A number of seconds is wanted."
+    hint = "" if said is not None else "Answer with a number of seconds."
     if said is not None and said > 1.5 * needed:
-        hint = "That breaks none, and it is not the shortest: a pod that hangs keeps its GPU that long."
+        hint = "That breaks no answer, but it is not the shortest: a pod that hangs keeps its GPU that long."
     elif said is not None and said < longest - 1:
-        hint = "Shorter than the longest answer: whoever began just before the delete is cut off."
+        hint = "That is less than the longest answer: one that began just before the delete is cut off."
     return Finding(
         passed=said is not None and needed - 1 <= said <= 1.5 * needed, observed=observed, hint=hint
     )
@@ -198,10 +198,10 @@ def zero_downtime(load: LoadResult) -> Finding:
     versions = [name for name in ("answered by v1", "answered by v2") if counts.get(name)]
     observed = _told(load)
     if versions == ["answered by v2"]:
-        hint = "v1 answered nobody, so this was no update from v1 to v2. Which MODEL_VERSION has your file?"
+        hint = "v1 answered no request, so v2 was there from the start. Which MODEL_VERSION is in your file?"
         return Finding(passed=False, observed=f"{observed}; {', '.join(versions)}", hint=hint)
     if counts["requests"] < ENOUGH:
-        hint = "Too few users to tell. Run the cell with update(…) again, and let it come to its end."
+        hint = "Too few requests to tell. Run the cell with update(…) again, and let it finish."
         return nothing_yet(observed, hint)
     if len(versions) < 2:
         hint = "Only one version answered. Did the update end before the users were stopped?"
@@ -218,8 +218,8 @@ def cures(loading: Any, stopping: Any, cut_off: Any) -> Finding:
     observed = ", ".join(f"{kind}: {answer}" for kind, answer in said.items())
     hints = {
         "loading": "The 503s were gone from the second update on. What was new there?",
-        "stopping": "The request must not be sent there any more, or the server must listen a little longer.",
-        "cut_off": "Nothing was broken in your own update only. What was new there?",
+        "stopping": "Requests must no longer be sent there, or the server must listen a little longer.",
+        "cut_off": "Only in your own update was nothing broken. What was new there?",
     }
     return Finding(passed=not wrong, observed=observed, hint=hints[wrong[0]] if wrong else "")
 
@@ -234,15 +234,15 @@ def rollback(load: LoadResult, deployment: JsonLike | None) -> Finding:
         return Finding(passed=False, observed=observed, hint=hint)
     if image != IMAGE:
         hint = (
-            "The Deployment still names the other image. kubectl rollout has a word for the way back. It "
-            "goes one revision back, unless told to which: `rollout history --revision=N` shows N's image."
+            "The Deployment still names the bad image. kubectl rollout can go back. By default "
+            "it goes one revision back: `rollout history --revision=N` shows the image of revision N."
         )
         return Finding(passed=False, observed=observed, hint=hint)
     if replicas != 2 or ready != 2:
-        hint = "The image is right; the pods of the other one are still leaving. Look again in a moment."
+        hint = "The image is right; pods of the bad one are still terminating. Run this cell again."
         return Finding(passed=False, observed=observed, hint=hint)
     if outcomes(load)["requests"] < ENOUGH / 3 or _over_before(load, _rolled_out(deployment)):
-        hint = "The users had gone before you went back. Run from the cell with lab.load(…) on again."
+        hint = "The users were gone before you rolled back. Run again from the cell with lab.load(…)."
         return nothing_yet(observed, hint)
     return Finding(passed=True, observed=observed)
 
@@ -272,7 +272,7 @@ def liveness(deployment: JsonLike | None, pods: Sequence[JsonLike] | None, load:
     """A liveness probe that uses no GPU time and is patient; and nothing was restarted under load."""
     probe = dig(deployment, f"{SERVER}.livenessProbe") or {}
     if not probe:
-        hint = "Without any liveness probe a server that hangs stays as it is. Ask something cheap instead."
+        hint = "Without a liveness probe, a hanging server is never restarted. Ask something cheap instead."
         return Finding(passed=False, observed="there is no livenessProbe", hint=hint)
     cheap = "tcpSocket" in probe or _asks(deployment, "livenessProbe") in AT_ONCE
     patience = probe.get("failureThreshold", 3) * probe.get("periodSeconds", 10)
@@ -284,8 +284,8 @@ def liveness(deployment: JsonLike | None, pods: Sequence[JsonLike] | None, load:
         return Finding(passed=False, observed=observed, hint=hint)
     if outcomes(load)["requests"] < ENOUGH / 3 or _over_before(load, _all_ready(pods)):
         hint = (
-            "The users had gone before these pods were ready. Run from the cell that applies "
-            "faults/liveness.yaml to here again, with your file as it is."
+            "The users were gone before these pods were ready. Run again from the cell that applies "
+            "faults/liveness.yaml to here, with your file as it is."
         )
         return nothing_yet("no users were there", hint)
     return Finding(passed=True, observed=f"{observed} under load")
@@ -294,13 +294,13 @@ def liveness(deployment: JsonLike | None, pods: Sequence[JsonLike] | None, load:
 def _hasty(probe: JsonLike, patience: float, *, cheap: bool) -> str:
     """What is wrong with a probe in the file."""
     if "exec" in probe:
-        return "It sends a prompt, and the answer waits for the GPU. What can be asked without a prompt?"
+        return "It sends a prompt, and the answer waits for the GPU. What can it ask without a prompt?"
     if not cheap:
-        return "Does the answer to this still have to wait for the GPU, or is there no such path?"
+        return "Does this answer still have to wait for the GPU, or does the path not exist?"
     if patience < PATIENCE:
         return (
             f"It gives up after {patience:g} s of silence. A busy machine may be silent that long, and a "
-            "restart costs two minutes. Which two fields multiply to the time that it waits?"
+            "restart costs two minutes. Which two fields multiply to the time it waits?"
         )
     return ""
 
@@ -309,10 +309,10 @@ def _restarted(restarts: int, ready: int) -> str:
     """What is wrong with the pods even though the file is right."""
     if restarts:
         return (
-            "The file is right. A pod that was restarted before may still be leaving: look again. "
+            "The file is right. A pod that was restarted may still be terminating: run this cell again. "
             "If it stays, delete it; the new one counts from 0."
         )
-    return "" if ready == 2 else "The file is right. The new pods are still starting: look again in a moment."
+    return "" if ready == 2 else "The file is right. The new pods are still starting: run this cell again."
 
 
 def mended(deployment: JsonLike | None) -> Finding:
@@ -328,16 +328,16 @@ def mended(deployment: JsonLike | None) -> Finding:
 def _elsewhere(path: str | None, *, all_ready: bool) -> str:
     """What a probe learns on a path other than /health."""
     if path is None:
-        return "Without a probe a pod counts as ready while it loads. Let it ask for a path that exists."
+        return "Without a probe a pod counts as ready while it loads. Add one, on a path that exists."
     return first_that_holds(
-        (path == HEALTH, "The path is right. The new pods are still loading: look again in a moment."),
-        ("://" in path, "The probe knows host and port: it asks the pod itself. What comes behind them?"),
-        (path.rstrip("/") == HEALTH, "To a server, a slash at the end is another path."),
+        (path == HEALTH, "The path is right. The new pods are still loading: run this cell again."),
+        ("://" in path, "The probe knows host and port: it asks the pod itself. What comes after them?"),
+        (path.rstrip("/") == HEALTH, "With a slash at the end, it is a different path."),
         (
             all_ready,
-            "This path is answered with 200: also by a server that still loads, or that is about to stop?",
+            "This path returns 200: but does it also do so while the server loads, or is about to stop?",
         ),
-        (True, "The event names the status that this path got. Which path says that the model is loaded?"),
+        (True, "The event shows the status that this path got. Which path says that the model is loaded?"),
     )
 
 
@@ -374,10 +374,10 @@ def _told(load: LoadResult) -> str:
 def _hint(load: LoadResult) -> str:
     kind = next(iter(load.failures()))
     return {
-        "broken": "Answers were cut off in the middle. How long had their pod between delete and SIGKILL?",
-        "reset": "Requests were sent to a server that had stopped listening. Who still believed in it?",
-        "http_503": "A server that was still loading got traffic. Who said that it was ready?",
-        "refused": "For a moment no pod was ready at all. How many may an update take away at once?",
+        "broken": "Answers were cut off in the middle. How long did their pod have from delete to SIGKILL?",
+        "reset": "Requests were sent to a server that had stopped listening. How long must it still listen?",
+        "http_503": "A server that was still loading got traffic. What made it count as ready?",
+        "refused": "For a moment no pod was ready at all. How many may an update remove at once?",
     }.get(kind, "Compare with the three updates above: which kind of failure is left?")
 
 
@@ -385,7 +385,7 @@ CHECKS: Sequence[Check] = (
     Check(
         "02.deployment",
         "the lesson's names and figures, two replicas with one GPU each, readiness on /health, both ready",
-        "Three TODOs stand in the file. An extended resource goes under `limits`.",
+        "There are three TODOs in the file. An extended resource goes under `limits`.",
         deployment,
         {"deployment": "deployment/llm-inference-service"},
         settles=True,
@@ -393,8 +393,8 @@ CHECKS: Sequence[Check] = (
     ),
     Check(
         "02.healed",
-        "one pod falls out, is restarted in place, and is ready again",
-        "lab.faults.kill(…) between lab.record() and .stop(); then wait until two are ready again.",
+        "one pod fails, is restarted in place, and is ready again",
+        "Run lab.faults.kill(…) between lab.record() and .stop(); then wait until two are ready again.",
         healed,
         {"pods": "pods"},
         rows=(1,),
@@ -409,7 +409,7 @@ CHECKS: Sequence[Check] = (
     ),
     Check(
         "02.who",
-        "who brings back a process that died, and who a pod that was deleted",
+        "what brings back a process that died, and what replaces a pod that was deleted",
         "Compare the names of the pods before and after.",
         who,
         answers=("process", "pod"),
@@ -417,7 +417,7 @@ CHECKS: Sequence[Check] = (
     ),
     Check(
         "02.variants",
-        "without a probe: 503s and resets; with it none of the former, but broken answers in both others",
+        "without a probe, 503s or resets; with it no 503s, but broken answers in both other updates",
         "Run the cells above in order, each from lab.load(…) to users.stop().",
         variants,
         rows=(1, 11),
@@ -440,8 +440,8 @@ CHECKS: Sequence[Check] = (
     ),
     Check(
         "02.cures",
-        "the setting that guards a request from a server that loads, from one that stops, from SIGKILL",
-        "Read the table from row to row: each row has one setting more.",
+        "the setting that protects a request from a server that loads, from one that stops, from SIGKILL",
+        "Read the table row by row: each row has one more setting.",
         cures,
         answers=("loading", "stopping", "cut_off"),
         rows=(1, 11),
@@ -449,7 +449,7 @@ CHECKS: Sequence[Check] = (
     Check(
         "02.rollback",
         "image llm-inference:1.0 again, two pods and both ready, no request failed",
-        "kubectl rollout has a word for it; `kubectl rollout --help` lists them.",
+        "kubectl rollout has a subcommand for it; `kubectl rollout --help` lists them.",
         rollback,
         {"deployment": "deployment/llm-inference-service"},
         settles=True,
@@ -466,7 +466,7 @@ CHECKS: Sequence[Check] = (
     ),
     Check(
         "02.mended",
-        "readiness on the path that the server answers with 200, two pods ready",
+        "a readiness probe on the path that the server answers with 200, two pods ready",
         "The event names the status code; the file names the path. Which paths does the server have?",
         mended,
         {"deployment": "deployment/llm-inference-service"},

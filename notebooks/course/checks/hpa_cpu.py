@@ -42,8 +42,8 @@ def hpa(hpa: Mapping[str, Any] | None) -> Finding:
     found = replace(matches(hpa, PLACEHOLDER, name="hpa/llm-hpa"), hint=_hpa(hpa))
     extra = len(dig(hpa, "spec.metrics") or []) - 1
     if found.passed and extra > 0:
-        hint = "The HPA takes the largest of what its metrics ask for. The placeholder has one metric only."
-        return Finding(passed=False, observed=f"{extra} more metrics stand beside the CPU", hint=hint)
+        hint = "With several metrics, the HPA takes the largest result. The placeholder has only one metric."
+        return Finding(passed=False, observed=f"there are {extra} more metrics beside the CPU", hint=hint)
     return found
 
 
@@ -70,9 +70,9 @@ def slept(timeline: Timeline) -> Finding:
     still = len({replicas for _, replicas in desired.points}) == 1
     outage = (p95.peak() or 0) > PATIENCE and (gpu.peak() or 0) >= BUSY
     if not outage:
-        hint = "Nobody suffered: the crowd did not come. Run from the cell with lab.record() on again."
+        hint = "No user suffered: the crowd did not come. Run again from the cell with lab.record()."
         return nothing_yet(observed, hint)
-    hint = "This HPA did ask for more pods: does your file scale on CPU? Then run from lab.record() on again."
+    hint = "This HPA did ask for more pods: does your file scale on CPU? Then run again from lab.record()."
     return Finding(passed=still, observed=observed, hint=hint)
 
 
@@ -80,12 +80,12 @@ def flat(answer: Any, timeline: Timeline) -> Finding:
     """The learner's reading of the CPU: lowest and highest percentage in the recorded series."""
     seen = [v for _, v in timeline.one("cpu").points]
     if not seen:
-        hint = "Is llm-hpa on cpu? Mend your file, apply it, and run from lab.record() on again."
-        return Finding(passed=False, observed="no CPU was recorded", hint=hint)
+        hint = "Does llm-hpa scale on cpu? Fix your file, apply it, and run again from lab.record()."
+        return Finding(passed=False, observed="no CPU utilization was recorded", hint=hint)
     said = [number(v) for v in answer] if isinstance(answer, (list, tuple)) else []
     observed = f"you say {plainly(answer)}"
     if len(said) != 2 or said[0] is None or said[1] is None:
-        return Finding(passed=False, observed=observed, hint="Two numbers are needed: (lowest, highest).")
+        return Finding(passed=False, observed=observed, hint="Answer with two numbers: (lowest, highest).")
     right = abs(said[0] - min(seen)) <= 2 and abs(said[1] - max(seen)) <= 2
     hint = ""
     if (said[0], said[1]) == (0, 100) or said[1] > 2 * max(seen):
@@ -93,9 +93,9 @@ def flat(answer: Any, timeline: Timeline) -> Finding:
     elif said[0] > said[1]:
         hint = "The lowest comes first."
     elif max(said[0], said[1]) <= 1:
-        hint = "In per cent of the request, as the series has it: a quarter is 25."
+        hint = "Answer in per cent of the request, as in the series: a quarter is 25."
     elif right:
-        hint = "That is what was recorded, and it is not flat: was anything else running in these pods?"
+        hint = "That is what was recorded, but it is not flat: was anything else running in these pods?"
     return Finding(passed=right and max(seen) - min(seen) <= FLAT, observed=observed, hint=hint)
 
 
@@ -112,12 +112,12 @@ def suffered(answer: Any, timeline: Timeline) -> Finding:
 def _suffered(said: float | None, seen: float, p95: Series) -> str:
     """The likely mistake: the worst moment, the value, real seconds, or a time before anyone suffered."""
     if said is None:
-        return "A moment is wanted: a number of lab seconds. first(test) gives one."
+        return "Answer with a moment: a number of lab seconds. first(test) gives one."
     if any(abs(said - value) < 0.1 and value > PATIENCE for _, value in p95.points):
         return "That is how long they waited. When did it begin?"
     if said > seen:
-        return "Users waited before that already. The first moment is asked for, not the worst."
-    return "Nobody waited so long by then. From which moment on is p95 above 10?"
+        return "Users already waited before that. Find the first moment, not the worst."
+    return "No user had waited that long by then. From which moment on is p95 above 10?"
 
 
 def knew(answer: Any, timeline: Timeline) -> Finding:
@@ -125,15 +125,15 @@ def knew(answer: Any, timeline: Timeline) -> Finding:
     moment = latency(timeline).first(lambda v: v > PATIENCE)
     seen = None if moment is None else timeline.one("cpu").at(moment)
     if seen is None:
-        hint = "Is llm-hpa on cpu? Mend your file, apply it, and run from lab.record() on again."
+        hint = "Does llm-hpa scale on cpu? Fix your file, apply it, and run again from lab.record()."
         if moment is None:
             return nothing_yet("p95 TTFT never rose above 10 s", RECORD_AGAIN)
         return Finding(passed=False, observed="the recording has no CPU at that moment", hint=hint)
     said = number(answer)
     near = said is not None and abs(said - seen) <= 3
-    hint = "" if said is not None else "A number is wanted, in per cent of the request."
+    hint = "" if said is not None else "Answer with a number, in per cent of the request."
     if said is not None and abs(said - seen / 100) <= 0.03:
-        hint = "In per cent, as the HPA has it."
+        hint = "Answer in per cent, as the HPA has it."
     elif said == 80:
         hint = "That is the target. What did the HPA see?"
     elif said is not None and abs(said - (latency(timeline).at(moment or 0) or 0)) <= 1:
@@ -149,7 +149,7 @@ def latency(timeline: Timeline) -> Series:
 def desired_by_hand(desired: Any) -> Finding:
     """The learner's own function, tried on cases with known answers."""
     if not callable(desired):
-        hint = "Hand over the function itself, without calling it: `desired`."
+        hint = "Pass the function itself, without calling it: `desired`."
         return Finding(passed=False, observed=f"{desired!r} is not a function", hint=hint)
     for given, wanted in CASES:
         got = called(desired, *given)
@@ -164,28 +164,28 @@ def _arithmetic(got: Any, given: tuple[int, float, float], wanted: int) -> str:
     """The likely mistake behind a wrong result."""
     said, exact = number(got), given[0] * given[1] / given[2]
     if got is ...:
-        return "`...` still stands in the function, where the number belongs."
+        return "The function still has `...` where the number belongs."
     if said is None:
-        return "It has to return a number. What Python said stands above: mend that first."
+        return "It has to return a number. Python's message is above: fix that first."
     if said == math.ceil(exact) and wanted in {2, 10}:
-        return "The rule goes on in a second line: there are bounds."
+        return "The rule has a second line: there are bounds."
     if said == math.ceil(given[1] / given[2]) or abs(said - max(2.0, given[1] / given[2])) < 0.01:
-        return "That is the ratio alone. How many replicas are there now?"
+        return "That is only the ratio. How many replicas are there now?"
     if said < exact and said >= math.floor(exact):
-        return "The HPA never rounds down: too few pods would be over the target again."
+        return "The HPA never rounds down: too few pods would be above the target again."
     return "Put the figures into the rule by hand, and compare."
 
 
 def lower_target(answer: Any) -> Finding:
     """Idle servers poll at 25 % CPU, however many there are, so a target of 20 % never stops scaling."""
     said = number(answer)
-    hint = "" if said is not None else "A number of replicas is wanted."
+    hint = "" if said is not None else "Answer with a number of replicas."
     if said == 3:
-        hint = "That is the first step only. What is the utilization of each pod after it?"
+        hint = "That is only the first step. What is the utilization of each pod after it?"
     elif said == 2:
-        hint = "25 is more than 20, and outside of the tolerance: the HPA acts, although nobody is there."
+        hint = "25 is more than 20, and outside the tolerance: the HPA acts, although there are no users."
     elif said is not None and said > 10:
-        hint = "The rule goes on in a second line: there are bounds."
+        hint = "The rule has a second line: there are bounds."
     return Finding(passed=said == 10, observed=f"you say {plainly(answer)} replicas", hint=hint)
 
 
@@ -198,13 +198,13 @@ def missing_request(reason: Any, container: Any) -> Finding:
             "Each condition of the HPA has a type, a status, a reason and a message. The reason is one word."
         )
         if said[0] in {"AbleToScale", "ScalingActive", "ScalingLimited"}:
-            hint = "That is the condition's type. Its reason stands in the column behind its status."
+            hint = "That is the condition's type. Its reason is in the column after its status."
         elif said[0].lower() == "failedgetresourcemetric":
-            hint = "Letter by letter, capitals too: reasons are compared by programs."
+            hint = "Copy it exactly, with its capitals: programs compare reasons letter by letter."
         return Finding(passed=False, observed=observed, hint=hint)
-    hint = "Read the message to its end: it names a container, then a pod."
+    hint = "Read the message to the end: it names a container, then a pod."
     if said[1].startswith("llm-inference-service"):
-        hint = "That is a pod, or its Deployment. Which container in it lacks the request?"
+        hint = "That is a pod, or its Deployment. Which of its containers lacks the request?"
     return Finding(passed=said[1] == "model-server", observed=observed, hint=hint)
 
 
@@ -215,14 +215,12 @@ def mended(deployment: Mapping[str, Any] | None, hpa: Mapping[str, Any] | None) 
     observed = (
         f"CPU request {request or 'none'}; ScalingActive {active.get('status')} ({active.get('reason')})"
     )
-    hint = (
-        "The request is there. The HPA looks every 15 lab seconds, and new pods need two minutes: look again."
-    )
+    hint = "The request is there. The HPA and new pods need up to two lab minutes: run this cell again."
     if request is None:
-        hint = "No pod says how much CPU it asks for: per cent of what? Apply the folder from before."
+        hint = "The pods have no CPU request: per cent of what? Apply the folder that you applied before."
     elif request != "4":
         hint = (
-            "Another figure than before. The Deployment of before stands in a folder of manifests/04-hpa-cpu."
+            "That is not the earlier figure. The earlier Deployment is in a folder of manifests/04-hpa-cpu."
         )
     return Finding(passed=request == "4" and active.get("status") == "True", observed=observed, hint=hint)
 
@@ -236,8 +234,8 @@ def side_by_side(
     if peaks[0] is None or peaks[1] is None:
         return nothing_yet("one of the recordings has no replicas", RECORD_AGAIN)
     if on_cpu is on_queue or not (_fits(on_cpu, cpu_load) and _fits(on_queue, queue_load)):
-        hint = "Each recording goes with its own load: run both runs again, each to its end."
-        return nothing_yet("a recording and a load are of two different runs", hint)
+        hint = "Each recording goes with its own load: do both runs again, each to the end."
+        return nothing_yet("a recording and a load are from two different runs", hint)
     observed = (
         f"CPU: {peaks[0]:g} replicas, {kept[0]:.0%} in time; queue: {peaks[1]:g} replicas, {kept[1]:.0%}"
     )
@@ -255,7 +253,7 @@ def _late(run: Timeline, load: LoadResult) -> list[str]:
         return []
     risen = ready.first(lambda replicas: replicas > ready.points[0][1])
     in_time = risen is not None and risen <= max(row.due for row in load.rows)
-    return [] if in_time else ["the new pods were ready only when nobody asked any more: a busy machine?"]
+    return [] if in_time else ["the new pods became ready only after the last request: a busy machine?"]
 
 
 def _fits(run: Timeline, load: LoadResult) -> bool:
@@ -285,7 +283,7 @@ CHECKS: Sequence[Check] = (
     Check(
         "04.suffered",
         "the first moment at which p95 TTFT is above 10 s, within 20 lab seconds",
-        "The series is called latency and labelled p95; first(test) finds a moment.",
+        "The series is called latency and has the label p95; first(test) finds a moment.",
         suffered,
         answers=("answer",),
         rows=(5,),
@@ -301,14 +299,14 @@ CHECKS: Sequence[Check] = (
     Check(
         "04.flat",
         "the lowest and the highest CPU utilization of the whole run: less than 15 points apart",
-        "min and max of the values in run.one('cpu').points.",
+        "Take min and max of the values in on_cpu.one('cpu').points.",
         flat,
         answers=("answer",),
         rows=(5,),
     ),
     Check(
         "04.desired-by-hand",
-        "ceil(replicas · utilization / target), never under 2 and never over 10",
+        "ceil(replicas · utilization / target), never below 2 and never above 10",
         "How many replicas would bring the utilization to the target, if the work spread evenly?",
         desired_by_hand,
         answers=("desired",),
@@ -316,7 +314,7 @@ CHECKS: Sequence[Check] = (
     ),
     Check(
         "04.lower-target",
-        "how many replicas two idle servers grow to under a target of 20 %",
+        "how many replicas two idle servers grow to with a target of 20 %",
         "Apply your function again to its own result. Does an idle server's CPU fall when another one joins?",
         lower_target,
         answers=("answer",),
@@ -341,7 +339,7 @@ CHECKS: Sequence[Check] = (
     ),
     Check(
         "04.side-by-side",
-        "the same load: under the queue more replicas, and more requests answered in time, than under CPU",
+        "the same load: more replicas and more requests answered in time with the queue than with CPU",
         "Did the second run begin with two idle servers and meet the same crowd?",
         side_by_side,
         rows=(5, 9),

@@ -26,28 +26,28 @@ LESSON_HPA = {
     "spec.metrics.0.pods.target.averageValue": "5",
 }
 TARGET_NAME = "spec.scaleTargetRef.name"
-AGAIN = "Run the cell of hop 6 again, and go on from there."
+AGAIN = "Run the cell of hop 6 again, and continue from there."
 HINTS = {
     "spec.scaleTargetRef.kind": (
-        "An HPA scales what scaleTargetRef names. Of which kind are the servers? Mind the case."
+        "An HPA scales what scaleTargetRef names. What kind of object are the servers? Case matters."
     ),
     TARGET_NAME: (
         "scaleTargetRef must name the Deployment letter by letter: lab.show('deployments') lists them."
     ),
-    "spec.minReplicas": "Look at minReplicas and maxReplicas: the lesson's bounds stand under `expected`.",
-    "spec.maxReplicas": "Look at minReplicas and maxReplicas: the lesson's bounds stand under `expected`.",
+    "spec.minReplicas": "Look at minReplicas and maxReplicas: the lesson's bounds are under `expected`.",
+    "spec.maxReplicas": "Look at minReplicas and maxReplicas: the lesson's bounds are under `expected`.",
     "spec.metrics.0.type": (
-        "Whose number is the queue? Each pod has its own, and Kubernetes knows it as a "
-        "custom metric; `Resource` is CPU or memory, as is all that autoscaling/v1 "
-        "knows."
+        "What does the queue belong to? Each pod has its own, and Kubernetes knows it as a "
+        "custom metric; `Resource` is CPU or memory, and autoscaling/v1 knows nothing "
+        "else."
     ),
     "spec.metrics.0.pods.metric.name": (
         "Compare the metric's name letter by letter with the list of hop 5. vLLM's own "
-        "name for it ends at hop 3."
+        "name is used only up to hop 3."
     ),
-    "spec.metrics.0.pods.target.type": "The target is meant for each pod: an average.",
+    "spec.metrics.0.pods.target.type": "The target applies to each pod: it is an average.",
     "spec.metrics.0.pods.target.averageValue": (
-        "How many waiting requests for each pod does the lesson want? Mind the unit, "
+        "How many waiting requests does the lesson want for each pod? Check the unit, "
         "too: 5m is five thousandths."
     ),
 }
@@ -74,12 +74,12 @@ MISTAKES: tuple[tuple[Callable[[Queues], float], str], ...] = (
     (lambda q: math.ceil(sum(q) / 5), "It has no bounds yet: what do minReplicas and maxReplicas allow?"),
     (lambda q: max(2, math.ceil(sum(q) / 5)), "One of the two bounds is missing."),
     (lambda q: min(10, math.ceil(sum(q) / 5)), "One of the two bounds is missing."),
-    (lambda q: _held(sum(q) // 5), "It rounds down. Who serves the requests of the last part of a pod?"),
+    (lambda q: _held(sum(q) // 5), "It rounds down. What serves the requests that are left over?"),
     (lambda q: _held(round(sum(q) / 5)), "It rounds to the nearest. Can 2 pods do the work of 2.4?"),
-    (lambda q: _held(sum(q) / 5), "Nobody can start a part of a pod: which way does the HPA round?"),
-    (lambda q: _held(math.ceil(max(q) / 5)), "It looks at the longest queue only. All pods share the work."),
+    (lambda q: _held(sum(q) / 5), "The HPA can't start part of a pod: which way does it round?"),
+    (lambda q: _held(math.ceil(max(q) / 5)), "It uses only the longest queue. All pods share the work."),
     (lambda q: _held(math.ceil(sum(q) / len(q) / 5)), "That is one pod's average. How many do all need?"),
-    (lambda q: _held(math.ceil(sum(q) / len(q))), "That is the average queue. Where is the target in it?"),
+    (lambda q: _held(math.ceil(sum(q) / len(q))), "That is the average queue. Where is the target?"),
 )  # fmt: skip
 
 
@@ -94,14 +94,14 @@ def hpa(hpa: JsonLike | None) -> Finding:
     if wrong:
         hint = next((HINTS[path] for path in wrong if path in HINTS), "")
         return Finding(
-            passed=False, observed="; ".join(differences(hpa, wrong)), hint=f"{hint} Mend the file. {AGAIN}"
+            passed=False, observed="; ".join(differences(hpa, wrong)), hint=f"{hint} Fix the file. {AGAIN}"
         )
     extra = len(dig(hpa, "spec.metrics") or []) - 1
     if extra > 0:
-        hint = f"With several metrics the one that asks for most counts. The lesson has one. {AGAIN}"
+        hint = f"With several metrics, the largest result counts. The lesson has one metric. {AGAIN}"
         return Finding(
             passed=False,
-            observed=f"beside the queue it has {extra} other metric{'s' if extra > 1 else ''}",
+            observed=f"besides the queue it has {extra} other metric{'s' if extra > 1 else ''}",
             hint=hint,
         )
     return Finding(passed=True, observed=f"hpa/{NAME} has all these settings")
@@ -119,8 +119,8 @@ def scaling_active(hpa: JsonLike | None) -> Finding:
         return Finding(passed=False, observed=_said(able), hint=REASONS.get(able.get("reason", ""), ""))
     active = conditions.get("ScalingActive")
     if active is None:
-        again = "It looks every 15 lab seconds, one real second here: run this cell again."
-        return nothing_yet(f"the controller has not looked at {NAME} yet", again)
+        again = "It syncs every 15 lab seconds, one real second here: run this cell again."
+        return nothing_yet(f"the controller has not processed {NAME} yet", again)
     hint = REASONS.get(active.get("reason", ""), "")
     return Finding(passed=active["status"] == "True", observed=_said(active), hint=hint)
 
@@ -130,17 +130,17 @@ REASONS = {
         "Its target can't be found. Compare scaleTargetRef (kind, name) with lab.show('deployments')."
     ),
     "FailedGetPodsMetric": (
-        "Nobody serves a metric of this name for these pods. Compare the name letter "
-        "by letter with the list of hop 5; if it is there, walk the hops backwards: "
-        "which is the first that doesn't know it?"
+        "There is no metric of this name for these pods. Compare the name letter "
+        "by letter with the list of hop 5; if it is there, follow the hops backwards: "
+        "which is the first that doesn't have it?"
     ),
     "FailedGetResourceMetric": "A Resource metric is CPU or memory, not the queue: look at `type`.",
     "FailedGetObjectMetric": "An Object metric belongs to one object. Each pod has a queue of its own.",
     "FailedGetExternalMetric": "This cluster serves no external metrics. Each pod has a queue of its own.",
     "InvalidMetricSourceType": "The metric's `type` and the block below it must be of the same kind.",
     "AmbiguousSelector": "Another HPA scales the same pods: lab.show('hpa').",
-    "ScalingDisabled": "The Deployment was scaled to 0, and there an HPA sleeps. Scale it to 2.",
-    "InvalidSelector": "The Deployment has no selector by which its pods could be found.",
+    "ScalingDisabled": "The Deployment was scaled to 0, and the HPA does nothing there. Scale it to 2.",
+    "InvalidSelector": "The Deployment has no selector that finds its pods.",
 }
 
 
@@ -153,18 +153,18 @@ def hops(hops: Mapping[str, float | None]) -> Finding:
     """The same number at each hop; a queue keeps moving, so a difference of 40 % or 4 requests is fine."""
     silent = [name for name, value in hops.items() if (known := number(value)) is None or math.isnan(known)]
     if silent:
-        why = "05.scaling-active, above, says why" if "hpa" in silent[0].lower() else "ask that hop once more"
+        why = "05.scaling-active, above, says why" if "hpa" in silent[0].lower() else "query that hop again"
         hint = f"{silent[0]} has no number yet: {why}. {AGAIN}"
         return Finding(passed=False, observed=f"no number from: {', '.join(silent)}", hint=hint)
     values = numbers(hops.values()) or []
     shown = ", ".join(f"{name}: {value:g}" for name, value in zip(hops, values, strict=True))
     if len(values) < 4:
-        hint = f"Four of them: server, Prometheus, custom metrics API, HPA. {AGAIN}"
+        hint = f"There are four: server, Prometheus, custom metrics API, HPA. {AGAIN}"
         return Finding(passed=False, observed=f"only {len(values)} hops: {shown or 'none'}", hint=hint)
     if max(values) <= 0:
         again = (
-            "Does the load still run? Start it again in the cell with `steady = "
-            "lab.load(…)`, and go on there."
+            "Is the load still running? Start it again in the cell with `steady = "
+            "lab.load(…)`, and continue from there."
         )
         return nothing_yet(f"no request waits anywhere ({shown})", again)
     same = max(values) - min(values) <= max(4.0, 0.4 * max(values))
@@ -177,9 +177,9 @@ def _apart(hops: Mapping[Any, float]) -> str:
     """Why hops' numbers can differ: some are from another moment, or sums where others are averages."""
     low, high = min(hops, key=lambda name: hops[name]), max(hops, key=lambda name: hops[name])
     if 1.7 <= hops[high] / (hops[low] or 0.1) <= 2.3:
-        doubled = f"{high} says twice what {low} says: is one a sum over both pods, and the other an average?"
+        doubled = f"{high} says twice as much as {low}: is one a sum over both pods, the other an average?"
         return f"{doubled} Or has the HPA added pods in between? {AGAIN}"
-    return f"They are of different moments: the HPA has added pods, or the load has ended. {AGAIN}"
+    return f"They are from different moments: the HPA has added pods, or the load has ended. {AGAIN}"
 
 
 def names(renamed_by: Any, labelled_by: Any) -> Finding:
@@ -194,11 +194,11 @@ def names(renamed_by: Any, labelled_by: Any) -> Finding:
         hint = 'Answer with two of "server", "Prometheus", "adapter", "HPA".'
     elif "adapter" not in said[0]:
         hint = (
-            "Which is the first hop that says vllm_request_queue_size? Compare the outputs of hops 3 and 4."
+            "Which is the first hop that shows vllm_request_queue_size? Compare the outputs of hops 3 and 4."
         )
     elif "prometheus" not in said[1] or "adapter" in said[1]:
         hint = (
-            "Which is the first hop that says which pod a number is from? Compare the "
+            "Which is the first hop that shows which pod a number is from? Compare the "
             "outputs of hops 1 and 2."
         )
     return Finding(passed=not hint, observed=observed, hint=hint)
@@ -207,7 +207,7 @@ def names(renamed_by: Any, labelled_by: Any) -> Finding:
 def desired_by_hand(desired: Any) -> Finding:
     """The learner's own function, tried on cases with known answers."""
     if not callable(desired):
-        hint = "Hand the function itself over, without brackets: desired=desired."
+        hint = "Pass the function itself, without parentheses: desired=desired."
         return Finding(passed=False, observed=f"{desired!r} is not a function", hint=hint)
     for queues, wanted in CASES:
         got = called(desired, list(queues))
@@ -218,7 +218,7 @@ def desired_by_hand(desired: Any) -> Finding:
 
 
 def _shown(got: Any) -> str:
-    return "nothing yet: `...` still stands in it" if got is ... else str(got)
+    return "nothing yet: it still contains `...`" if got is ... else str(got)
 
 
 def _mistake(desired: Callable[..., Any], got: Any) -> str:
@@ -239,12 +239,11 @@ def alone(hpas: Sequence[JsonLike] | None) -> Finding:
         hint = (
             f"{NAME}, which looks at the queue, is gone: lab.apply('manifests/base/hpa.yaml') brings it back."
         )
-        other = " Then take the other one away: it looks at the CPU." if mine else ""
+        other = " Then delete the other one, which looks at the CPU." if mine else ""
         return Finding(passed=False, observed=observed, hint=hint + other)
     if len(mine) > 1:
         hint = (
-            "Two HPAs can't share their pods. Which of them was there first, and looks at "
-            "the queue? Keep that."
+            "Two HPAs can't share pods. Which of them was there first, and looks at the queue? Keep that one."
         )
         return Finding(passed=False, observed=observed, hint=hint)
     found = scaling_active(mine[NAME])
@@ -264,7 +263,7 @@ CHECKS: Sequence[Check] = (
     Check(
         "05.scaling-active",
         "the HPA reads its metric: ScalingActive is True (ValidMetricFound)",
-        "Walk the hops backwards from the HPA: which one is the first that doesn't know the number?",
+        "Follow the hops backwards from the HPA: which one is the first that doesn't have the number?",
         scaling_active,
         {"hpa": "hpa/llm-hpa"},
         settles=True,
@@ -273,14 +272,14 @@ CHECKS: Sequence[Check] = (
     Check(
         "05.hops",
         "the same number of waiting requests at each hop",
-        "The average over the pods at each hop, all read one right after the other.",
+        "Take the average over the pods at each hop, all read one right after the other.",
         hops,
         may_be_empty=("hops",),
         rows=(5, 6),
     ),
     Check(
         "05.names",
-        "one hop renames vLLM's gauge, another one adds the labels `namespace` and `pod`",
+        "one hop renames vLLM's gauge, another adds the labels `namespace` and `pod`",
         "Look at the output of each hop again: where does the name change, where do the labels appear?",
         names,
         answers=("renamed_by", "labelled_by"),
@@ -288,8 +287,8 @@ CHECKS: Sequence[Check] = (
     ),
     Check(
         "05.desired-by-hand",
-        "ceil(sum of the queues / target), never under 2 and never over 10",
-        "Work [7, 6] out on paper: how many requests wait in all, and how many may wait for each pod?",
+        "ceil(sum of the queues / target), never below 2 and never above 10",
+        "Work out [7, 6] on paper: how many requests wait in total, and how many may wait for each pod?",
         desired_by_hand,
         answers=("desired",),
         rows=(6,),
@@ -306,7 +305,7 @@ CHECKS: Sequence[Check] = (
     Check(
         "05.alone",
         "llm-hpa alone scales llm-inference-service, and it is active",
-        "lab.show('hpa') lists them; `kubectl events --for=hpa/llm-hpa` tells what the controller does.",
+        "lab.show('hpa') lists them; `kubectl events --for=hpa/llm-hpa` shows what the controller does.",
         alone,
         {"hpas": "hpa"},
         settles=True,

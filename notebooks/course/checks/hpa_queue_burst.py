@@ -20,10 +20,7 @@ TARGET = 5.0
 FEWEST = 2  # replicas at the start of both runs
 ENOUGH = 20  # requests that each kind of client must send before its counts by pod mean anything
 NEAR = 10.0  # lab seconds: two looks of the recorder and a step of the queue
-RUN_AGAIN = (
-    "Run again from the cell with `seen = lab.record()`, and let the load and "
-    "lab.watch(…) come to their ends."
-)
+RUN_AGAIN = "Run again from the cell with `seen = lab.record()`, and let the load and lab.watch(…) finish."
 
 
 def unseen(timeline: Timeline) -> Finding | None:
@@ -46,8 +43,7 @@ def scale_out(timeline: Timeline) -> Finding:
     hint = ""
     if began != 2:
         hint = (
-            f"The recording began at {began:g} replicas, not at 2. {RUN_AGAIN} Wait for 2 "
-            "ready pods before it."
+            f"The recording began at {began:g} replicas, not at 2. {RUN_AGAIN} Wait for 2 ready pods first."
         )
     elif not asked:
         hint = (
@@ -56,8 +52,8 @@ def scale_out(timeline: Timeline) -> Finding:
         )
     elif not grown:
         hint = (
-            "The pods were asked for and did not become ready: lab.show('pods'), and "
-            "`kubectl events --for=pod/NAME` of one of them."
+            "The pods were requested but did not become ready: see lab.show('pods'), and "
+            "`kubectl events --for=pod/NAME` for one of them."
         )
     return Finding(passed=not hint, observed=observed, hint=hint)
 
@@ -78,18 +74,18 @@ READ_STEPS = "Read the line `desired` of the plot from left to right, or run.one
 
 def _step_hint(said: list[float] | None, seen: list[float], timeline: Timeline) -> str:
     if said is None:
-        return "A list of numbers in brackets, such as [2, 3]: values only, without their moments."
+        return "Answer with a list of numbers, such as [2, 3]: only the values, without the moments."
     readied = way_up(timeline.one("ready"))
     return first_that_holds(
-        (said == seen[1:], "The first one is missing: the number from which the HPA set out."),
-        (said[: len(seen)] == seen, "You went on to the way down. Stop at the highest."),
+        (said == seen[1:], "The first one is missing: the number that the HPA started from."),
+        (said[: len(seen)] == seen, "You included the way down. Stop at the highest."),
         (said in (readied, readied[1:]), "These are the pods that were *ready*. What did the HPA ask for?"),
         (
             said in ([seen[-1]], [seen[0], seen[-1]]),
-            "It did not get there at once. Where did it stop on the way?",
+            "It did not get there in one step. Where did it stop on the way?",
         ),
         (len(set(said)) < len(said), "A step is where the number changes: name each number once."),
-        (len(said) != len(seen), f"You name {len(said)}, and the way up has {len(seen)}. {READ_STEPS}"),
+        (len(said) != len(seen), f"You name {len(said)}, but the way up has {len(seen)}. {READ_STEPS}"),
     )
 
 
@@ -106,33 +102,33 @@ def delay(answer: Any, timeline: Timeline) -> Finding:
 
 def _delay_hint(said: float | None, seen: float, timeline: Timeline) -> str:
     if said is None:
-        return "One number, in lab seconds."
+        return "Answer with one number, in lab seconds."
     began, clock = timeline.events[0].at, timeline.clock
     helped = _rise(timeline.one("ready"), began)
     return first_that_holds(
         (
             abs(said + seen) <= NEAR,
-            "The right moments, in the wrong order: the later one minus the earlier one.",
+            "The right moments, in the wrong order: take the later one minus the earlier one.",
         ),
         (
             abs(said - began - seen) <= NEAR,
-            "That is the moment of the step, on the time axis. The crowd came later than its zero.",
+            "That is the moment of the step on the time axis. The crowd did not come at zero.",
         ),
         (
             abs(said - began) <= NEAR,
-            ("That is the moment at which the crowd came. How long after it did desired move?"),
+            ("That is the moment when the crowd came. How long after that did desired move?"),
         ),
         (
             helped is not None and abs(said - helped) <= NEAR,
-            "After that time a pod was *ready*. When did the HPA *ask*?",
+            "That is when a pod was *ready*. When did the HPA *ask* for it?",
         ),
         (
             abs(said - seen / clock) <= NEAR / clock,
-            "These are real seconds. The recording counts lab seconds.",
+            "That is in real seconds. The recording counts lab seconds.",
         ),
         (
             abs(said - STABILIZATION) <= NEAR,
-            "That is the wait before it goes *in*. How long did it take to go *out*?",
+            "That is the wait before it scales *in*. How long did it take to scale *out*?",
         ),
     )
 
@@ -144,35 +140,35 @@ def scale_in(timeline: Timeline) -> Finding:
     desired, queue = timeline.one("desired"), timeline.total("queue")
     observed = f"desired {path(desired)}"
     if (desired.peak() or 0) < 6:
-        return nothing_yet(f"{observed}: it never went out, so it can't come in", RUN_AGAIN)
+        return nothing_yet(f"{observed}: it never scaled out, so it can't scale in", RUN_AGAIN)
     waited, quiet = quiet_before_scale_in(timeline), _quiet_at_last(queue, timeline.end())
     if desired.last() != 2 and quiet < STABILIZATION + 120:
         return nothing_yet(
-            f"{observed}, and the recording ends {quiet:.0f} lab seconds after the queue", RUN_AGAIN
+            f"{observed}, and the recording ends {quiet:.0f} lab seconds after the queue was empty", RUN_AGAIN
         )
     if waited is None:
-        hint = "The queue has been empty for long, and nothing falls: does a behavior.scaleDown keep it up?"
+        hint = "The queue was long empty, but desired never dropped: does a behavior.scaleDown keep it up?"
         return Finding(passed=False, observed=observed, hint=hint)
-    observed += f"; first fall {waited:.0f} lab seconds after the queue last asked for the peak"
+    observed += f"; first drop {waited:.0f} lab seconds after the queue last called for the peak"
     hint = ""
     if waited < STABILIZATION - LATE:
-        hint = "It fell too early: what does `behavior` say in this HPA? The lesson's has none."
+        hint = "It dropped too early: what does `behavior` say in this HPA? The lesson's has none."
     elif desired.last() != 2:
-        hint = "It fell, but not down to 2: compare its minReplicas with the lesson's."
+        hint = "It dropped, but not to 2: compare its minReplicas with the lesson's."
     return Finding(passed=not hint, observed=observed, hint=hint)
 
 
 def no_failures(load: LoadResult) -> Finding:
     """Every request was sent and answered; that some were sent late (a busy machine) does not matter."""
     total, failed = len(load.rows), load.failures()
-    again = "Run the load again, and let it come to its end: lab.watch(…, until=users), then users.result()."
+    again = "Run the load again, and let it finish: lab.watch(…, until=users), then users.result()."
     if not total:
         return nothing_yet("no request was sent", again)
     kinds = ", ".join(f"{count} {kind}" for kind, count in failed.items())
     observed = f"{total} requests, {sum(failed.values())} failed" + (f" ({kinds})" if kinds else "")
     open_ends = Counter(row.outcome for row in load.rows if not (row.ok or row.failed))
     if not failed and (open_ends or not load.complete):
-        cut = "" if load.complete else "; the load did not reach its end"
+        cut = "" if load.complete else "; the load did not finish"
         told = "".join(f"; {count} {kind.replace('_', ' ')}" for kind, count in open_ends.items())
         return nothing_yet(observed + told + cut, again)
     return Finding(passed=not failed, observed=observed)
@@ -185,7 +181,7 @@ def behavior(plain: Timeline, behavior: Timeline) -> Finding:
     for name, way in zip(("without", "with"), paths, strict=True):
         if len(way) < 2:
             again = (
-                f"Run the cell again that records the run {name} `behavior`, until the HPA has "
+                f"Run the cell that records the run {name} `behavior` again, until the HPA has "
                 "asked for more."
             )
             return nothing_yet(f"{observed}; the run {name} never scaled out", again)
@@ -195,13 +191,13 @@ def behavior(plain: Timeline, behavior: Timeline) -> Finding:
     elif paths[1][1] <= paths[0][1]:
         if asked := _asked_no_more(behavior):
             return nothing_yet(
-                f"{observed}; at the first step {asked:g} waited per pod, which asks for no more",
-                "The HPA looked while the crowd was still coming. Wait for 2 ready pods, and run the cell "
-                "again that records the run with `behavior`.",
+                f"{observed}; at the first step {asked:g} waited per pod, which calls for no more",
+                "The HPA synced while the crowd was still arriving. Wait for 2 ready pods, then run the cell "
+                "that records the run with `behavior` again.",
             )
         hint = (
-            "No larger step: was hpa-behavior.yaml applied before the second run, and does "
-            "the first one have none?"
+            "The step is not larger: was hpa-behavior.yaml applied before the second run, and "
+            "was the first run without `behavior`?"
         )
     return Finding(passed=not hint, observed=observed, hint=hint)
 
@@ -216,7 +212,7 @@ def _asked_no_more(run: Timeline) -> float:
 
 def keep_alive(kept: Mapping[str, float], fresh: Mapping[str, float]) -> Finding:
     """Requests by pod: with kept connections new pods get none, with new ones they get their share."""
-    again = "Run the cell again that calls served(…) twice: each time 24 users, two pods, then four."
+    again = "Run the cell that calls served(…) twice again: each time 24 users, two pods, then four."
     if not (isinstance(kept, Mapping) and isinstance(fresh, Mapping)):
         return nothing_yet("two dicts from pod to requests are needed", again)
     sums = [sum(number(v) or 0 for v in counts.values()) for counts in (kept, fresh)]
@@ -225,7 +221,7 @@ def keep_alive(kept: Mapping[str, float], fresh: Mapping[str, float]) -> Finding
     served = [sum(1 for v in counts.values() if (number(v) or 0) >= 1) for counts in (kept, fresh)]
     observed = f"{served[0]} of {len(kept)} pods served the kept connections, {served[1]} the fresh ones"
     swapped = served[0] > served[1]
-    hint = "Are the two the right way round? kept=served(keepalive=True)." if swapped else ""
+    hint = "Did you swap the two? kept=served(keepalive=True)." if swapped else ""
     return Finding(passed=served[0] < served[1], observed=observed, hint=hint)
 
 
@@ -283,13 +279,13 @@ CHECKS: Sequence[Check] = (
     Check(
         "05.scale-out",
         "desired goes from 2 to at least 6, and the pods become ready",
-        "Is ScalingActive True, and does the queue per pod rise over 5? lab.show('hpa/llm-hpa').",
+        "Is ScalingActive True, and does the queue per pod rise above 5? See lab.show('hpa/llm-hpa').",
         scale_out,
         rows=(10,),
     ),
     Check(
         "05.steps",
-        "the replica counts that the HPA asked for on its way up, the first one included",
+        "the replica counts that the HPA asked for on its way up, including the first one",
         READ_STEPS,
         steps,
         answers=("answer",),
@@ -298,7 +294,7 @@ CHECKS: Sequence[Check] = (
     Check(
         "05.delay",
         "lab seconds from the crowd's arrival (the first event) to the first step of desired, within 10",
-        "run.events[0].at is the one moment, run.one('desired').steps() holds the other.",
+        "run.events[0].at is one moment, run.one('desired').steps() holds the other.",
         delay,
         answers=("answer",),
         rows=(10,),
@@ -312,7 +308,7 @@ CHECKS: Sequence[Check] = (
     ),
     Check(
         "05.no-failures",
-        "not one request failed while pods came and went",
+        "no request failed while pods came and went",
         "Which kind? `refused` and `reset` mean traffic before a pod was ready, or too long after.",
         no_failures,
         rows=(1, 10),

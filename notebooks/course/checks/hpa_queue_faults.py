@@ -24,15 +24,15 @@ def blames(right: str, question: str) -> Callable[..., Finding]:
         said = str(answer).strip().lower()
         if said not in order:
             hint = f"Answer with one of: {', '.join(NAMES)}."
-            return Finding(passed=False, observed=f"{answer!r} is no hop", hint=hint)
+            return Finding(passed=False, observed=f"{answer!r} is not a hop", hint=hint)
         name = NAMES[order.index(said)]
         hint = first_that_holds(
             (said == right.lower(), ""),
             (
                 order.index(said) < order.index(right.lower()),
-                f"At `{name}` all is as it should be. Read on, down the hops.",
+                f"At `{name}` all is as it should be. Go on to the later hops.",
             ),
-            (True, f"`{name}` only shows what an earlier hop has done. Read up the hops."),
+            (True, f"`{name}` only shows what an earlier hop has done. Go back to the earlier hops."),
         )
         hint = f"{hint} {question}" if hint else ""
         return Finding(passed=said == right.lower(), observed=f"you blame {name}", hint=hint)
@@ -48,7 +48,7 @@ def taken_back(pods: Sequence[Mapping[str, Any]] | None) -> Finding:
         again = "Run again from the cell that labels one of the pods app=debug."
         return nothing_yet(f"there are no pods of {DEPLOYMENT}", again)
     named = ", ".join(f"{dig(p, 'metadata.name')} (app={dig(p, 'metadata.labels.app')})" for p in lost)
-    told = f"pods that belong to nobody: {named}" if lost else "all of them belong to a ReplicaSet"
+    told = f"pods without a ReplicaSet: {named}" if lost else "all of them belong to a ReplicaSet"
     return Finding(passed=not lost, observed=f"{len(made)} pods of {DEPLOYMENT}; {told}")
 
 
@@ -69,11 +69,11 @@ def available(services: Sequence[Mapping[str, Any]] | None) -> Finding:
         (
             not mine,
             (
-                "They are gone altogether: lab.faults.lift() puts the lab's own part back, then plant "
+                "They are all gone: lab.faults.lift() puts the lab's own part back; then plant "
                 "the fault again."
             ),
         ),
-        (0 < len(broken) < len(mine), f"{_names(broken)} is left: each version is an object of its own."),
+        (0 < len(broken) < len(mine), f"{_names(broken)} is still broken: each version is its own object."),
         (any(s.reason == "ServiceNotFound" for s in broken), NO_SERVICE),
     )
     return Finding(passed=bool(mine) and not broken, observed=observed, hint=hint)
@@ -84,7 +84,7 @@ def _names(services: Sequence[Any]) -> str:
 
 
 NO_SERVICE = (
-    "No Service has the name that stands in its spec.service. Which does the third API name, that works? "
+    "No Service has the name in its spec.service. Which name does the third API have, the one that works? "
     "kubectl patch takes kind and name: apiservice/NAME."
 )
 
@@ -100,8 +100,8 @@ def average_again(hpa: Mapping[str, Any] | None) -> Finding:
 
 
 OTHER_METRIC = (
-    "Whose number does this metric take, and is the target one for each pod? "
-    "Which file of the course holds the lesson's own HPA?"
+    "Which object's number does this metric use, and does its target apply to each pod? "
+    "Which file of the course contains the lesson's own HPA?"
 )
 
 
@@ -115,11 +115,11 @@ def one_writer(deployment: Mapping[str, Any] | None) -> Finding:
     return Finding(passed=not others, observed=told)
 
 
-LABEL_ASKS = "Its page and its series are there. Who decides what counts as one of the servers, and by what?"
-API_ASKS = "Who answers with an error when you ask: the adapter, or the API server before it gets that far?"
-RULE_ASKS = "Read from the top: which is the last hop that still has the number, which the first without it?"
-SUM_ASKS = "All numbers are right, and every hop hands them on. Who computes the wrong thing with them?"
-REPLICAS_ASKS = "The HPA said the right thing. Which object did not keep it?"
+LABEL_ASKS = "Its metrics page and its series are there. What decides what counts as one of the servers?"
+API_ASKS = "What returns the error when you ask: the adapter, or the API server before it gets there?"
+RULE_ASKS = "Read from the top: which is the last hop that has the number, and which is the first without it?"
+SUM_ASKS = "All numbers are right, and every hop passes them on. Which computes the wrong thing with them?"
+REPLICAS_ASKS = "The HPA set the right number. Which object did not keep it?"
 
 CHECKS: Sequence[Check] = (
     Check(
@@ -132,8 +132,8 @@ CHECKS: Sequence[Check] = (
     ),
     Check(
         "05.label-mended",
-        "no pod of the Deployment runs without a ReplicaSet that looks after it",
-        "lab.show('pods') with their labels: kubectl get pods --show-labels. Give it the label, or end it.",
+        "no pod of the Deployment runs without a ReplicaSet that owns it",
+        "kubectl get pods --show-labels shows their labels. Give the pod its label back, or delete it.",
         taken_back,
         {"pods": "pods"},
         settles=True,
@@ -150,7 +150,7 @@ CHECKS: Sequence[Check] = (
     Check(
         "05.api-mended",
         "both APIServices of the custom metrics API are Available",
-        "Compare its spec.service with the Services that there are: kubectl get services -n monitoring.",
+        "Compare its spec.service with the Services that exist: kubectl get services -n monitoring.",
         available,
         {"services": "apiservices"},
         settles=True,
@@ -158,7 +158,7 @@ CHECKS: Sequence[Check] = (
     ),
     Check(
         "05.rule-hop",
-        "the first hop that does not know the number",
+        "the first hop that does not have the number",
         RULE_ASKS,
         blames("adapter", RULE_ASKS),
         answers=("answer",),
@@ -166,7 +166,7 @@ CHECKS: Sequence[Check] = (
     ),
     Check(
         "05.sum-hop",
-        "the hop that asks the wrong question",
+        "the hop that computes the wrong thing",
         SUM_ASKS,
         blames("HPA", SUM_ASKS),
         answers=("answer",),
@@ -175,7 +175,7 @@ CHECKS: Sequence[Check] = (
     Check(
         "05.sum-mended",
         "llm-hpa divides the queue by the pods (Pods, AverageValue 5) and is active",
-        "Compare its metric with the lesson's: type, target, and whose number it is.",
+        "Compare its metric with the lesson's: type, target, and which object it belongs to.",
         average_again,
         {"hpa": "hpa/llm-hpa"},
         settles=True,
@@ -183,7 +183,7 @@ CHECKS: Sequence[Check] = (
     ),
     Check(
         "05.replicas-hop",
-        "the hop at which two write the same number",
+        "the hop at which two writers set the same number",
         REPLICAS_ASKS,
         blames("scale target", REPLICAS_ASKS),
         answers=("answer",),
@@ -191,7 +191,7 @@ CHECKS: Sequence[Check] = (
     ),
     Check(
         "05.replicas-mended",
-        "nobody but the HPA writes spec.replicas of the Deployment",
+        "only the HPA writes spec.replicas of the Deployment",
         "kubectl keeps what it applied in the annotation last-applied-configuration. Is `replicas` in it?",
         one_writer,
         {"deployment": "deployment/llm-inference-service"},

@@ -59,13 +59,13 @@ def capacity(answer: Any, capacity: float) -> Finding:
     """The learner's own calculation of a full batch's requests per second."""
     said = number(answer)
     near = said is not None and abs(said - capacity) <= 0.05 * capacity
-    hint = "" if said is not None else "A number of requests per second is wanted."
+    hint = "" if said is not None else "Answer with a number of requests per second."
     if _close(said, capacity / 8):
-        hint = "That is one place of the batch. How many are there?"
+        hint = "That is one place in the batch. How many are there?"
     elif _close(said, 200 * capacity):
         hint = "Those are tokens per second. How many tokens does a request need?"
     elif said and _close(1 / said, capacity):
-        hint = "Those are seconds for each request. Requests per second are asked for."
+        hint = "That is seconds per request. The question is how many requests per second."
     elif _close(said, 25 * capacity):
         hint = "Those are steps per second. How many steps does a request need, and how many share each?"
     elif (said is not None and said > 100 * capacity) or _close(said, capacity / 1000):
@@ -116,11 +116,11 @@ def no_bound(answer: Any, run: LoadResult, seconds: float) -> Finding:
 def _wait_hint(said: float | None, wait: float, point: LoadPoint) -> str:
     """The likely mistake: people instead of seconds, the other rate, or the short run's result."""
     if said is None:
-        return "A number of lab seconds is wanted."
+        return "Answer with a number of lab seconds."
     if _close(said, wait * point.answered):
-        return "So many stand in line. How long does the server need for them?"
+        return "That is how many are waiting. How long does the server need for them?"
     if _close(said, wait * point.answered / point.offered):
-        return "Those in line leave at the rate of answers, not at the rate at which others come."
+        return "Waiting requests leave at the rate of answers, not at the rate at which others arrive."
     if said < wait / 5:  # the short run was one twelfth as long
         return "That is what the short run showed. How long does the overload last here?"
     return ""
@@ -138,9 +138,9 @@ def knee(answer: Any, points: Sequence[LoadPoint]) -> Finding:
 def _knee(said: float | None, top: float, points: Sequence[LoadPoint]) -> str:
     """The likely mistake: an offered rate, a waiting time, or a point before the knee."""
     if said is None:
-        return "A number of requests per second is wanted."
+        return "Answer with a number of requests per second."
     if said > top and any(_close(said, p.offered) for p in points):
-        return "So many were offered. How many of them were answered?"
+        return "That is how many were offered. How many of them were answered?"
     if said > top:
         return "Nothing in the sweep was answered at that rate: read `answered`, in requests per second."
     return "The server can do more than that: look further to the right, where the answers stay level."
@@ -150,11 +150,11 @@ def little(answer: Any, users: float, think: float, capacity: float) -> Finding:
     """Seconds per answer in a closed loop: N = X · (R + Z), solved for R."""
     said, right = number(answer), users / capacity - think
     near = said is not None and abs(said - right) <= 0.08 * right
-    hint = "" if said is not None else "A number of seconds is wanted."
+    hint = "" if said is not None else "Answer with a number of seconds."
     if _near(said, right + think):
-        hint = "Those who think are in the loop as well, but not in the server."
+        hint = "Users who think are in the loop as well, but not in the server."
     elif _near(said, users * capacity) or _near(said, users * capacity - think):
-        hint = "Multiplied: that is users times a rate. N = X · (R + Z); which of them do you look for?"
+        hint = "You multiplied users by a rate. N = X · (R + Z): which of these do you want to know?"
     elif _near(said, 1 / capacity):
         hint = "That is the time between two answers. Each user also waits for the other users' turns."
     observed = f"you say {plainly(answer)} seconds for {users:g} users who think for {think:g} s"
@@ -168,7 +168,7 @@ def _near(said: float | None, value: float) -> bool:
 def target(allowed: Any) -> Finding:
     """The learner's own function, tried on cases with known answers."""
     if not callable(allowed):
-        hint = "Hand over the function itself, without calling it: `allowed`."
+        hint = "Pass the function itself, without calling it: `allowed`."
         return Finding(passed=False, observed=f"{allowed!r} is not a function", hint=hint)
     for goal, rate, wanted in CASES:
         got = called(allowed, goal, rate)
@@ -181,15 +181,15 @@ def target(allowed: Any) -> Finding:
 def _why(got: Any, wanted: int) -> str:
     said = number(got)
     if got is ...:
-        return "`...` still stands in the function, where the number belongs."
+        return "The function still has `...` where the number belongs."
     if said is None:
-        return "It has to return a number. What Python said stands above: mend that first."
+        return "It has to return a number. Python's message is above: fix that first."
     if wanted == 0:
-        return "Fewer than nobody can't stand in line."
+        return "The number of waiting requests can't be negative."
     if said == wanted + 1:
         return "Your own turn has to come within that time, too."
     if said != int(said):
-        return "Whole people only, and rather too few than too many: round down."
+        return "Only whole requests, and too few rather than too many: round down."
     return "Try it by hand: how many places become free in `goal` seconds, at `rate` places per second?"
 
 
@@ -203,7 +203,7 @@ def batch(deployment: Mapping[str, Any] | None) -> Finding:
     said = _flag(arguments)
     hint = ""
     if not said:
-        hint = f"Without the argument the server takes its own default. Write {BATCH}=… among `args`."
+        hint = f"Without this argument the server uses its own default. Add {BATCH}=… to `args`."
     elif said.strip("\"' ") == str(LARGE):
         hint = "There is a stray quote or blank in the value."
     return Finding(passed=said == str(LARGE), observed=f"{BATCH} is {said or 'not set'}", hint=hint)
@@ -221,16 +221,16 @@ def trade(small: LoadResult, large: LoadResult) -> Finding:
     """The larger batch gives far more tokens in total, and each user's arrive a little slower."""
     one, many = small.summary(), large.summary()
     observed = (
-        f"{one.tokens_rate:.0f} → {many.tokens_rate:.0f} tokens/s in all; "
+        f"{one.tokens_rate:.0f} → {many.tokens_rate:.0f} tokens/s in total; "
         f"{1000 * one.itl.p50:.0f} → {1000 * many.itl.p50:.0f} ms between two tokens of one user"
     )
     more = many.tokens_rate > 10 * one.tokens_rate
     slower = one.itl.p50 < many.itl.p50 < 2 * one.itl.p50
     doubts = [*small.doubts, *large.doubts]
     if not (small.complete and large.complete):
-        hint = "Let both loads come to their end: run the cell with lab.load(…) again."
+        hint = "Let both loads finish: run the cell with lab.load(…) again."
         return nothing_yet("; ".join(doubts), hint)
-    hint = f"Does batch-64 really run with {BATCH}=64?" if not more else "Did anything else use this machine?"
+    hint = f"Does batch-64 really run with {BATCH}=64?" if not more else "Was this machine busy?"
     return Finding(more and slower, observed, hint=hint, inconclusive=bool(doubts) and more and not slower)
 
 
@@ -244,18 +244,18 @@ def preemptions(answer: Any, cache: float, counted: float) -> Finding:
     if said is not None and 0 < said <= 1:
         hint = "That is how full the cache was. The counter is another line of /metrics."
     elif said is not None and said > counted:
-        hint = "Is that the counter's value, behind the last blank of its line, of this pod?"
+        hint = "Is that the counter's value (after the last space of its line), and of this pod?"
     elif said is not None and 0 < said < counted:
-        hint = "The counter went on while you read it: read it once more."
+        hint = "The counter has risen since you read it: read it once more."
     elif said == 0:
-        hint = "Some were: the users' longest silence tells. Read the counter of the pod batch-64."
+        hint = "There were some: the users' longest silence shows it. Read the counter of the pod batch-64."
     return Finding(passed=said is not None and said == counted, observed=observed, hint=hint)
 
 
 CHECKS: Sequence[Check] = (
     Check(
         "03.two-loops",
-        "the same server: waiting stays level in the closed loop and climbs in the open loop",
+        "the same server: waiting times stay level in the closed loop and climb in the open loop",
         "The open load must offer more than the server can answer.",
         two_loops,
         rows=(10,),
@@ -271,8 +271,8 @@ CHECKS: Sequence[Check] = (
     ),
     Check(
         "03.no-bound",
-        "the wait in lab seconds of somebody who comes when the overload has lasted that long, within 30 %",
-        "How many stand in line by then? How many of them does the server answer in a second?",
+        "the wait in lab seconds of a request that comes after that much overload, within 30 %",
+        "How many are waiting by then? How many of them does the server answer in a second?",
         no_bound,
         answers=("answer",),
         rows=(5, 10),
@@ -289,7 +289,7 @@ CHECKS: Sequence[Check] = (
     Check(
         "03.little",
         "the time of one answer in a closed loop, from N = X · (R + Z), within 8 %",
-        "N is the number of users, X the rate of answers, Z the time to think. Solve for R.",
+        "N is the number of users, X the rate of answers, Z the thinking time. Solve for R.",
         little,
         answers=("answer",),
         figures={"capacity": Figure(of=(), by=full_batch)},
@@ -297,8 +297,8 @@ CHECKS: Sequence[Check] = (
     ),
     Check(
         "03.target",
-        "how many may wait before you, for a TTFT goal and a rate of answers; never less than 0",
-        "All places are taken. How many must become free until your turn, and how many do in that time?",
+        "how many may wait ahead of you, for a TTFT goal and a rate of answers; never less than 0",
+        "All places are taken. How many must become free before your turn, and how many do in that time?",
         target,
         answers=("allowed",),
         rows=(5, 6),

@@ -20,11 +20,11 @@ EVERYTHING = {"deployment": "deployment/llm-inference-service", "pods": "pods", 
 Trouble = tuple[str, str]
 """(what is wrong, the hint that leads to its cause)"""
 
-NO_GPU = "A node with GPUs is not enough: a container is handed what its limits ask for, and nothing else."
-ASTRAY = "Some pods are where they can't work. What does the file say of the nodes that they may go to?"
+NO_GPU = "A node with GPUs is not enough: a container is given what its limits ask for, and nothing else."
+ASTRAY = "Some pods are where they can't work. What does the file say about the nodes they may go to?"
 NOT_READY = (
     "Pending? `kubectl events --for=pod/NAME` says what each node lacks, in the scheduler's words. "
-    "Running and not ready? It still starts: run this cell again."
+    "Running but not ready? It is still starting: run this cell again."
 )
 
 

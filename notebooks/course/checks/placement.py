@@ -32,21 +32,19 @@ REQUIRED = f"{AFFINITY}.requiredDuringSchedulingIgnoredDuringExecution.nodeSelec
 PREFERRED = f"{AFFINITY}.preferredDuringSchedulingIgnoredDuringExecution"
 NO_SELECTOR = (
     "Nothing says which nodes they may go to. kubectl get nodes --show-labels: "
-    "which label do GPU nodes have? It belongs into the spec of the *pod*, beside "
+    "which label do GPU nodes have? It belongs in the spec of the *pod*, beside "
     "`containers`."
 )
 REQUIRE = (
-    "*Never* is a requirement: which of the two fields is one? And of the "
-    "operators, which one says `not this value`?"
+    "*Never* is a requirement: which of the two fields is for that? And which "
+    "operator means `not this value`?"
 )
-PREFER = (
-    "*Rather* is a wish: it has a field of its own, with a weight, and names the pool that they should like."
-)
-NO_TAINT = "Without a taint nothing is kept off. Run the cell again that taints the GPU nodes."
+PREFER = "*Rather* is a preference: it has its own field, with a weight, and names the preferred pool."
+NO_TAINT = "Without a taint no pod is kept off. Run the cell that taints the GPU nodes again."
 NO_TOLERATION = (
     "Compare key and effect letter by letter with the taint: kubectl describe node. It belongs to the *pod*."
 )
-STILL_THERE = "NoSchedule sends nobody away. Run the cell again that deletes the batch's pods."
+STILL_THERE = "NoSchedule does not evict pods. Run the cell that deletes the batch's pods again."
 FREE = 12  # GPUs, while the batch holds the CPUs beside them
 STAYS = {"selector": "stays", "affinity": "stays", "no_schedule": "stays", "no_execute": "leaves"}
 
@@ -54,7 +52,7 @@ STAYS = {"selector": "stays", "affinity": "stays", "no_schedule": "stays", "no_e
 def handed(on_gpu_nodes: Any, handed_by: Any, pods: Sequence[JsonLike] | None) -> Finding:
     """A server without a GPU request can't run anywhere, not even on a node full of GPUs."""
     if not pods:
-        return nothing_yet("there are no servers", "Run the cell again that applies no-gpu.yaml.")
+        return nothing_yet("there are no servers", "Run the cell that applies no-gpu.yaml again.")
     ran, said = sum(ready(pod) for pod in pods), str(handed_by).lower()
     right = any(word in said for word in ("limit", "request", "resources", GPU))
     hint = first_that_holds(
@@ -65,13 +63,13 @@ def handed(on_gpu_nodes: Any, handed_by: Any, pods: Sequence[JsonLike] | None) -
         ),
         (
             "label" in said or "selector" in said,
-            "A label says where a pod goes. It hands nothing to a container.",
+            "A label says where a pod goes. It gives nothing to a container.",
         ),
         (
             "image" in said or "env" in said,
-            "It sees what it is given. By which part of its spec does a container *ask*?",
+            "A container sees the devices it is given. Which part of its spec *asks* for them?",
         ),
-        (not right, "Notebook 00: who subtracts 1 from 4, and because of which field of the container?"),
+        (not right, "Notebook 00: which field of the container makes the scheduler subtract 1 from 4?"),
     )
     observed = f"you say {on_gpu_nodes} and {handed_by}"
     return Finding(passed=not hint, observed=observed, hint=hint)
@@ -94,10 +92,10 @@ def affinity(
     wrong = no_gpu(deployment)
     terms = [rule for term in dig(deployment, REQUIRED) or () for rule in _rules(term)]
     if ("NotIn", POOL, TRAINING) not in terms:
-        wrong.append((f"nothing that is required keeps them off {POOL}={TRAINING}", REQUIRE))
+        wrong.append((f"no required rule keeps them off {POOL}={TRAINING}", REQUIRE))
     wishes = [rule for wish in dig(deployment, PREFERRED) or () for rule in _rules(wish.get("preference"))]
     if ("In", POOL, INFERENCE) not in wishes:
-        wrong.append((f"nothing that is preferred draws them to {POOL}={INFERENCE}", PREFER))
+        wrong.append((f"no preferred rule draws them to {POOL}={INFERENCE}", PREFER))
     training = {name_of(n) for n in nodes or () if labels_of(n).get(POOL) == TRAINING}
     return placed(deployment, pods, cpu_only(nodes) | training, wrong)
 
@@ -108,17 +106,17 @@ def stranded(lacking: Any, free_gpus: Any, pods: Sequence[JsonLike] | None) -> F
     said = " ".join(str(c.get("message", "")) for pod in waiting for c in dig(pod, "status.conditions") or ())
     if not waiting or "Insufficient" not in said:
         again = "Run again from the cell that applies batch.yaml."
-        return nothing_yet("no server waits for want of something", again)
+        return nothing_yet("no server waits for lack of a resource", again)
     answer = str(lacking).lower()
     hint = first_that_holds(
         ("gpu" in answer, "Are there no free GPUs? The table of nodes has a column FREE."),
         (
             answer == "memory",
-            "Read the event once more: `Insufficient …`, on the three nodes that have GPUs.",
+            "Read the event once more: what is `Insufficient …` on the three nodes that have GPUs?",
         ),
-        ("taint" in answer, "Nobody has tainted a node yet. What does `Insufficient …` name?"),
-        (answer != "cpu", "One word, as the scheduler writes it behind `Insufficient`."),
-        (not number(free_gpus), "Two outputs back: the table of nodes has a column FREE. Add it up."),
+        ("taint" in answer, "No node has a taint yet. What does `Insufficient …` name?"),
+        (answer != "cpu", "Answer with one word, as the scheduler writes it after `Insufficient`."),
+        (not number(free_gpus), "Two outputs back, the table of nodes has a column FREE. Add it up."),
         (number(free_gpus) != FREE, "Add up the column FREE, over all nodes."),
     )
     return Finding(passed=not hint, observed=f"you say {lacking}, with {free_gpus} GPUs free", hint=hint)
@@ -149,8 +147,8 @@ def promises(selector: Any, affinity: Any, no_schedule: Any, no_execute: Any) ->
     wrong = [name for name, answer in said.items() if str(answer).lower() != STAYS[name]]
     observed = ", ".join(f"{name}: {answer}" for name, answer in said.items())
     hints = {
-        "selector": "It is affinity in short: when is it looked at?",
-        "affinity": "Read the long name of the field to its end.",
+        "selector": "It is a short form of affinity: when is it checked?",
+        "affinity": "Read the long name of the field to the end.",
         "no_schedule": "Which pods were still on the node after the first taint?",
         "no_execute": "What happened on the node that was to be repaired?",
     }
@@ -175,8 +173,8 @@ def _tainted(node: JsonLike) -> bool:
 CHECKS: Sequence[Check] = (
     Check(
         "09.handed",
-        "how many of the four servers got ready, and what would hand a GPU to a container",
-        "The log of each says what it misses. Notebook 00: who subtracts 1 from 4, and on whose word?",
+        "how many servers on GPU nodes became ready, and what would give a GPU to a container",
+        "Each log says what is missing. Notebook 00: what makes the scheduler subtract 1 from 4?",
         handed,
         {"pods": "pods"},
         answers=("on_gpu_nodes", "handed_by"),
@@ -185,7 +183,7 @@ CHECKS: Sequence[Check] = (
     Check(
         "09.selector",
         "four servers with a GPU each, on nodes that their nodeSelector names, all ready",
-        "Two things are missing, and each alone is not enough: which machine, and which device.",
+        "Two things are missing, and neither is enough alone: which machine, and which device.",
         selector,
         EVERYTHING,
         settles=True,
@@ -193,7 +191,7 @@ CHECKS: Sequence[Check] = (
     ),
     Check(
         "09.affinity",
-        "six ready servers: `training` is ruled out (required), `inference` is wished for (preferred)",
+        "six ready servers: `training` is ruled out (required), `inference` is preferred",
         "NotIn belongs under requiredDuringScheduling…, In with a weight under preferredDuringScheduling….",
         affinity,
         EVERYTHING,
@@ -203,7 +201,7 @@ CHECKS: Sequence[Check] = (
     Check(
         "09.stranded",
         "what the waiting servers lack, and how many GPUs are free meanwhile",
-        "kubectl events of a waiting pod: `Insufficient …`, for the three nodes that have GPUs.",
+        "kubectl events of a waiting pod: what is `Insufficient …` on the three nodes that have GPUs?",
         stranded,
         {"pods": "pods"},
         answers=("lacking", "free_gpus"),
@@ -212,7 +210,7 @@ CHECKS: Sequence[Check] = (
     Check(
         "09.toleration",
         "tainted GPU nodes, two ready servers on them, and no batch pod there any more",
-        "Key and effect of the toleration are those of the taint; the operator Exists needs no value.",
+        "The toleration has the same key and effect as the taint; the operator Exists needs no value.",
         toleration,
         EVERYTHING,
         settles=True,
@@ -220,7 +218,7 @@ CHECKS: Sequence[Check] = (
     ),
     Check(
         "09.promises",
-        '"stays" or "leaves", for each of the four, of a pod that runs already',
+        '"stays" or "leaves", in each of the four cases, for a running pod',
         "You have seen each of them happen above.",
         promises,
         answers=("selector", "affinity", "no_schedule", "no_execute"),

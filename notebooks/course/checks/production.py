@@ -36,11 +36,11 @@ def replaced(announces: Any, labels: Any, measures: Any, installs: Any) -> Findi
     wrong = [name for name, answer in said.items() if not any(w in str(answer).lower() for w in DOES[name])]
     observed = ", ".join(f"{name}: {answer}" for name, answer in said.items())
     hints = {
-        "announces": "announces: who tells the kubelet that there are GPUs? First row of the table above.",
-        "labels": "labels: who writes nvidia.com/gpu.product on a node? Second row of the table above.",
-        "measures": "measures: who exports DCGM_FI_DEV_…? Prometheus only asks for it.",
+        "announces": "announces: what tells the kubelet that there are GPUs? First row of the table above.",
+        "labels": "labels: what writes nvidia.com/gpu.product on a node? Second row of the table above.",
+        "measures": "measures: what exports DCGM_FI_DEV_…? Prometheus only scrapes it.",
         "installs": (
-            "installs: who brings the driver where the machine's image has none? Fourth "
+            "installs: what installs the driver if the machine's image has none? Fourth "
             "row of the table above."
         ),
     }
@@ -53,9 +53,9 @@ def node_minutes(answer: Any) -> Finding:
     passed = said is not None and least - 0.5 <= said <= most + 0.5
     hint = first_that_holds(
         (passed, ""),
-        (said is None, "One number, in minutes."),
-        (said is not None and said > 60, "These are seconds. How many minutes?"),
-        (said is not None and said < least, "A part is missing: all four rows come one after the other."),
+        (said is None, "Answer with one number, in minutes."),
+        (said is not None and said > 60, "That is in seconds. How many minutes?"),
+        (said is not None and said < least, "A part is missing: all four rows happen one after the other."),
         (True, "Too much: take 210 s for the node, and each row once."),
     )
     return Finding(passed=passed, observed=f"you say {plainly(answer)} minutes", hint=hint)
@@ -69,10 +69,10 @@ def thirteenth(deployment: JsonLike | None, nodes: Sequence[JsonLike] | None) ->
         (ready == PLACES, ""),
         (
             wanted != PLACES,
-            "Thirteen are wanted: was the Deployment scaled? Run the cell again that applies it.",
+            "Thirteen pods are needed: was the Deployment scaled? Run the cell that applies it again.",
         ),
-        (gpus < PLACES, "There are still no more than twelve GPUs on nodes that are ready. Order a machine."),
-        (True, "There are enough GPUs now. Is its place free, and its image pulled? Run this cell again."),
+        (gpus < PLACES, "There are still fewer than thirteen GPUs on ready nodes. Order a machine."),
+        (True, "There are enough GPUs now. Is one free, and has its image been pulled? Run this cell again."),
     )
     return Finding(passed=ready == PLACES, observed=f"{ready} of {PLACES} ready, on {gpus} GPUs", hint=hint)
 
@@ -82,9 +82,9 @@ def same_sum(answer: Any) -> Finding:
     said = number(answer)
     hint = first_that_holds(
         (said == 5, ""),
-        (said is None, "One number: replicas."),
-        (said == 4, "Four pods have room for 20 of them. Who serves the other three?"),
-        (said is not None and 4 < said < 5, "Nobody can start a part of a pod."),
+        (said is None, "Answer with one number of replicas."),
+        (said == 4, "Four pods cover 20 of them. What about the other three?"),
+        (said is not None and 4 < said < 5, "The HPA can't start part of a pod: which way does it round?"),
         (said == 23, "That would be one pod for each request. How many may wait for each pod?"),
     )
     return Finding(passed=said == 5, observed=f"you say {plainly(answer)}", hint=hint)
@@ -93,8 +93,8 @@ def same_sum(answer: Any) -> Finding:
 def keda(manifest: Any) -> Finding:
     """Down to none after five minutes, and up again on a metric that exists without any server."""
     if dig(manifest, "kind") != "ScaledObject":
-        hint = "Hand over what lab.manifest(…) reads from your file: manifest=manifest."
-        return Finding(passed=False, observed=f"{type(manifest).__name__} is no ScaledObject", hint=hint)
+        hint = "Pass what lab.manifest(…) reads from your file: manifest=manifest."
+        return Finding(passed=False, observed=f"{type(manifest).__name__} is not a ScaledObject", hint=hint)
     spec, metadata = dig(manifest, "spec") or {}, dig(manifest, f"{KEDA_TRIGGER}.metadata") or {}
     query = str(metadata.get("query", "")).replace("\n", " ")
     wrong = {
@@ -106,16 +106,16 @@ def keda(manifest: Any) -> Finding:
     }
     found = [words for words, holds in wrong.items() if holds]
     hint = KEDA_HINTS[list(wrong).index(found[0])] if found else ""
-    observed = "; ".join(found) or "down to none, and awake at one request"
+    observed = "; ".join(found) or "scales to zero, and wakes at one request"
     return Finding(passed=not found, observed=observed, hint=hint)
 
 
 KEDA_HINTS = (
-    "The bounds: below which number may it never go, as the file says now?",
-    "The patience: cooldownPeriod is in seconds, and has a default (KEDA's documentation).",
-    "With no server left, who still knows of a request? The comment in the file names its metric.",
-    "activationThreshold: it wakes *above* that value. Above which one is a single request?",
-    "threshold: about five waiting requests for each pod, as all the time. It stands in quotes.",
+    "The bounds: which minimum does the file set now?",
+    "The waiting time: cooldownPeriod is in seconds, and has a default (see KEDA's documentation).",
+    "With no server left, what still counts requests? The comment in the file names its metric.",
+    "activationThreshold: it wakes *above* this value. Which value is a single request above?",
+    "threshold: about five waiting requests for each pod, as throughout the course. It is in quotes.",
 )
 
 
@@ -127,7 +127,7 @@ def to_zero(timeline: Timeline) -> Finding:
         return nothing_yet("no replicas were recorded", again)
     path = " → ".join(f"{value:g}" for _, value in desired.steps())
     if desired.points[0][1] < 1:
-        return nothing_yet(f"desired {path}: it began with none", again)
+        return nothing_yet(f"desired {path}: it began at zero", again)
     woke = len(desired.steps()) > 2 and 0 in {v for _, v in desired.points} and desired.last() != 0
     hint = "It came back within the recording: stop it as soon as desired is 0." if woke else ""
     return Finding(passed=desired.last() == 0, observed=f"desired {path}", hint=hint)
@@ -137,14 +137,14 @@ def asleep(failed: Any, counted_by: Any, load: LoadResult) -> Finding:
     """No request was answered and nothing woke up, since nothing counted the requests."""
     lost, said = sum(load.failures().values()), str(counted_by).lower()
     if not load.rows or not lost:
-        again = "Run again from the cell that applies zero-object.yaml, and let the load come to its end."
+        again = "Run again from the cell that applies zero-object.yaml, and let the load finish."
         return nothing_yet("no request was sent while it slept", again)
     hint = first_that_holds(
         (number(failed) is None, "The first one is a number of requests."),
         (number(failed) != lost, "The first one: slept.failures() counts them by kind. Add them up."),
-        ("server" in said, "With none of them there, there is nobody who could count."),
-        ("service" in said, "A Service is a rule about addresses. It keeps no request, and counts none."),
-        ("hpa" in said, "It is the one who has to be told."),
+        ("server" in said, "There is no server, so none could count."),
+        ("service" in said, "A Service is a rule about addresses. It holds no requests, and counts none."),
+        ("hpa" in said, "The HPA only reads a count. What has to do the counting?"),
         ("gateway" not in said, 'Answer with one of "servers", "Service", "gateway", "HPA".'),
     )
     return Finding(passed=not hint, observed=f"you say {failed} and {counted_by}", hint=hint)
@@ -159,7 +159,7 @@ def capstone(run: Timeline, load: LoadResult) -> Finding:
     found = score(run, load, Terms())
     unclear = not found.met and bool(found.doubts)
     if unclear:
-        again = "Let the load come to its end, on a machine with nothing else to do: run both cells again."
+        again = "Let the load finish, on a machine with nothing else to do: run both cells again."
         observed = f"{found!r} ({'; '.join(found.doubts)})"
         return Finding(passed=False, observed=observed, hint=again, inconclusive=True)
     terms = Terms()
@@ -167,21 +167,21 @@ def capstone(run: Timeline, load: LoadResult) -> Finding:
         (found.met, ""),
         (
             found.failed > 0,
-            "Requests failed: which kind (load.failures())? Were pods ended in the middle of an answer?",
+            "Requests failed: how (see load.failures())? Were pods deleted in the middle of an answer?",
         ),
         (
             found.gpu_seconds > terms.gpu_seconds and found.attainment < terms.share,
-            "Too dear and too slow: first the server. How many requests does one GPU work on at a time?",
+            "Too expensive and too slow: first the server. How many requests does one GPU handle at a time?",
         ),
         (
             found.attainment < terms.share,
             (
-                "Within the budget, and too slow: does one GPU do all it can, and does the "
-                "autoscaler begin early enough?"
+                "Within the budget, but too slow: does one GPU do all it can, and does the "
+                "autoscaler act early enough?"
             ),
         ),
-        (found.peak > terms.gpus, "Too many GPUs at once: which field says how many there may be?"),
-        (True, "Fast enough, and too dear: what is held when nobody asks, and for how long?"),
+        (found.peak > terms.gpus, "Too many GPUs at once: which field limits their number?"),
+        (True, "Fast enough, but too expensive: how many GPUs are held without requests, and for how long?"),
     )
     return Finding(passed=found.met, observed=f"{found!r}", hint=hint)
 
@@ -189,8 +189,8 @@ def capstone(run: Timeline, load: LoadResult) -> Finding:
 CHECKS: Sequence[Check] = (
     Check(
         "10.replaced",
-        "the part that announces GPUs, labels nodes, measures GPUs, and brings the driver",
-        "All four are DaemonSets of one operator; the table above names them.",
+        "the parts that announce GPUs, label nodes, measure GPUs, and install the driver",
+        "All four can be DaemonSets of one operator; the table above names them.",
         replaced,
         answers=("announces", "labels", "measures", "installs"),
         rows=(3,),
@@ -198,7 +198,7 @@ CHECKS: Sequence[Check] = (
     Check(
         "10.node-minutes",
         "minutes from the first waiting request to the first token of a server on a new node",
-        "Add up the whole column, and mind the units.",
+        "Add up the whole column, and watch the units.",
         node_minutes,
         answers=("answer",),
         rows=(11,),
@@ -206,7 +206,7 @@ CHECKS: Sequence[Check] = (
     Check(
         "10.thirteenth",
         "thirteen ready pods with one GPU each",
-        "lab.nodes.plug_in('gpu-node-4', gpus=4) is what an autoscaler would have done in some minutes.",
+        "lab.nodes.plug_in('gpu-node-4', gpus=4) does what an autoscaler would do within a few minutes.",
         thirteenth,
         {"deployment": "deployment/thirteen-gpus", "nodes": "nodes"},
         settles=True,
@@ -215,22 +215,22 @@ CHECKS: Sequence[Check] = (
     Check(
         "10.same-sum",
         "how many replicas KEDA's HPA asks for at 23 waiting requests, threshold 5",
-        "It is an HPA with AverageValue: notebook 05.",
+        "It is an HPA with AverageValue: see notebook 05.",
         same_sum,
         answers=("answer",),
         rows=(6,),
     ),
     Check(
         "10.keda",
-        "a ScaledObject that goes down to none after five minutes, and wakes at one request",
-        "Bounds, patience, and whom it asks: with no server left, who still knows of a request?",
+        "a ScaledObject that scales to zero after five minutes, and wakes at one request",
+        "Check its bounds, its waiting time, and its query: with no server left, what still counts requests?",
         keda,
         answers=("manifest",),
         rows=(6,),
     ),
     Check(
         "10.to-zero",
-        "desired goes from one server to none",
+        "desired goes from one server to zero",
         "lab.show('hpa/llm-hpa'): does it read its metric? And is the queue empty?",
         to_zero,
         rows=(6,),
@@ -238,7 +238,7 @@ CHECKS: Sequence[Check] = (
     Check(
         "10.asleep",
         "how many requests failed while there was no server, and what would have counted them",
-        "A Service keeps nobody waiting. What stands in front of it, on a cluster that sleeps?",
+        "A Service can't hold requests. What is in front of it, on a cluster that scales to zero?",
         asleep,
         answers=("failed", "counted_by"),
         rows=(6,),
@@ -246,7 +246,7 @@ CHECKS: Sequence[Check] = (
     Check(
         "10.capstone",
         str(Terms()),
-        "Is it the server or the autoscaler? hpa.what_if(…) tells in a second; notebooks 03 and 06.",
+        "Is it the server or the autoscaler? hpa.what_if(…) shows it in a second; see notebooks 03 and 06.",
         capstone,
         rows=(10,),
     ),

@@ -27,11 +27,11 @@ def energy(answer: Any, watts: Series) -> Finding:
     real, said = _watt_hours(watts), number(answer)
     mean = real * SECONDS_IN_HOUR / (watts.points[-1][0] - watts.points[0][0])
     hint = first_that_holds(
-        (_near(said, real * SECONDS_IN_HOUR), "These are joules. How many of them are a watt-hour?"),
-        (_near(said, real / 1000), "These are kilowatt-hours."),
-        (_near(said, mean), "These are watts, on average. For how long?"),
-        (_near(said, real / CLOCK), "These are real seconds. The bill counts lab seconds."),
-        (_near(said, real * CLOCK), "These are lab seconds already: times CLOCK is for the counter."),
+        (_near(said, real * SECONDS_IN_HOUR), "That is in joules. How many of them are a watt-hour?"),
+        (_near(said, real / 1000), "That is in kilowatt-hours."),
+        (_near(said, mean), "That is the average power, in watts. For how long?"),
+        (_near(said, real / CLOCK), "That uses real seconds. The bill counts lab seconds."),
+        (_near(said, real * CLOCK), "These are lab seconds already: only the counter needs times CLOCK."),
     )
     return _close(said, real, answer, hint=hint)
 
@@ -43,10 +43,10 @@ def cost(answer: Any, run: Timeline, load: LoadResult, usd_per_hour: float) -> F
         return nothing_yet("no GPU was held", "Run the cell with lab.record() again, to the end of the load.")
     real, said = gpu_seconds / SECONDS_IN_HOUR * usd_per_hour, number(answer)
     hint = first_that_holds(
-        (_near(said, real * SECONDS_IN_HOUR), "The price is one for an hour, and you counted seconds."),
-        (_near(said, real * 60), "The price is one for an hour, and you counted minutes."),
-        (_near(said, gpu_seconds / SECONDS_IN_HOUR), "These are GPU-hours. What does one cost?"),
-        (_near(said, gpu_seconds), "These are GPU-seconds. How many hours are they, and what does one cost?"),
+        (_near(said, real * SECONDS_IN_HOUR), "The price is per hour, but you counted seconds."),
+        (_near(said, real * 60), "The price is per hour, but you counted minutes."),
+        (_near(said, gpu_seconds / SECONDS_IN_HOUR), "That is in GPU-hours. What does one cost?"),
+        (_near(said, gpu_seconds), "That is in GPU-seconds. How many hours is that, and what does one cost?"),
     )
     return _close(said, real, answer, hint=hint)
 
@@ -57,13 +57,13 @@ def carbon(answer: Any, watts: Series, pue: float, grams_per_kwh: float) -> Find
         return nothing_yet("no power was recorded", WATTS_AGAIN)
     real, said = _watt_hours(watts) / 1000 * pue * grams_per_kwh, number(answer)
     hint = first_that_holds(
-        (_near(said, real / pue), "Without the building: what does its cooling add?"),
+        (_near(said, real / pue), "That is without the building: what does its cooling add?"),
         (
             _near(said, real / pue / pue),
-            "PUE is a factor: the building adds to the energy, it takes nothing from it.",
+            "PUE is a factor: the building adds energy, it does not save any.",
         ),
-        (_near(said, real * 1000), "The grid's figure is one for a kilowatt-hour, and you have watt-hours."),
-        (_near(said, real / 1000), "These are kilograms."),
+        (_near(said, real * 1000), "The grid's figure is per kilowatt-hour, but you have watt-hours."),
+        (_near(said, real / 1000), "That is in kilograms."),
     )
     return _close(said, real, answer, hint=hint)
 
@@ -93,7 +93,7 @@ CHECKS: Sequence[Check] = (
     Check(
         "10.cost",
         "dollars for the GPUs that the run held, within 5 %",
-        "A price for an hour, and seconds that were held: how many hours are they?",
+        "The price is per hour, but GPU-seconds were held: how many hours are they?",
         cost,
         answers=("answer",),
         rows=(12,),
@@ -101,7 +101,7 @@ CHECKS: Sequence[Check] = (
     Check(
         "10.carbon",
         "grams of CO2 for the run, within 5 %",
-        "How many kilowatt-hours, with what the building adds to each, and how many grams for each?",
+        "How many kilowatt-hours, with what the building adds, and how many grams for each?",
         carbon,
         answers=("answer",),
         rows=(12,),

@@ -22,14 +22,14 @@ def thousand(pace: Pace) -> Finding:
     """A thousand pods were created, bound and running."""
     counts = {stage: len(pace.times(stage)) for stage in STAGES}
     observed = ", ".join(f"{count:,} {stage}" for stage, count in counts.items())
-    again = "Run again from lab.delete('deployment/thousand'), and pace.stop() only when all are ready."
+    again = "Run again from lab.delete('deployment/thousand'), and call pace.stop() only when all are ready."
     if not counts["created"]:
-        return nothing_yet("no pod was created while it was recorded", again)
+        return nothing_yet("no pod was created during the recording", again)
     # More than that if a node was silent for too long on a busy machine: its pod gets recreated.
     hint = first_that_holds(
-        (counts["created"] < MANY, f"The first ones came before you recorded. {again}"),
-        (counts["bound"] < MANY, "Some found no node: are all 1,000 there (lab.nodes.kwok), and ready?"),
-        (counts["running"] < MANY, f"It was stopped before all of them ran. {again}"),
+        (counts["created"] < MANY, f"The first pods came before you recorded. {again}"),
+        (counts["bound"] < MANY, "Some got no node: are all 1,000 nodes there (lab.nodes.kwok), and ready?"),
+        (counts["running"] < MANY, f"The recording stopped before all of them ran. {again}"),
     )
     return Finding(passed=not hint, observed=f"{observed}, in {pace.seconds:.1f} s", hint=hint)
 
@@ -37,7 +37,7 @@ def thousand(pace: Pace) -> Finding:
 def rate(answer: Any, pace: Pace) -> Finding:
     """Pods per second, from the first one created to the last one bound."""
     if not pace.rate:
-        return nothing_yet("nothing was placed", "Run the cell again that applies thousand.yaml.")
+        return nothing_yet("no pod was placed", "Run the cell that applies thousand.yaml again.")
     said = number(answer)
 
     def like(value: float) -> bool:
@@ -46,11 +46,11 @@ def rate(answer: Any, pace: Pace) -> Finding:
     created = len(pace.created) / (pace.created[-1] - pace.created[0] or 1)
     hint = first_that_holds(
         (like(pace.rate), ""),
-        (said is None, "One number: pods per second."),
-        (like(1 / pace.rate), "That is how many seconds a pod takes. How many pods in a second?"),
-        (like(pace.seconds), "That is how long it took. How many pods in each of these seconds?"),
-        (like(len(pace.bound)), "So many in all. How many in a second?"),
-        (like(created), "So fast they were *created*. When was the last one bound?"),
+        (said is None, "Answer with one number: pods per second."),
+        (like(1 / pace.rate), "That is how many seconds one pod takes. How many pods is that per second?"),
+        (like(pace.seconds), "That is how long it took. How many pods is that per second?"),
+        (like(len(pace.bound)), "That is how many in total. How many is that per second?"),
+        (like(created), "That is how fast they were *created*. When was the last one bound?"),
     )
     return Finding(passed=like(pace.rate), observed=f"you say {plainly(answer)} pods a second", hint=hint)
 
@@ -58,7 +58,7 @@ def rate(answer: Any, pace: Pace) -> Finding:
 def bottleneck(answer: Any, pace: Pace) -> Finding:
     """The stage with a queue in front of it; if there is none, the component that creates the pods."""
     if not pace.bound:
-        return nothing_yet("nothing was placed", "Run the cell again that applies thousand.yaml.")
+        return nothing_yet("no pod was placed", "Run the cell that applies thousand.yaml again.")
     queues, said = pace.queues(), str(answer).lower()
     slowest = max(queues, key=lambda name: queues[name])
     right = slowest if queues[slowest] > CROWD * len(pace.created) else "controller"
@@ -68,9 +68,9 @@ def bottleneck(answer: Any, pace: Pace) -> Finding:
         (len(known) != 1, 'Answer with one of "controller", "scheduler", "kubelet".'),
         (
             right == "controller",
-            "All three curves lie close together: nobody has a queue. Who then sets the pace?",
+            "All three curves are close together: there is no queue. Then which one sets the pace?",
         ),
-        (known == ["controller"], "Pods are made faster than they get on. In front of whom do they wait?"),
+        (known == ["controller"], "Pods are created faster than they move on. Where do they wait?"),
         (True, "Another one has the longer queue. Between which two curves is the distance largest?"),
     )
     return Finding(passed=not hint, observed=f"you say {plainly(answer)}", hint=hint)
@@ -83,14 +83,14 @@ def throttled(answer: Any) -> Finding:
     right = said is not None and least <= said <= most
     hint = first_that_holds(
         (right, ""),
-        (said is None, "One number, in seconds."),
-        (said == QPS * MANY, "Less than a second for each pod: 50 of them go in a second."),
+        (said is None, "Answer with one number, in seconds."),
+        (said == QPS * MANY, "A pod takes less than a second: 50 of them are bound in one."),
         (said == QPS / MANY, "The other way round: how often do 50 go into 1,000?"),
         (
             said is not None and said < least,
-            "Too short: after the burst, 50 a second, and one request for each pod.",
+            "Too short: after the burst, 50 requests per second, and one request for each pod.",
         ),
-        (True, "Too long: how often do 50 go into what the burst has left?"),
+        (True, "Too long: how often do 50 go into what is left after the burst?"),
     )
     return Finding(passed=right, observed=f"you say {plainly(answer)} seconds", hint=hint)
 
@@ -99,7 +99,7 @@ CHECKS: Sequence[Check] = (
     Check(
         "09.thousand",
         "1,000 pods created, bound and running",
-        "lab.nodes.kwok(1000), then lab.pace(…), then lab.apply(…), in this order.",
+        "Run lab.nodes.kwok(1000), then lab.pace(…), then lab.apply(…), in this order.",
         thousand,
         rows=(14,),
     ),
@@ -117,15 +117,15 @@ CHECKS: Sequence[Check] = (
     Check(
         "09.bottleneck",
         '"controller", "scheduler" or "kubelet": the one that the others wait for',
-        "Whoever is slowest has a queue in front of him: where do two curves lie far apart?",
+        "The slowest one has a queue in front of it: where are two curves far apart?",
         bottleneck,
         answers=("answer",),
         rows=(14,),
     ),
     Check(
         "09.throttled",
-        "seconds that 1,000 bindings take at least, where the scheduler may send 50 requests in a second",
-        "One request for each pod. (A burst of 100 is free.)",
+        "seconds that 1,000 bindings take at least, if the scheduler may send 50 requests per second",
+        "It takes one request for each pod. (A burst of 100 is free.)",
         throttled,
         answers=("answer",),
         rows=(14,),

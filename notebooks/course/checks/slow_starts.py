@@ -25,20 +25,20 @@ def overshoot(slow: Timeline, fast: Timeline) -> Finding:
     """Under the same load, the run with slow starts asked for more pods."""
     first, second = (timeline.one("desired").peak() or 0.0 for timeline in (slow, fast))
     observed = f"at the peak {first:.0f} replicas with the slow start, {second:.0f} with the fast one"
-    again = "Run the cell again that begins with start('scale-out/slow'): it records both."
+    again = "Run the cell that begins with start('scale-out/slow') again: it records both."
     if min(first, second) <= 2:
         return nothing_yet(
             f"{observed}: one of them never scaled out", f"Did the load and the HPA run? {again}"
         )
     if first == second:
-        hint = f"As many in both: by chance, requests came in bunches. {again}"
+        hint = f"The same number in both: by chance, requests came in bunches. {again}"
         return Finding(passed=False, observed=observed, hint=hint, inconclusive=True)
     hint = (
         ""
         if first > second
         else (
-            "Did both begin at two replicas, and are they the right way round? slow=… is "
-            "the start of minutes."
+            "Did both begin at two replicas, and did you swap them? slow=… is the run whose "
+            "start takes minutes."
         )
     )
     return Finding(passed=first > second, observed=observed, hint=hint)
@@ -48,7 +48,7 @@ def piled_up(answer: Any, rate: float, capacity: float, start: float) -> Finding
     """The load beyond capacity, for as long as a start takes."""
     offered, served, seconds = (number(part) or 0.0 for part in (rate, capacity, start))
     if not (offered and served and seconds):
-        again = "Run the cell again that measures slow_start."
+        again = "Run the cell that measures slow_start again."
         return nothing_yet("rate, capacity or start was not measured", again)
     wanted, said = (offered - served) * seconds, number(answer)
     near = said is not None and abs(said - wanted) <= max(LEAST, NEAR * abs(wanted))
@@ -59,14 +59,14 @@ def piled_up(answer: Any, rate: float, capacity: float, start: float) -> Finding
 def _piled_hint(said: float | None, measured: tuple[float, float, float]) -> str:
     offered, served, seconds = measured
     if said is None:
-        return "One number: requests."
+        return "Answer with one number of requests."
 
     def like(value: float) -> bool:
         return abs(said - value) <= 0.05 * abs(value)
 
     return first_that_holds(
-        (like(offered * seconds), "That is everybody who comes. Two servers answer some of them meanwhile."),
-        (like(served * seconds), "Those are the ones that two servers answer. Who is left over?"),
+        (like(offered * seconds), "That is all that come. Two servers answer some of them meanwhile."),
+        (like(served * seconds), "That is what two servers answer. How many are left over?"),
         (like(offered - served), "That is how many pile up in one second. How long does the start take?"),
         (like((served - offered) * seconds), "The other way round: more come than are answered."),
         (like((offered - served) * seconds / 60), "The start is measured in seconds, not in minutes."),
@@ -89,11 +89,11 @@ def earlier(late: Timeline, early: Timeline) -> Finding:
         return nothing_yet(
             "one of them never scaled out", f"Did the load run while the HPA was there? {again}"
         )
-    observed = f"{half} replicas asked for {first} s after the crowd with target 5, {second} s with target 2"
+    observed = f"{half} replicas requested {first} s after the crowd with target 5, {second} s with target 2"
     if first == second:
         hint = f"At the same moment in both: by chance, requests came in bunches. {again}"
         return Finding(passed=False, observed=observed, hint=hint, inconclusive=True)
-    hint = "" if second < first else "Are the two the right way round, and did the second run have target 2?"
+    hint = "" if second < first else "Did you swap the two runs, or did the second one not have target 2?"
     return Finding(passed=second < first, observed=observed, hint=hint)
 
 
@@ -101,7 +101,7 @@ def patience(answer: Any, start: float, period: float) -> Finding:
     """The smallest failureThreshold that lets a start of this length pass."""
     said, seconds, every = number(answer), number(start), number(period)
     if not seconds or not every:
-        return nothing_yet("no start was measured", "Run the cell again that measures slow_start.")
+        return nothing_yet("no start was measured", "Run the cell that measures slow_start again.")
     wanted = seconds / every
     observed = f"you say {plainly(answer)}; the start took {seconds:.0f} s, the probe asks every {every:g} s"
     passed = said is not None and wanted - 1 <= said <= 1.5 * wanted + 1
@@ -111,10 +111,10 @@ def patience(answer: Any, start: float, period: float) -> Finding:
         else first_that_holds(
             (
                 abs(said - seconds) <= 0.1 * seconds,
-                "Those are seconds. How often does the probe ask in that time?",
+                "That is in seconds. How often does the probe ask in that time?",
             ),
-            (said < wanted, "With so few failures it gives up while the server still loads."),
-            (True, "It would survive with fewer. What is the *smallest* number?"),
+            (said < wanted, "With so few failures it gives up while the server is still loading."),
+            (True, "The server would survive with fewer. What is the *smallest* number?"),
         )
     )
     return Finding(passed=passed, observed=observed, hint=hint)
@@ -124,10 +124,10 @@ def mended(deployment: JsonLike | None, pods: Sequence[JsonLike] | None, start: 
     """A startup probe with some reserve and a limit; the server is ready and was never restarted."""
     needed = number(start)
     if not needed:
-        return nothing_yet("no start was measured", "Run the cell again that measures slow_start.")
+        return nothing_yet("no start was measured", "Run the cell that measures slow_start again.")
     asked = dig(deployment, f"{SERVER}.startupProbe") or {}
     if not asked:
-        hint = "Without it the liveness probe restarts a server that still loads. Give it time instead."
+        hint = "Without it the liveness probe restarts a server that still loads. Give it more time instead."
         return Finding(passed=False, observed="there is no startupProbe", hint=hint)
     gives_up = asked.get("failureThreshold", 3) * asked.get("periodSeconds", 10)
     own = [p for p in pods or () if dig(p, "metadata.labels.app") == "llm-model"]
@@ -143,11 +143,11 @@ def mended(deployment: JsonLike | None, pods: Sequence[JsonLike] | None, start: 
         (gives_up > NEVER * needed, "A server that hangs while it loads would be left alone for that long."),
         (
             ready != 1,
-            "The probe is patient enough; the server is not ready yet. Wait for it: run this cell again.",
+            "The probe is patient enough; the server is not ready yet. Wait, then run this cell again.",
         ),
         (
             restarts > 0,
-            "It was restarted on its way. Which probe ended it: `kubectl events --for=pod/NAME`?",
+            "It was restarted before it was ready. Which probe failed? See `kubectl events --for=pod/NAME`.",
         ),
     )
     return Finding(passed=not hint, observed=observed, hint=hint)
@@ -176,8 +176,8 @@ _START = {"start": Figure(of=("slow_start",), by=total)}
 CHECKS: Sequence[Check] = (
     Check(
         "07.overshoot",
-        "the same load, and more replicas at the peak where the start is slow",
-        "Run both again: the load must grow slowly, and both must end at two replicas or begin anew.",
+        "the same load, and more replicas at the peak when the start is slow",
+        "Run both again: both must begin at two replicas and get the same load.",
         overshoot,
         rows=(11,),
     ),
@@ -192,7 +192,7 @@ CHECKS: Sequence[Check] = (
     ),
     Check(
         "07.earlier",
-        "with target 2 half of the new pods are asked for sooner than with target 5",
+        "with target 2, half of the new pods are requested sooner than with target 5",
         "Record both runs from before the crowd comes.",
         earlier,
         rows=(11,),
@@ -200,7 +200,7 @@ CHECKS: Sequence[Check] = (
     Check(
         "07.patience",
         "the smallest failureThreshold that a start of this length survives",
-        "How often does the probe ask while the server starts? It gives up at the last of so many failures.",
+        "How often does the probe ask while the server starts? It gives up after that many failures.",
         patience,
         answers=("answer",),
         figures=_START,
@@ -208,7 +208,7 @@ CHECKS: Sequence[Check] = (
     ),
     Check(
         "07.mended",
-        "a startup probe with a reserve, but with an end; the server ready, no restart",
+        "a startup probe with a margin, but not endless; the server ready, no restart",
         "Compare what the probe allows with what you measured.",
         mended,
         {"deployment": "deployment/llm-inference-service", "pods": "pods"},

@@ -38,20 +38,20 @@ def domains(answer: Any, counted: Any, pods: Sequence[JsonLike] | None) -> Findi
     mine = pods_of(pods, "llm-model")
     placed, waiting = sum(bool(node_of(p)) for p in mine), sum(not node_of(p) for p in mine)
     if not waiting:
-        return nothing_yet("no server waits: nothing to explain", "Run the cell again that applies six.yaml.")
+        return nothing_yet("no server waits: nothing to explain", "Run the cell that applies six.yaml again.")
     said = (number(answer), number(counted))
     hint = first_that_holds(
-        (None in said, "Two numbers: servers that were placed, nodes that are counted."),
+        (None in said, "Answer with two numbers: servers that were placed, nodes that are counted."),
         (said == (placed + 1, placed), "The other way round: first the servers, then the nodes."),
-        (said[0] == len(mine), "That is how many were asked for. How many pods have a node?"),
+        (said[0] == len(mine), "That is how many were requested. How many pods have a node?"),
         (said[0] != placed, "The first one: how many pods have a node (lab.show('pods'))?"),
         (
             said[1] == placed,
-            "If only the nodes with GPUs were counted, each of them might have a second one.",
+            "If only the nodes with GPUs were counted, each of them could have a second server.",
         ),
         (
             said[1] != placed + 1,
-            ("The second one: nobody may have two more than the node with the fewest. Which has none?"),
+            ("The second one: no node may have two more than the node with the fewest. Which has none?"),
         ),
     )
     return Finding(
@@ -76,14 +76,13 @@ def spread(
 
 
 NO_RULE = (
-    "The constraint is gone, or is only a wish: with ScheduleAnyway, or a larger "
-    "maxSkew, nobody is held to it. Leave it as it stood."
+    "The constraint is gone, or is only a preference: ScheduleAnyway, or a larger "
+    "maxSkew, does not enforce it. Keep it as it was."
 )
 UNEVEN = (
-    "Pods of an earlier version may stand in the way: wait until the update is "
-    "through, and run this cell again."
+    "Pods of an earlier version may be in the way: wait until the update is done, and run this cell again."
 )
-COUNTED = "A node that the pods can't use is still counted, and has none. What takes it out of the count?"
+COUNTED = "A node that the pods can't use is still counted, and has none. What excludes it from the count?"
 
 
 def survivors(timeline: Timeline, answering: Sequence[str]) -> Finding:
@@ -100,10 +99,10 @@ def survivors(timeline: Timeline, answering: Sequence[str]) -> Finding:
     lowest, path = min(after), " → ".join(f"{value:g}" for _, value in seen.steps())
     observed = f"{len(answering)} answered right after; ready {path}"
     hint = first_that_holds(
-        (seen.at(lost) != BEFORE, f"Not six were ready when the node went. {again}"),
+        (seen.at(lost) != BEFORE, f"Fewer or more than six were ready when the node was lost. {again}"),
         (
             len(answering) != AFTER,
-            "Were there two servers on each GPU node when it went? lab.check('09.spread').",
+            "Were there two servers on each GPU node when it was lost? See lab.check('09.spread').",
         ),
         (
             lowest != AFTER,
@@ -118,8 +117,8 @@ def noticed(answer: Any, timeline: Timeline) -> Finding:
     lost, said = timeline.events[0].at if timeline.events else None, number(answer)
     fell = None if lost is None else timeline.one("ready").first(lambda v: v < BEFORE, after=lost)
     if lost is None or fell is None:
-        again = "Run again from the cell that stops the node, and wait until ready has fallen."
-        return nothing_yet("no loss was recorded, or nobody noticed", again)
+        again = "Run again from the cell that stops the node, and wait until ready has dropped."
+        return nothing_yet("no loss was recorded, or Kubernetes did not notice it", again)
     real = (fell - lost) / timeline.clock
 
     def like(value: float) -> bool:
@@ -127,17 +126,17 @@ def noticed(answer: Any, timeline: Timeline) -> Finding:
 
     hint = first_that_holds(
         (like(real), ""),
-        (said is None, "One number, in real seconds."),
+        (said is None, "Answer with one number, in real seconds."),
         (
             like(fell - lost),
-            "These are lab seconds. The recording counts them; lab.clock of them are a real one.",
+            "That is in lab seconds, which the recording counts. lab.clock of them are one real second.",
         ),
         (
             like(fell) or like(fell / timeline.clock),
-            "That is the moment of the fall. How long after the loss was it?",
+            "That is the moment of the drop. How long after the loss was it?",
         ),
-        (like(lost) or like(lost / timeline.clock), "That is the moment of the loss. When did `ready` fall?"),
-        (said is not None and said <= 0, "The later moment minus the earlier one."),
+        (like(lost) or like(lost / timeline.clock), "That is the moment of the loss. When did `ready` drop?"),
+        (said is not None and said <= 0, "Take the later moment minus the earlier one."),
     )
     return Finding(passed=like(real), observed=f"you say {plainly(answer)} real seconds", hint=hint)
 
@@ -153,14 +152,14 @@ def lost_node(
         return nothing_yet("all nodes are ready: nothing was lost", again)
     wrong = [] if rule else [(f"no DoNotSchedule constraint over {HOSTNAME} with maxSkew 1", NO_RULE)]
     if rule and rule.get("nodeTaintsPolicy") != "Honor":
-        wrong.append(("the node that is lost is still counted", STILL_COUNTED))
+        wrong.append(("the lost node is still counted", STILL_COUNTED))
     staying = [pod for pod in pods or () if not dig(pod, "metadata.deletionTimestamp")]
     return placed(deployment, staying, lost | cpu_only(nodes), wrong)
 
 
 STILL_COUNTED = (
     "The lost node carries a taint, and the pods don't tolerate it. Which field of "
-    "the constraint says what a taint means for the count (kubectl explain "
+    "the constraint says whether tainted nodes count (kubectl explain "
     "deployment.spec.template.spec.topologySpreadConstraints)?"
 )
 
@@ -174,8 +173,8 @@ def _hard_rule(deployment: JsonLike | None) -> JsonLike | None:
 CHECKS: Sequence[Check] = (
     Check(
         "09.domains",
-        "how many of the six found a place, and how many nodes the constraint counted",
-        "maxSkew 1: nobody may have two more than the node with the fewest. Which node has the fewest?",
+        "how many of the six were placed, and how many nodes the constraint counted",
+        "maxSkew 1: no node may have two more than the node with the fewest. Which node has the fewest?",
         domains,
         {"pods": "pods"},
         answers=("answer", "counted"),
@@ -183,8 +182,8 @@ CHECKS: Sequence[Check] = (
     ),
     Check(
         "09.spread",
-        "six ready servers, two on each GPU node, by a constraint that can't be passed over",
-        "A node that the pods can't use must not be counted: what takes it out of the count?",
+        "six ready servers, two on each GPU node, by a constraint that must be met",
+        "A node that the pods can't use must not be counted: what excludes it from the count?",
         spread,
         EVERYTHING,
         settles=True,
@@ -192,15 +191,15 @@ CHECKS: Sequence[Check] = (
     ),
     Check(
         "09.survivors",
-        "four servers answer after the loss, and the control plane comes to say four, too",
-        "Record first, then cut the power; stop the recording after ready has fallen.",
+        "four servers answer after the loss, and later the control plane reports four, too",
+        "Record first, then cut the power; stop the recording after ready has dropped.",
         survivors,
         rows=(14,),
     ),
     Check(
         "09.noticed",
-        "real seconds from the loss to the first fall of `ready`, within 15 %",
-        "run.events[0].at is the loss; lab seconds / lab.clock are real ones.",
+        "real seconds from the loss to the first drop of `ready`, within 15 %",
+        "run.events[0].at is the loss; lab seconds / lab.clock are real seconds.",
         noticed,
         answers=("answer",),
         rows=(14,),
@@ -208,7 +207,7 @@ CHECKS: Sequence[Check] = (
     Check(
         "09.lost-node",
         "six ready servers on the nodes that are left",
-        "What says about a node that it is lost? The constraint has a field for whether it counts.",
+        "What on the node shows that it is lost? The constraint has a field for whether it counts.",
         lost_node,
         EVERYTHING,
         settles=True,

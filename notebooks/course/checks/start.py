@@ -18,12 +18,12 @@ from localcluster.api.objects import dig
 GPU, COFFEE = "nvidia.com/gpu", "example.com/coffee"
 API_SERVER, SCHEDULER = "API server", "scheduler"
 NODES_AGAIN = (
-    "lab.show('nodes') tells which are there. labkit status says whether all is up; then run this cell again."
+    "lab.show('nodes') lists them. labkit status says whether everything is up; then run this cell again."
 )
 _NOT_RUNNING = (
-    "It asks for the right thing, and does not run. `kubectl events --for=pod/NAME`: what does it wait for?"
+    "It asks for the right thing, but does not run. `kubectl events --for=pod/NAME`: what does it wait for?"
 )
-AGAIN = "Run from the cell with lab.apply(…) on again: it waits until there are two servers."
+AGAIN = "Run again from the cell with lab.apply(…): it waits until there are two servers."
 USED, FREE = "sum(DCGM_FI_DEV_FB_USED)", "sum(DCGM_FI_DEV_FB_FREE)"
 NEAR = 0.05  # of a share: figures from two moments can differ a little
 
@@ -38,13 +38,13 @@ def game(timeline: Timeline) -> Finding:
     begin, end, top = desired.points[0][1], desired.last(), desired.peak() or 0
     if not top or top == begin == end:
         return nothing_yet(observed, f"The crowd was not in this recording. {AGAIN}")
-    hint = "Pods were asked for and never became ready. lab.show('pods') tells what they wait for."
+    hint = "Pods were requested but never became ready. lab.show('pods') shows what they wait for."
     if begin != 2:
-        hint = f"The crowd was there before the recording. {AGAIN}"
+        hint = f"The crowd came before the recording began. {AGAIN}"
     elif end != 2:
         hint = f"The recording ended before the HPA was back at 2. {AGAIN}"
     elif top < 6:
-        hint = f"The HPA asked for few pods: did all 80 requests come? {AGAIN}"
+        hint = f"The HPA asked for only a few pods: were all 80 requests sent? {AGAIN}"
     out = begin == 2 and top >= 6 and (ready.peak() or 0) >= 6
     return Finding(passed=out and end == 2, observed=observed, hint=hint)
 
@@ -61,13 +61,13 @@ def capacity(answer: Any, nodes: Sequence[JsonLike] | None) -> Finding:
 def _capacity(said: float | None, gpus: Sequence[int]) -> str:
     """The likely mistake behind a wrong number."""
     if said is None:
-        return "A number of pods is wanted."
+        return "Answer with a number of pods."
     if said == max(gpus):
-        return "That is one node. Pods may go to any of them."
+        return "That is one node. Pods can go to any of them."
     if said == len(gpus) * max(gpus):
         return "Do all nodes have GPUs? Look at each of them."
     if said in {len(gpus), sum(map(bool, gpus))}:
-        return "Those are nodes. How many pods does each of them take?"
+        return "That is the number of nodes. How many pods can each of them take?"
     return ""
 
 
@@ -75,7 +75,7 @@ def coffee(pod: JsonLike | None) -> Finding:
     """The pod requests cups, and it runs."""
     asked = _asked(pod, "limits", COFFEE)
     if pod is None or asked is None:
-        return Finding(passed=False, observed=_state(pod, "coffee") + ", and it asks for no coffee")
+        return Finding(passed=False, observed=_state(pod, "coffee") + ", but it asks for no coffee")
     observed = f"{_state(pod, 'coffee')}; it asks for {asked} cups"
     hint = "That is not the number of cups in the text." if asked != "2" else _NOT_RUNNING
     return Finding(passed=_runs(pod) and asked == "2", observed=observed, hint=hint)
@@ -89,7 +89,7 @@ def mended(pod: JsonLike | None) -> Finding:
     if pod is not None and limit is None:
         hint = "This pod asks for no GPU at all. The pod is meant to have one."
     elif limit != "1":
-        hint = "Both numbers agree, so nobody refuses. How many GPUs is this pod meant to have?"
+        hint = "Both numbers agree, so it is accepted. How many GPUs is this pod meant to have?"
     return Finding(
         passed=pod is not None and _runs(pod) and limit == request == "1", observed=observed, hint=hint
     )
@@ -106,9 +106,9 @@ def who(half: Any, unequal: Any, thirteenth: Any) -> Finding:
         hint = f'{strange!r:.40} is neither of the two: answer "{API_SERVER}" or "{SCHEDULER}".'
         return Finding(passed=False, observed=observed, hint=hint)
     hints = {
-        "half": "Did a pod half-a-gpu ever exist? Then nobody could have tried to place it.",
+        "half": "Did a pod half-a-gpu ever exist? If not, nothing could have tried to place it.",
         "unequal": "The refusal came at once, with a file and a line: was there a pod by then?",
-        "thirteenth": "Look at the pod's events: the component behind FailedScheduling is in its name.",
+        "thirteenth": "Look at the pod's events: which component would report FailedScheduling?",
     }
     return Finding(passed=not wrong, observed=observed, hint=hints[wrong[0]] if wrong else "")
 
@@ -118,7 +118,7 @@ def never(answer: Any, nodes: Sequence[JsonLike] | None) -> Finding:
     said = {answer} if isinstance(answer, str) else set(map(str, answer)) if _listed(answer) else set()
     names = {str(dig(node, "metadata.name")) for node in nodes or () if not announced(node)}
     if not names:
-        return nothing_yet("each node announces GPUs now", NODES_AGAIN)
+        return nothing_yet("every node announces GPUs now", NODES_AGAIN)
     return Finding(
         passed=said == names, observed=f"you say {plainly(answer)}", hint=_never(said, names, nodes)
     )
@@ -128,11 +128,11 @@ def _never(said: set[str], names: set[str], nodes: Sequence[JsonLike] | None) ->
     """Too few, the wrong ones, or no nodes at all."""
     known = {str(dig(node, "metadata.name")) for node in nodes or ()}
     if said - known:
-        return f"Write names as `lab.show('nodes')` prints them; {min(said - known)!r:.40} is none."
+        return f"Write names as `lab.show('nodes')` prints them; {min(said - known)!r:.40} is not a node."
     if said > names:
         return "Could none of these ever take it? On some, it would help if a pod with a GPU left."
     if said < names:
-        return "There is more than one: a list."
+        return "There is more than one: give a list."
     return "Could this node take the pod after another pod has left it? Then it is not hopeless."
 
 
@@ -153,13 +153,13 @@ def idle(answer: Any, used: float, free: float) -> Finding:
 def _idle(said: float | None, share: float) -> str:
     """A percentage, the other part, or MiB."""
     if said is None:
-        return "A number from 0 to 1 is wanted."
+        return "Answer with a number from 0 to 1."
     if 1 < said <= 100 + NEAR and abs(said / 100 - share) <= NEAR:
-        return "As a share, not in per cent: a half is 0.5."
+        return "As a share, not in per cent: one half is 0.5."
     if said > 1:
         return "A share is a part divided by the whole, so it lies between 0 and 1."
     if abs(said - (1 - share)) <= NEAR:
-        return "That is the other part. Which one is asked for: what is used, or what is free?"
+        return "That is the other part. Does the question ask for what is used, or what is free?"
     return ""
 
 
@@ -171,11 +171,11 @@ def all_placed(deployment: JsonLike | None, nodes: Sequence[JsonLike] | None) ->
     if not there:
         return nothing_yet("no node announces a GPU now", NODES_AGAIN)
     observed = f"{wanted} pods wanted, {now} there, {ready} ready"
-    hint = "All that are wanted can be placed; give them a moment to start, then look again."
+    hint = "There is a GPU for each pod; give them a moment to start, then run this cell again."
     if wanted > there:
-        hint = "Somebody still waits for a GPU. How many pods can have one?"
+        hint = "A pod still waits for a GPU. How many pods can have one?"
     elif wanted < there:
-        hint = "Nobody waits, but a GPU is left over. How many pods can have one?"
+        hint = "No pod waits, but a GPU is left over. How many pods can have one?"
     return Finding(passed=wanted == now == ready == there, observed=observed, hint=hint)
 
 
@@ -222,7 +222,7 @@ CHECKS: Sequence[Check] = (
     ),
     Check(
         "00.capacity",
-        "as many pods with one GPU each as the nodes have GPUs to give, all nodes together",
+        "as many pods with one GPU each as all nodes together have GPUs",
         "Add up `nvidia.com/gpu` under `status.allocatable` of each node.",
         capacity,
         {"nodes": "nodes"},
@@ -232,7 +232,7 @@ CHECKS: Sequence[Check] = (
     Check(
         "00.coffee",
         "pod/coffee asks for 2 example.com/coffee and runs",
-        "Asked for like a GPU: the resource's whole name under `limits`, and a whole number.",
+        "Request it like a GPU: the resource's full name under `limits`, and a whole number.",
         coffee,
         {"pod": "pod/coffee"},
         settles=True,
@@ -250,14 +250,14 @@ CHECKS: Sequence[Check] = (
     Check(
         "00.who",
         'for each of the three refusals, who said no: "API server" or "scheduler"',
-        "An object that was refused was never made; a pod that waits was made.",
+        "An object that was refused was never created; a pod that waits was created.",
         who,
         answers=("half", "unequal", "thirteenth"),
         rows=(3, 4),
     ),
     Check(
         "00.never",
-        "the name of each node that can't take the pod, whoever leaves",
+        "the name of each node that can't take the pod, whichever pod leaves",
         'Read the second half of the message: for one node, preemption is "not helpful".',
         never,
         {"nodes": "nodes"},

@@ -56,16 +56,18 @@ CASES: tuple[tuple[list[Point], list[Point]], ...] = (
 def order(answer: Any, bills: Mapping[str, Bill]) -> Finding:
     """The policies from fewest to most promises kept, according to the bills."""
     if not bills or not all(bill.requests for bill in bills.values()):
-        return nothing_yet("a bill is of a day without requests", "Run the cell with the three trials again.")
+        return nothing_yet(
+            "a bill is for a day without requests", "Run the cell with the three trials again."
+        )
     seen = sorted(bills, key=lambda name: bills[name].attainment)
     said = [str(name) for name in answer] if isinstance(answer, (list, tuple)) else []
     hint = first_that_holds(
         (said == seen, ""),
-        (sorted(said) != sorted(seen), f"A list of all three names, as in the table: {', '.join(bills)}."),
-        (said == seen[::-1], "That is from the most to the fewest."),
+        (sorted(said) != sorted(seen), f"List all three names, as in the table: {', '.join(bills)}."),
+        (said == seen[::-1], "That is from the most to the fewest. Start with the fewest."),
         (
             said == sorted(bills, key=lambda name: bills[name].gpu_seconds),
-            "That is their order in GPU-seconds.",
+            "That is their order by GPU-seconds.",
         ),
         (True, "Read the column of shares, row by row: which is the smallest?"),
     )
@@ -76,25 +78,27 @@ def by_hand(answer: Any, bill: Bill) -> Finding:
     """Share in time and GPU-seconds, computed by the learner from the recording."""
     if not bill.requests or not bill.gpu_seconds:
         return nothing_yet(
-            "this bill is of a day without requests or GPUs", "Run the cell with the trials again."
+            "this bill is for a day without requests or GPUs", "Run the cell with the trials again."
         )
     said, observed = numbers(answer), f"you say {plainly(answer)}"
     if said is None or len(said) != 2:
-        return Finding(passed=False, observed=observed, hint="Two numbers: (share from 0 to 1, GPU-seconds).")
+        return Finding(
+            passed=False, observed=observed, hint="Answer with two numbers: (share from 0 to 1, GPU-seconds)."
+        )
     share, cost = said
     right = abs(share - bill.attainment) <= 0.02, abs(cost - bill.gpu_seconds) <= 0.03 * bill.gpu_seconds
     hint = first_that_holds(
         (all(right), ""),
-        (abs(cost - bill.attainment) <= 0.02, "The other way round: the share first, then the GPU-seconds."),
-        (abs(share - 100 * bill.attainment) <= 2, "As a share, from 0 to 1: 0.5 is one half."),
+        (abs(cost - bill.attainment) <= 0.02, "The other way round: first the share, then the GPU-seconds."),
+        (abs(share - 100 * bill.attainment) <= 2, "As a share from 0 to 1: 0.5 is one half."),
         (
             not right[0] and share > bill.attainment,
             "The share is too large. Requests without a first token count, too.",
         ),
-        (not right[0], "The share is too small. In time means: within BURST.ttft, that moment included."),
+        (not right[0], "The share is too small. In time means at most BURST.ttft."),
         (
             cost > bill.gpu_seconds,
-            "Too many GPU-seconds: they were not held all day. The area adds up what was held when.",
+            "Too many GPU-seconds: not all were held all day. The area counts each only while it was held.",
         ),
         (True, "Too few GPU-seconds: does the area reach from lab second 0 to BURST.seconds?"),
     )
@@ -114,14 +118,14 @@ def too_late(answer: Any, timeline: Timeline) -> Finding:
 
     hint = first_that_holds(
         (near(seen), ""),
-        (said is None, "One number, in lab seconds."),
+        (said is None, "Answer with one number, in lab seconds."),
         (
             near(None if asked is None else asked - began),
-            "Then it was *asked* for. When was it ready to help?",
+            "That is when it was *requested*. When was it ready to help?",
         ),
         (near(seen + began), "That is counted from lab second 0. The burst began later."),
-        (near(-seen), "The right moments, in the wrong order: the later one minus the earlier one."),
-        (near(began), "That is when the burst began. How long after it was a server more ready?"),
+        (near(-seen), "The right moments, in the wrong order: take the later one minus the earlier one."),
+        (near(began), "That is when the burst began. How long after that was one more server ready?"),
     )
     return Finding(passed=near(seen), observed=f"you say {plainly(answer)} lab seconds", hint=hint)
 
@@ -144,9 +148,9 @@ def overshoot(answer: Any, timeline: Timeline) -> Finding:
         ),
         (
             (said or [0.0])[0] == NEEDED - 1,
-            "Four answer 2.5 per second, and 3 come.",
+            "Four servers answer 2.5 per second, but 3 come.",
         ),
-        (True, "The first one: how many servers together answer as many requests in a second as come in it?"),
+        (True, "The first one: how many servers together answer as many requests per second as arrive?"),
     )
     return Finding(passed=right, observed=f"you say {plainly(answer)}", hint=hint)
 
@@ -161,7 +165,7 @@ def by_target(outcomes: Mapping[int, Modelled]) -> dict[int, Point]:
     asked = [(one.scenario.requests, one.scenario.policy.with_target(1)) for one in outcomes.values()]
     own = [one.scenario.policy == one.scenario.policy.with_target(t) for t, one in outcomes.items()]
     if not all(own) or any(one != asked[0] for one in asked):
-        raise BadInput("These answers are not of one policy and one load, target by target.", fix=AS_IT_IS)
+        raise BadInput("These results are not from one policy and one load, target by target.", fix=AS_IT_IS)
     return {t: of_model(outcome) for t, outcome in outcomes.items()}
 
 
@@ -176,12 +180,12 @@ def target(answer: Any, asked: Mapping[int, Point]) -> Finding:
         (said == [best, cheapest], ""),
         (
             said is None or len(said) != 2,
-            f"Two of the targets, such as ({', '.join(map(str, list(asked)[:2]))}).",
+            f"Give two of the targets, such as ({', '.join(map(str, list(asked)[:2]))}).",
         ),
-        (said == [cheapest, best], "The other way round: first the one that serves most in time."),
+        (said == [cheapest, best], "The other way round: first the one that serves the most in time."),
         (
             said is not None and not set(said) <= set(asked),
-            "Targets, from the first column; not shares, not costs.",
+            "Give targets, from the first column; not shares or costs.",
         ),
         ((said or [0.0])[0] != best, "The first one: which row has the largest share?"),
         (True, "The second one: which row has the fewest GPU-seconds?"),
@@ -197,8 +201,8 @@ def curve(answer: Any, timeline: Timeline) -> Finding:
             "in this recording the replicas never changed", "Run the trial without a window again."
         )
     if len(points) < 3:
-        hint = "A list such as [(0, 2), (200, 4), …]: lab seconds and replicas, three points or more."
-        return Finding(passed=False, observed=f"{answer!r} is no curve", hint=hint)
+        hint = "Give a list such as [(0, 2), (200, 4), …]: lab seconds and replicas, three points or more."
+        return Finding(passed=False, observed=f"{answer!r} is not a curve", hint=hint)
     apart = Series("", "", points).apart(desired, timeline.end())
     late, high = points[-1][0] < timeline.end() / 3, max(v for _, v in points)
     hint = first_that_holds(
@@ -206,14 +210,14 @@ def curve(answer: Any, timeline: Timeline) -> Finding:
         (
             late,
             (
-                "It ends early, and its last value stands for the rest of the day. In lab "
+                "It ends early, so its last value counts for the rest of the day. In lab "
                 "seconds the ramp takes ten minutes."
             ),
         ),
-        (high > 10, "Nobody may have more than maxReplicas: which column are your replicas in?"),
+        (high > 10, "There can't be more than maxReplicas: did you swap seconds and replicas?"),
         (
             len({v for _, v in points}) == 1,
-            "A line that stays level: what does the HPA do as the load rises and falls?",
+            "Your curve stays level: what does the HPA do as the load rises and falls?",
         ),
     )
     return Finding(passed=apart <= CLOSE_CURVE, observed=f"{apart:.1f} replicas off on average", hint=hint)
@@ -224,18 +228,18 @@ def flapping(answer: Any, timeline: Timeline) -> Finding:
     desired = timeline.one("desired")
     seen, said = turns(desired), number(answer)
     if seen < 2:
-        again = "It can happen by chance. Run the trial without a window again."
+        again = "That can happen by chance. Run the trial without a window again."
         return nothing_yet(f"in this recording desired turned {seen} times", again)
     moves = len(desired.steps()) - 1
     hint = first_that_holds(
         (said == seen, ""),
-        (said is None, "One number."),
+        (said is None, "Answer with one number."),
         (
             said in {moves, moves + 1},
             "Those are all its moves. A turn is where up is followed by down, or down by up.",
         ),
-        (said is not None and said > seen, "Fewer: two moves in the same direction are no turn."),
-        (True, "More: look at the small dips, too, and at the way down at the end."),
+        (said is not None and said > seen, "Too many: two moves in the same direction are not a turn."),
+        (True, "Too few: look at the small dips, too, and at the way down at the end."),
     )
     return Finding(passed=said == seen, observed=f"you say {plainly(answer)}", hint=hint)
 
@@ -243,12 +247,12 @@ def flapping(answer: Any, timeline: Timeline) -> Finding:
 def frontier(frontier: Any) -> Finding:
     """The learner's own function, tried on points with a known frontier."""
     if not callable(frontier):
-        hint = "Hand the function itself over, without brackets: frontier=frontier."
+        hint = "Pass the function itself, without parentheses: frontier=frontier."
         return Finding(passed=False, observed=f"{frontier!r} is not a function", hint=hint)
     for points, wanted in CASES:
         got = called(frontier, list(points))
         if _sorted(got) != wanted:
-            shown = "nothing yet: `...` still stands in it" if got is ... else got
+            shown = "nothing yet: it still contains `...`" if got is ... else got
             return Finding(
                 passed=False, observed=f"frontier({points}) gave {shown}", hint=_beaten(got, wanted)
             )
@@ -265,13 +269,13 @@ def _beaten(got: Any, wanted: list[Point]) -> str:
             else "It stopped with that error."
         )
     if not kept:
-        return "" if got is ... else "It gives no points: a list of (GPU-seconds, share) is wanted."
+        return "" if got is ... else "It returns no points: return a list of (GPU-seconds, share)."
     for cost, share in kept:
         better = [w for w in wanted if w != (cost, share) and w[0] <= cost and w[1] >= share]
         if better:
-            return f"{(cost, share)} is kept, and {better[0]} costs no more and serves no fewer."
+            return f"{(cost, share)} is kept, but {better[0]} costs no more and serves no fewer."
     missing = next((w for w in wanted if w not in kept), wanted[0])
-    return f"{missing} is missing, and no other point beats it."
+    return f"{missing} is missing, but no other point beats it."
 
 
 def turns(desired: Series) -> int:
@@ -320,7 +324,7 @@ CHECKS: Sequence[Check] = (
     Check(
         "06.order",
         "the three policies, from the fewest answers in time to the most, as the table has them",
-        "Read the column of shares, not that of GPU-seconds.",
+        "Read the column of shares, not the one of GPU-seconds.",
         order,
         answers=("answer",),
         rows=(5,),
@@ -328,14 +332,14 @@ CHECKS: Sequence[Check] = (
     Check(
         "06.bill",
         "(share of the requests with a first token in time, GPU-seconds), from the recording",
-        "Count the rows whose ttft is at most the promise; add the series gpus up over the day: .area(…).",
+        "Count the rows whose ttft is at most the promise; add up the series gpus over the day: .area(…).",
         by_hand,
         answers=("answer",),
     ),
     Check(
         "06.too-late",
-        "lab seconds from the burst (the first event) to the first server more that is ready, within 10",
-        "run.events[0].at is the one moment; run.one('ready') rises at the other.",
+        "lab seconds from the burst (the first event) until one more server is ready, within 10",
+        "run.events[0].at is one moment; run.one('ready') rises at the other.",
         too_late,
         answers=("answer",),
         rows=(10,),
@@ -350,7 +354,7 @@ CHECKS: Sequence[Check] = (
     ),
     Check(
         "06.target",
-        "(the target that keeps most promises, the target that costs least)",
+        "(the target that keeps the most promises, the target that costs least)",
         "Look at each column of the table by itself.",
         target,
         answers=("answer",),
@@ -359,22 +363,22 @@ CHECKS: Sequence[Check] = (
     ),
     Check(
         "06.curve",
-        "your course of the replicas lies at most 3 replicas off, on average",
-        "When does the load pass what two servers can do? What does an HPA without a window do at each lull?",
+        "your replica curve is at most 3 replicas off, on average",
+        "When is the load more than two servers can do? What does an HPA without a window do at each lull?",
         curve,
         answers=("answer",),
     ),
     Check(
         "06.flapping",
-        "how often desired changed its direction in the run without a window",
+        "how often desired changed direction in the run without a window",
         "run.one('desired').steps(): count where up is followed by down, or down by up.",
         flapping,
         answers=("answer",),
     ),
     Check(
         "06.frontier",
-        "the points that no other one beats in both: cheaper or as cheap, and as good or better",
-        "Sort by GPU-seconds. Which point is worth its price, seen from the left?",
+        "the points that no other point beats: none is as cheap or cheaper, and as good or better",
+        "Sort by GPU-seconds. Going from left to right, which points are worth their higher price?",
         frontier,
         answers=("frontier",),
     ),

@@ -27,7 +27,7 @@ CLOSE_COST, CLOSE_POINTS = 0.15, 0.12  # one run against the model: wider than m
 STUDY, TRACE, POLICIES = "cluster/study.json", "trace", ("static", "CPU", "queue")
 DAY = 300.0  # lab seconds: shorter than any day of the study
 LONGEST_WINDOW = 3600.0  # lab seconds: the longest stabilization that Kubernetes allows
-AGAIN = "Run the trial of your file again, to the end of the day."
+AGAIN = "Run the trial with your file again, to the end of the day."
 
 
 def predicted(plays: Sequence[Modelled]) -> Point:
@@ -35,7 +35,7 @@ def predicted(plays: Sequence[Modelled]) -> Point:
     asked = [replace(play.scenario, seed=0) for play in plays]
     if len({play.scenario.seed for play in plays}) < len(plays) or any(one != asked[0] for one in asked):
         raise BadInput(
-            "These plays are not of one policy under one load, each with its own luck.", fix=AS_IT_IS
+            "These model runs are not of one policy and load, each with its own seed.", fix=AS_IT_IS
         )
     points = [of_model(play) for play in plays]
     return fmean(cost for cost, _ in points), fmean(share for _, share in points)
@@ -56,7 +56,7 @@ def shares() -> dict[str, float]:
 def model(predicted: Point, bill: Bill) -> Finding:
     """The what-if model's prediction before the run is close to what the cluster did."""
     if not bill.requests:
-        return nothing_yet("this bill is of a day without requests", "Run the trial of your file again.")
+        return nothing_yet("this bill is for a day without requests", "Run the trial with your file again.")
     cost, share = predicted
     off, points = (cost - bill.gpu_seconds) / max(bill.gpu_seconds, 1), share - bill.attainment
     observed = f"GPU-seconds {off:+.0%}, in time {100 * points:+.0f} points off"
@@ -76,9 +76,9 @@ def bounds(timeline: Timeline, hpa: Mapping[str, Any] | None) -> Finding:
     hint = first_that_holds(
         (
             min(values) < least,
-            ("Fewer than minReplicas: had the run begun before as many were there? Or did somebody scale?"),
+            ("Fewer than minReplicas: did the run begin before they were all there? Did you scale by hand?"),
         ),
-        (max(values) > most, "More than maxReplicas: who else set the number of replicas while the day ran?"),
+        (max(values) > most, "More than maxReplicas: what else set the number of replicas during the run?"),
         (ready > most, "More were ready than it allows: pods of an earlier run, or of another Deployment?"),
     )
     return Finding(passed=not hint, observed=observed, hint=hint)
@@ -91,10 +91,10 @@ def calm(timeline: Timeline) -> Finding:
         return nothing_yet(f"the recording is {timeline.end():.0f} lab seconds long", AGAIN)
     seen, moved = turns(desired), len(desired.steps()) > 1
     hint = first_that_holds(
-        (not moved, "It never moved: with nothing to do, nobody flaps. Does it see the queue?"),
+        (not moved, "It never moved, so this shows nothing. Does the HPA see the queue?"),
         (
             seen > 1,
-            "What keeps a low queue of one moment from taking servers away? Look at behavior.scaleDown.",
+            "What keeps a briefly empty queue from removing servers? Look at behavior.scaleDown.",
         ),
     )
     return Finding(passed=not hint, observed=f"desired {path(desired)}: {seen} turns", hint=hint)
@@ -103,18 +103,18 @@ def calm(timeline: Timeline) -> Finding:
 def settled(timeline: Timeline, hpa: Mapping[str, Any] | None) -> Finding:
     """After the drain: down to minReplicas without a step up, and as many are ready."""
     desired, ready, least = timeline.one("desired"), timeline.one("ready"), dig(hpa, "spec.minReplicas")
-    again = "Run the cells again from the trial of your file on, and wait until it has come home."
+    again = "Run again from the trial with your file, and wait until it is back at minReplicas."
     if not desired.points or least is None:
-        return nothing_yet("no HPA, or nothing was recorded", again)
-    observed = f"desired {path(desired)}, ready at last {ready.last() or 0:g}; minReplicas is {least}"
+        return nothing_yet("there is no HPA, or nothing was recorded", again)
+    observed = f"desired {path(desired)}, {ready.last() or 0:g} ready at the end; minReplicas is {least}"
     down = all(after <= before for (_, before), (_, after) in pairwise(desired.points))
     home = desired.last() == ready.last() == least
     if down and not home and timeline.end() < LONGEST_WINDOW:
         return nothing_yet(f"{observed}; the recording ends too early", again)
     hint = first_that_holds(
-        (not down, "It stepped up once more. Who asks after the day is over: a load that still runs?"),
-        (desired.last() != least, "It does not come home: what holds it, a scaleDown that is disabled?"),
-        (not home, "The HPA is home, the pods are not: lab.show('pods')."),
+        (not down, "It scaled out once more. Is a load still running after the day is over?"),
+        (desired.last() != least, "It does not return to minReplicas: is scaleDown disabled?"),
+        (not home, "The HPA is back at minReplicas, but the pods are not: see lab.show('pods')."),
     )
     return Finding(passed=not hint, observed=observed, hint=hint)
 
@@ -122,15 +122,16 @@ def settled(timeline: Timeline, hpa: Mapping[str, Any] | None) -> Finding:
 def attainment(bill: Bill) -> Finding:
     """Enough users were served in time."""
     if not bill.requests:
-        return nothing_yet("this bill is of a day without requests", "Run the trial of your file again.")
-    hint = "Nobody at all: does your HPA read its metric? lab.show('hpa/llm-hpa')." if not bill.kept else ""
+        return nothing_yet("this bill is for a day without requests", "Run the trial with your file again.")
+    hint = "No request was in time: does your HPA read its metric? See lab.show('hpa/llm-hpa')."
+    hint = "" if bill.kept else hint
     return unless_starved(bill.attainment >= GOAL, str(bill), bill, hint=hint)
 
 
 def cost(bill: Bill) -> Finding:
     """Within the budget. A starved machine never lowers the cost, so this is always judged."""
     if not bill.gpu_seconds:
-        return nothing_yet("no GPU was held", "Run the trial of your file again.")
+        return nothing_yet("no GPU was held", "Run the trial with your file again.")
     return Finding(passed=bill.gpu_seconds <= BUDGET, observed=str(bill))
 
 
@@ -141,12 +142,12 @@ def trace(answer: Any, shares: Mapping[str, float]) -> Finding:
     best, said = max(shares, key=lambda name: shares[name]), str(answer).strip()
     hint = first_that_holds(
         (said == best, ""),
-        (said not in shares, f"One name, as a text: {', '.join(shares)}."),
+        (said not in shares, f"Answer with one name, as a string: {', '.join(shares)}."),
         (
             said == min(shares, key=lambda name: shares[name]),
-            "That one keeps the fewest. Read the rows of load `trace`.",
+            "That one keeps the fewest. Read the rows with load `trace`.",
         ),
-        (True, "Another one keeps more. Read the rows of load `trace` only, column `in time`."),
+        (True, "Another one keeps more. Read only the rows with load `trace`, column `in time`."),
     )
     return Finding(passed=said == best, observed=f"you say {plainly(answer)}", hint=hint)
 
@@ -162,7 +163,7 @@ CHECKS: Sequence[Check] = (
     Check(
         "06.bounds",
         "desired stays between minReplicas and maxReplicas, from the first moment to the last",
-        "Who else set the number of replicas while the day ran?",
+        "What else set the number of replicas during the run?",
         bounds,
         {"hpa": "hpa/llm-hpa"},
         rows=(6,),
@@ -170,14 +171,14 @@ CHECKS: Sequence[Check] = (
     Check(
         "06.calm",
         "out, and in again: desired turns once at most",
-        "What keeps a low queue of one moment from taking servers away? Look at behavior.scaleDown.",
+        "What keeps a briefly empty queue from removing servers? Look at behavior.scaleDown.",
         calm,
         rows=(6,),
     ),
     Check(
         "06.settled",
-        "with nobody there: only downwards, to minReplicas, and as many servers are ready",
-        "Record until hpa/llm-hpa says desired=minReplicas, and the leaving pods are gone.",
+        "without users: only downwards, to minReplicas, and exactly that many servers are ready",
+        "Record until hpa/llm-hpa says desired=minReplicas, and the terminating pods are gone.",
         settled,
         {"hpa": "hpa/llm-hpa"},
         rows=(6,),
@@ -185,19 +186,19 @@ CHECKS: Sequence[Check] = (
     Check(
         "06.attainment",
         "on the ramp, at least 80 % of the requests get their first token within 10 s",
-        "Ask hpa.what_if about your file first. Does it begin to react too late, or with too little?",
+        "Try your file with hpa.what_if first. Does it react too late, or too weakly?",
         attainment,
     ),
     Check(
         "06.cost",
-        "on the ramp, at most 3,000 GPU-seconds: what five servers take that are held all day",
-        "What does it hold, and for how long, after it is needed? And how many at most?",
+        "on the ramp, at most 3,000 GPU-seconds: what five static servers cost all day",
+        "How many GPUs does it hold at most? And how many does it keep, for how long, when they are idle?",
         cost,
     ),
     Check(
         "06.trace",
-        "the policy that keeps most promises on the code trace",
-        "The table of the study, load `trace`, column `in time`.",
+        "the policy that keeps the most promises on the code trace",
+        "See the table of the study, load `trace`, column `in time`.",
         trace,
         answers=("answer",),
         figures={"shares": Figure(of=(), by=shares)},

@@ -66,10 +66,10 @@ def waste(answer: Any, used: Mapping[str, float], total: Mapping[str, float]) ->
 
     hint = first_that_holds(
         (like(wanted), ""),
-        (said is None, "One number, from 0 to 1."),
-        (like(taken / held), "That is the share that is used."),
-        (like(100 * wanted, 2), "As a share, please: 0.5 is one half."),
-        (like(held - taken, 0.05 * held), "That is in MiB. Which share of all is it?"),
+        (said is None, "Answer with one number, from 0 to 1."),
+        (like(taken / held), "That is the share that is used. How much is not?"),
+        (like(100 * wanted, 2), "Answer with a share: 0.5 is one half."),
+        (like(held - taken, 0.05 * held), "That is in MiB. What share of the total is it?"),
     )
     return Finding(passed=like(wanted), observed=f"you say {plainly(answer)}", hint=hint)
 
@@ -79,7 +79,7 @@ def price(answer: Any, gpus: int, share: float, usd_per_hour: float) -> Finding:
     said, wanted = number(answer), gpus * share * usd_per_hour * 24 * 30
     if wanted <= 0:
         return nothing_yet(
-            "no share or no price was measured", "Run the cells above again, from lab.metrics(…) on."
+            "no share or no price was measured", "Run again from the cell with lab.metrics(…)."
         )
 
     def like(value: float) -> bool:
@@ -87,12 +87,12 @@ def price(answer: Any, gpus: int, share: float, usd_per_hour: float) -> Finding:
 
     hint = first_that_holds(
         (like(wanted), ""),
-        (said is None, "One number, in dollars."),
-        (like(wanted / 30), "That is a day."),
-        (like(wanted / 24 / 30), "That is an hour."),
-        (like(wanted / gpus), "That is one GPU. How many are held?"),
-        (like(wanted / share), "That is what they cost in all. Which part of it is idle?"),
-        (like(wanted / share * (1 - share)), "That is the part that is used."),
+        (said is None, "Answer with one number, in dollars."),
+        (like(wanted / 30), "That is for one day."),
+        (like(wanted / 24 / 30), "That is for one hour."),
+        (like(wanted / gpus), "That is for one GPU. How many are held?"),
+        (like(wanted / share), "That is what they cost in total. What part of them is idle?"),
+        (like(wanted / share * (1 - share)), "That is the part that is used. What does the idle part cost?"),
     )
     return Finding(passed=like(wanted), observed=f"you say {plainly(answer)}", hint=hint)
 
@@ -103,14 +103,14 @@ def free(in_all: Any, on_one_node: Any, nodes: Pods, pods: Pods) -> Finding:
     if not room:
         return nothing_yet("no GPU is free", "Run again from the cell that applies tenants.yaml.")
     said = (number(in_all), number(on_one_node))
-    observed = f"you say {in_all} in all, {on_one_node} on one node"
+    observed = f"you say {in_all} in total, {on_one_node} on one node"
     total, most = float(sum(room.values())), float(max(room.values()))
     hint = first_that_holds(
         (said == (total, most), ""),
-        (said == (most, total), "The other way round: first in all."),
-        (said[0] != total, "Add up the column FREE: those that are taken don't count."),
+        (said == (most, total), "The other way round: first the total."),
+        (said[0] != total, "Add up the column FREE: GPUs that are taken don't count."),
         (said[1] == total, "No node has all of them. What is the largest number in the column FREE?"),
-        (True, "The largest number in the column FREE."),
+        (True, "Look for the largest number in the column FREE."),
     )
     return Finding(passed=not hint, observed=observed, hint=hint)
 
@@ -122,17 +122,17 @@ def pending(answer: Any) -> Finding:
     hint = first_that_holds(
         (
             about_gpus and any(word in said for word in ("total", "in all", "cluster")),
-            "There are three free GPUs, and it wants two. Does the scheduler ever add nodes up?",
+            "There are three free GPUs, and it needs two. Does the scheduler ever add up GPUs across nodes?",
         ),
         (
             "taint" in said or "preempt" in said,
-            "That is said of other nodes, or of the last resort. What do the three GPU nodes lack?",
+            "That is about other nodes, or about preemption. What do the three GPU nodes lack?",
         ),
         (
             right and not about_gpus,
-            "Of what is there not enough? The word behind it is a resource's full name.",
+            "Not enough of what? The word after it is a resource's full name.",
         ),
-        (about_gpus and not right, "That is what it lacks. Which word does the scheduler put before it?"),
+        (about_gpus and not right, "That is what they lack. Which word does the scheduler put before it?"),
     )
     return Finding(passed=about_gpus and right, observed=f"you say {plainly(answer)}", hint=hint)
 
@@ -147,14 +147,14 @@ def placed(nodes: Pods, pods: Pods) -> Finding:
     )
     hint = ""
     if len(nodes or ()) > NODES:
-        hint = "Without another node, please."
+        hint = "There is an extra node. Solve this on the four nodes only."
     elif running["big-model"] < BIG:
         hint = "It needs two free GPUs on one node. Which single pod is in the way, and how do you keep its "
-        hint += "successor off that node (kubectl cordon)?"
+        hint += "replacement off that node (kubectl cordon)?"
     elif running["small-model"] < SMALL:
-        hint = "A small model has lost its place. All nine had one before."
+        hint = "A small model is not running any more. All nine must run in the end."
     elif closed:
-        hint = f"{', '.join(closed)} takes no pods any more: kubectl uncordon."
+        hint = f"{', '.join(closed)} is still cordoned: kubectl uncordon opens it again."
     return Finding(passed=not hint, observed=observed, hint=hint)
 
 
@@ -167,23 +167,23 @@ def packed(deployment: JsonLike | None, pods: Pods) -> Finding:
     hint = first_that_holds(
         (
             who == "default-scheduler",
-            "Who places a pod stands in its spec; without a word it is the default scheduler.",
+            "A pod's spec says which scheduler places it; if it says nothing, the default scheduler does.",
         ),
         (
             who != PACKER,
             (
-                f"Nobody is called {who}, so nobody places them. "
+                f"There is no scheduler called {who}, so the pods are not placed. "
                 "Compare the name with cluster/localcluster/data/scheduler.yaml."
             ),
         ),
         (
             sum(counts) != SMALL,
-            "Not all nine are ready: lab.show('pods'). If they still start, run this cell again.",
+            "Not all nine are ready: see lab.show('pods'). If they are still starting, run this cell again.",
         ),
         (
             counts[:2] != [FULL_NODE, FULL_NODE],
             (
-                "Right scheduler, wrong places: were they there before you applied? "
+                "The scheduler is right, the nodes are not: did pods exist before you applied? "
                 "Run the cell above again, it begins with none."
             ),
         ),
@@ -196,10 +196,10 @@ def trade(spread: Any, packed: Any) -> Finding:
     said = (number(spread), number(packed))
     hint = first_that_holds(
         (said == (3.0, 4.0), ""),
-        (None in said, "Two numbers: servers."),
+        (None in said, "Answer with two numbers of servers."),
         (said == (4.0, 3.0), "The other way round: first spread, then packed."),
-        (said == (6.0, 5.0), "Those are the ones that stay."),
-        (said[0] != 3.0, "Spread: nine servers, evenly on three nodes. One node goes."),
+        (said == (6.0, 5.0), "Those are the servers that survive. How many are lost?"),
+        (said[0] != 3.0, "Spread: nine servers, evenly on three nodes. One node dies."),
         (said[1] == 1.0, "That is the luckiest node. Which one is the worst to lose?"),
         (True, "Packed: how many GPUs does the fullest node have, all of them taken?"),
     )
@@ -233,8 +233,8 @@ _NOW = {"nodes": "nodes", "pods": "pods"}
 CHECKS: Sequence[Check] = (
     Check(
         "08.waste",
-        "the share of VRAM of the GPUs that are held which nobody uses (0 to 1)",
-        "Of all nine GPUs together: how much is there, and how much of it does nobody use?",
+        "the unused share of the VRAM of all held GPUs (0 to 1)",
+        "For all nine GPUs together: how much memory is there, and how much of it is not used?",
         waste,
         answers=("answer",),
         figures={
@@ -245,8 +245,8 @@ CHECKS: Sequence[Check] = (
     ),
     Check(
         "08.price",
-        "dollars for 30 days of the GPU-hours that nobody uses",
-        "Which part of each GPU is idle, at which price an hour, and how many hours has a month of 30 days?",
+        "dollars for 30 days of unused GPU-hours",
+        "What part of each GPU is idle, what does an hour cost, and how many hours are in 30 days?",
         price,
         answers=("answer",),
         figures={
@@ -257,7 +257,7 @@ CHECKS: Sequence[Check] = (
     ),
     Check(
         "08.free",
-        "how many GPUs are free in all, and how many at the most on one node",
+        "how many GPUs are free in total, and how many at most on one node",
         "Read the column FREE of the table of nodes.",
         free,
         _NOW,
@@ -266,7 +266,7 @@ CHECKS: Sequence[Check] = (
     ),
     Check(
         "08.pending",
-        "the words with which the scheduler turns each GPU node down",
+        "the words with which the scheduler rules out each GPU node",
         "Read the event FailedScheduling: a count of nodes, and what each of them lacks.",
         pending,
         answers=("answer",),
@@ -274,8 +274,8 @@ CHECKS: Sequence[Check] = (
     ),
     Check(
         "08.placed",
-        "the two-GPU model runs, the nine small ones too, on the four nodes that there are, all open",
-        "On which node would two GPUs be free, if one of the small models there went elsewhere?",
+        "the two-GPU model and the nine small ones run on the same four nodes, none of them cordoned",
+        "On which node would two GPUs be free if one of its small models went elsewhere?",
         placed,
         _NOW,
         settles=True,
@@ -295,7 +295,7 @@ CHECKS: Sequence[Check] = (
     ),
     Check(
         "08.trade",
-        "how many of the nine servers go with one node, spread and packed (the worst node)",
+        "how many of the nine servers are lost with one node, spread and packed (the worst node)",
         "Look at both tables of nodes.",
         trade,
         answers=("spread", "packed"),

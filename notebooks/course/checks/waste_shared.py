@@ -24,7 +24,7 @@ WALLS = {"time_slicing": ("nobody", "nothing", "none", "no one"), "mig": ("hardw
 
 def one_out_of_memory(states: States) -> Finding:
     """Five greedy tenants on four shared GPUs: one can't start, the others keep running."""
-    again = "Run the cell again that begins with lab.follow(), to its end."
+    again = "Run the cell with fifth = lab.predict(…) and lab.follow() again, to the end."
     mine = {name: spans for name, spans in states.pods.items() if name.startswith("tenant") and spans}
     if len(mine) < TENANTS:
         return nothing_yet(f"{len(mine)} of {TENANTS} tenants were seen", again)
@@ -32,11 +32,11 @@ def one_out_of_memory(states: States) -> Finding:
     running = [name for name, spans in mine.items() if spans[-1].state == "Running"]
     observed = f"{len(mine)} tenants, {len(crashed)} crashed, {len(running)} run"
     if not crashed and len(running) < TENANTS:
-        return nothing_yet(f"{observed}: they still start", again)
+        return nothing_yet(f"{observed}: they are still starting", again)
     hint = first_that_holds(
         (
             not crashed,
-            "All five run: does each still take 90 %, and is the node sliced into eight (lab.show('nodes'))?",
+            "All five run: does each take 90 %, and does the node offer eight GPUs (lab.show('nodes'))?",
         ),
         (
             len(running) < TENANTS - 1,
@@ -58,16 +58,16 @@ def shared(deployment: JsonLike | None, pods: Pods) -> Finding:
     observed = f"each takes {takes:.0%} of the VRAM; {ready} of {TENANTS} ready"
     hint = first_that_holds(
         (takes > 1, "A share from 0 to 1: 0.5 is one half."),
-        (takes > 0.5, "Two of them meet on one GPU, and together they may take all of it at the most."),
+        (takes > 0.5, "Two of them share one GPU, and together they can't take more than all of it."),
         (
             not any(key.startswith(GPU) for key in where),
-            "They should share the GPUs of the node that is sliced in time: keep the nodeSelector.",
+            "They should share the GPUs of the time-sliced node: keep the nodeSelector.",
         ),
         (len(own) > TENANTS, "Pods of the earlier version are still there: run this cell again."),
         (
             ready < TENANTS,
             (
-                "Not all are ready. Still starting? Run this cell again. Crashing? Then its log tells: too "
+                "Not all are ready. Still starting? Run this cell again. Crashing? Read its log: too "
                 "little memory for the model's weights is as bad as too much."
             ),
         ),
@@ -80,8 +80,8 @@ def wall(time_slicing: Any, mig: Any) -> Finding:
     said = {"time_slicing": time_slicing, "mig": mig}
     wrong = [name for name, right in WALLS.items() if not _says(said[name], right)]
     hints = {
-        "time_slicing": "The fifth tenant asked for one `nvidia.com/gpu`, and was given one. Who refused it?",
-        "mig": "A slice has memory of its own. Is that a promise of Kubernetes, or of something below?",
+        "time_slicing": "The fifth tenant asked for one `nvidia.com/gpu` and got one. What refused it?",
+        "mig": "A slice has memory of its own. Does Kubernetes guarantee that, or something below it?",
     }
     observed = f"time slicing: {time_slicing}, MIG: {mig}"
     return Finding(passed=not wrong, observed=observed, hint=hints[wrong[0]] if wrong else "")
@@ -97,20 +97,20 @@ def mig(deployment: JsonLike | None, pods: Pods) -> Finding:
     told = ", ".join(f"{name}: {count}" for name, count in asked.items()) or "no GPU"
     observed = f"each asks for {told}; {ready} of {SLICED} ready on {len(nodes)} nodes"
     hint = first_that_holds(
-        (not asked, "Without a limit a container is handed nothing, not even a slice."),
+        (not asked, "Without a limit a container gets no device, not even a slice."),
         (
             set(asked) == {GPU},
             "That is a whole GPU. What does the new node announce (kubectl describe node, Allocatable)?",
         ),
-        (GPU in asked, "A slice *instead* of a GPU, not both: no node has both to give."),
+        (GPU in asked, "Ask for a slice *instead* of a GPU, not both: no node offers both."),
         (
             set(asked) != {SLICE},
             "No node announces that name. Compare it letter by letter with the node's Allocatable.",
         ),
-        (asked != {SLICE: "1"}, "One slice for each: there are seven, and six models."),
+        (asked != {SLICE: "1"}, "One slice for each: there are seven slices and six models."),
         (
             ready != SLICED,
-            "Not all six are ready: lab.show('pods'). If they still start, run this cell again.",
+            "Not all six are ready: see lab.show('pods'). If they are still starting, run this cell again.",
         ),
     )
     return Finding(passed=not hint, observed=observed, hint=hint)
@@ -130,15 +130,15 @@ def walled(states: States) -> Finding:
     hint = first_that_holds(
         (
             bool(hurt),
-            f"{', '.join(hurt)} did not run all the time: had all six been ready before you recorded?",
+            f"{', '.join(hurt)} did not run all the time: were all six ready before you recorded?",
         ),
         (
             "too-large" not in crashed,
-            "too-large has not failed. Had it time to start, and has it one slice only?",
+            "too-large has not failed. Did it have time to start, and does it have only one slice?",
         ),
-        (crashed != ["too-large"], "Somebody else failed, too: lab.show('pods'), and the log of that one."),
+        (crashed != ["too-large"], "Another pod failed, too: see lab.show('pods'), and the log of that pod."),
     )
-    observed = f"failed: {', '.join(crashed) or 'nobody'}; {undisturbed}"
+    observed = f"failed: {', '.join(crashed) or 'none'}; {undisturbed}"
     return Finding(passed=not hint, observed=observed, hint=hint)
 
 
@@ -171,7 +171,7 @@ CHECKS: Sequence[Check] = (
     Check(
         "08.shared",
         "five tenants ready on the four GPUs of the shared node, at most half of a GPU each",
-        "Two of the five meet on one GPU. How much may each take at most, so that both fit?",
+        "Two of the five share one GPU. How much may each take at most, so that both fit?",
         shared,
         {"deployment": "deployment/tenant", "pods": "pods"},
         settles=True,
@@ -179,8 +179,8 @@ CHECKS: Sequence[Check] = (
     ),
     Check(
         "08.wall",
-        "who keeps a tenant from its neighbour's memory: with time slicing, and with MIG",
-        "Compare who failed in the two experiments, and who was told so.",
+        "who or what keeps a tenant out of its neighbour's memory: with time slicing, and with MIG",
+        "Compare which pod failed in each of the two experiments, and which were unaffected.",
         wall,
         answers=("time_slicing", "mig"),
         rows=(12, 14),
@@ -196,7 +196,7 @@ CHECKS: Sequence[Check] = (
     ),
     Check(
         "08.walled",
-        "the model that is too large for its slice crashes, and the six others run on undisturbed",
+        "the model that is too large for its slice crashes, and the six others keep running undisturbed",
         "Record from before you apply it until it is stuck.",
         walled,
         rows=(14,),

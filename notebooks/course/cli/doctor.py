@@ -30,14 +30,14 @@ STYLES: Mapping[str, str] = {OK: "green", BROKEN: "bold red", AFFECTED: "yellow"
 def doctor(
     name: Name = None,
     provider: ProviderName = "embedded",
-    namespace: Annotated[str, typer.Option(help="Whose HPA and pods.")] = "llm-lab",
-    hpa: Annotated[str, typer.Option(help="Which HPA, where there are several.")] = "",
-    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+    namespace: Annotated[str, typer.Option(help="The namespace of the HPA and its pods.")] = "llm-lab",
+    hpa: Annotated[str, typer.Option(help="Which HPA, if there are several.")] = "",
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")] = False,
     apparmor: machine.AppArmor = False,
 ) -> None:
-    """Tell what this machine or cluster lacks, and where the path from /metrics to the HPA is broken.
+    """Show what this machine or cluster lacks, and where the path from /metrics to the HPA is broken.
 
-    Before a lab is there: whether this machine can wall containers in, and how to allow it.
+    Before a lab exists: whether this machine can isolate containers, and how to allow it.
     Changes nothing. Exit 1 if something is missing or broken; each is named with its cause and fix.
     """
     # The Kubernetes client takes 0.4 s to import; the other commands must not pay for it.

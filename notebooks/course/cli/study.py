@@ -18,12 +18,12 @@ app = typer.Typer(
     name="study",
     help=(
         "Three policies (static, CPU, queue) under three loads (ramp, burst, trace), with several seeds.\n\n"
-        "A run takes half a minute; each is written down as it ends, so a study that was stopped goes on."
+        "A run takes half a minute; each is stored when it ends, so a study that was stopped can resume."
     ),
     no_args_is_help=True,
 )
 
-Journal = Annotated[Path, typer.Option("--journal", help="Where finished runs are written down.")]
+Journal = Annotated[Path, typer.Option("--journal", help="Where finished runs are stored.")]
 Seeds = Annotated[int, typer.Option(min=1, help="Runs of each policy under each load.")]
 
 
@@ -31,15 +31,15 @@ Seeds = Annotated[int, typer.Option(min=1, help="Runs of each policy under each 
 def run(
     seeds: Seeds = 5,
     minutes: Annotated[
-        float, typer.Option(min=0, help="Begin no run after this time; the next call goes on. 0: no limit.")
+        float, typer.Option(min=0, help="Start no run after this time; the next call resumes. 0: no limit.")
     ] = 0,
     journal: Journal = Path("out/study/runs.jsonl"),
     clock: Annotated[float, typer.Option(help="Lab seconds per real second; default: the lab's.")] = 15.0,
     provider: Annotated[str, typer.Option("--provider", "-p", help="embedded, or existing.")] = "embedded",
 ) -> None:
-    """Make the runs that are left, then show the tables and store them for the notebook.
+    """Do the runs that are left, then show the tables and store them for the notebook.
 
-    Needs a running lab (labkit up). Exit 1 while runs are left, or where one stayed inconclusive.
+    Needs a running lab (labkit up). Exit 1 while runs are left, or if one stayed inconclusive.
     """
     # The notebooks' side of labkit costs a second to import; other commands must not pay for it.
     from course.study import journal as files  # noqa: PLC0415
@@ -61,11 +61,11 @@ def run(
         done = trial(lab, cell.choice, cell.day, seed=cell.seed, watch=False)
         made = record(done, policy=cell.policy, day=cell.day.name, seed=cell.seed, of=cell.of)
         files.append(path, made)
-        doubt = f"; inconclusive, again later: {made.why_not}" if made.why_not else ""
+        doubt = f"; inconclusive, to be repeated: {made.why_not}" if made.why_not else ""
         err.print(f"  {done.bill}{doubt}", markup=False)
     runs = plan.current(files.read(path), seeds=seeds)
     if left:
-        err.print(f"{len(left)} runs are left: the same command goes on.", markup=False)
+        err.print(f"{len(left)} runs are left: run the same command again.", markup=False)
         raise typer.Exit(1)
     stored = course.root() / files.STORED
     files.store(stored, runs, _about(lab.session.stamp))

@@ -49,7 +49,9 @@ def _service(kube: Kube) -> KubeObject:
         if service.at("spec.ports"):
             return service
     there = ", ".join(services) or "none"
-    raise _unknown(f"No Service in namespace {MONITORING} is called like it. Services there: {there}.")
+    raise _unknown(
+        f"No Service in namespace {MONITORING} has one of its usual names. Services there: {there}."
+    )
 
 
 def _unknown(cause: str) -> ProviderError:
@@ -57,7 +59,7 @@ def _unknown(cause: str) -> ProviderError:
         "Where Prometheus answers is not known.",
         cause=cause,
         fix="Set LABKIT_PROMETHEUS to a URL that this machine reaches, for example after "
-        f"`kubectl port-forward -n {MONITORING} svc/prometheus 9090` (queries are no load).",
+        f"`kubectl port-forward -n {MONITORING} svc/prometheus 9090` (queries are little traffic).",
     )
 
 
@@ -81,7 +83,7 @@ def address(kube: Kube, namespace: str, service: str, port: int) -> str:
         f"Service {service} has no address outside the cluster.",
         cause=f"Its type is {found['spec']['type']}.",
         fix=f'kubectl patch service {service} -n {namespace} -p \'{{"spec": {{"type": "NodePort"}}}}\' (or '
-        "LoadBalancer). `kubectl port-forward` is no way out: it stays with one pod, and a load needs all.",
+        "LoadBalancer). `kubectl port-forward` is no help: it stays with one pod, and a load needs all.",
     )
 
 

@@ -135,7 +135,7 @@ def _permissions(seen: Survey) -> Finding:
     return broken(
         "no-rights",
         f"this user may not {', '.join(map(str, hard[:6]))}{' …' if len(hard) > 6 else ''}",
-        cause=f"No Role in namespace {seen.namespace} gives it to the user of this context.",
+        cause=f"No Role in namespace {seen.namespace} grants this to the user of this context.",
         fix=f"Let the cluster's owner run: kubectl create namespace {seen.namespace}; "
         f"kubectl label namespace {seen.namespace} {MANAGED}=true; "
         f"kubectl create rolebinding labkit -n {seen.namespace} --clusterrole=admin --user=YOU",
@@ -146,14 +146,14 @@ def _namespace(seen: Survey) -> Finding:
     if seen.hidden:
         return unknown(f"whether {seen.namespace} exists is not known: {seen.hidden}")
     if seen.labels is None:
-        return ok(f"{seen.namespace} is free; `labkit up` creates it")
+        return ok(f"{seen.namespace} does not exist yet; `labkit up` creates it")
     if seen.labels.get(MANAGED) == "true":
         return ok(f"{seen.namespace} carries {MANAGED}=true")
     return broken(
         "not-ours",
         f"Namespace {seen.namespace} exists and was not made by labkit",
         cause=f"It has no label {MANAGED}=true, so its contents may be someone else's work.",
-        fix=f"If it may be used: kubectl label namespace {seen.namespace} {MANAGED}=true",
+        fix=f"If labkit may use it: kubectl label namespace {seen.namespace} {MANAGED}=true",
     )
 
 
@@ -164,7 +164,7 @@ def _gpus(seen: Survey) -> Finding:
     if not total:
         return broken(
             "no-gpus",
-            f"no node has {GPU} to give away",
+            f"no node offers {GPU}",
             cause="There is no GPU, or no device plugin that announces it.",
             fix="Install NVIDIA's GPU operator or its device plugin; or use the embedded cluster: labkit up.",
         )
@@ -175,17 +175,17 @@ def _gpus(seen: Survey) -> Finding:
 
 def _image(seen: Survey) -> Finding:
     if seen.pull_secret:
-        return ok("a pull secret is there")
-    return unknown(f"no secret {pull_secret.NAME}: fine where nodes pull the image without a login")
+        return ok("there is a pull secret")
+    return unknown(f"no secret {pull_secret.NAME}: fine if nodes pull the image without a login")
 
 
 def _registry(seen: Survey) -> Finding:
     if seen.registry:
-        return ok(f"{seen.registry} takes images from labkit")
+        return ok(f"{seen.registry} accepts images from labkit")
     return broken(
         "no-registry",
-        "there is no registry that labkit may push to",
-        cause="Images of this cluster are its owner's business.",
+        "there is no registry that labkit can push to",
+        cause="The cluster's owner manages its images.",
         fix="Do notebook 01 on the embedded cluster: labkit up, PROVIDER = 'embedded'.",
     )
 
@@ -208,15 +208,15 @@ def _custom(seen: Survey) -> Finding:
     if found and found.state != BROKEN and any(right.group == CUSTOM for right in seen.refused):
         return broken(
             "no-rights",
-            f"{CUSTOM} is served, and this user may not read it",
-            cause="No Role gives it: the cluster role `admin` does not hold it by itself.",
+            f"{CUSTOM} is served, but this user may not read it",
+            cause="No Role grants it: the cluster role `admin` does not include it.",
             fix=f"kubectl create role metrics-reader -n {seen.namespace} --verb=get,list "
             f"--resource=*.{CUSTOM}, and a rolebinding to you",
         )
     if found or KEDA not in seen.groups:
         return found or broken(
             "no-custom-metrics",
-            f"nobody serves {CUSTOM}, and there is no KEDA",
+            f"nothing serves {CUSTOM}, and there is no KEDA",
             cause="prometheus-adapter is not installed.",
             fix="Install KEDA, or prometheus-adapter with cluster/localcluster/data/adapter-rules.yaml.",
         )
@@ -227,7 +227,7 @@ def _resource(seen: Survey) -> Finding:
     group = GROUPS["Resource"]
     return _api(seen, group) or broken(
         "no-resource-metrics",
-        f"nobody serves {group}",
+        f"nothing serves {group}",
         cause="metrics-server is not installed.",
         fix="Install metrics-server: kubectl top and an HPA on CPU need it.",
     )
@@ -258,5 +258,5 @@ def _gpu_metrics(seen: Survey) -> Finding:
         "no-gpu-metrics",
         f"Prometheus holds no {GPU_METRIC}",
         cause="NVIDIA's DCGM exporter is not installed, or not scraped.",
-        fix="Install the DCGM exporter (the GPU operator brings it) and let Prometheus scrape it.",
+        fix="Install the DCGM exporter (the GPU operator includes it) and let Prometheus scrape it.",
     )

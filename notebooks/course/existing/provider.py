@@ -66,7 +66,7 @@ class Existing:
         for need in needs:
             if need.missing:
                 report(f"missing: {need}")
-        report(f"{self!r} is ready; clock {spec.clock:g} applies to load only")
+        report(f"{self!r} is ready; clock {spec.clock:g} applies only to the load")
         return self.kubeconfig()
 
     def transcript(self, spec: Spec) -> str:
@@ -143,7 +143,7 @@ class Existing:
         """Refused: the processes are on machines that are not ours."""
         raise ProviderError(
             f"The server in {pod!r} can't be killed from here.",
-            cause="It runs on a node of a cluster that labkit did not make.",
+            cause="It runs on a node of a cluster that labkit did not create.",
             fix=f"kubectl exec {pod.name} -- kill 1, or kubectl delete {pod!r}.",
         )
 
@@ -172,7 +172,7 @@ class Existing:
         return ProviderError(
             f"The cluster of {self!r} can't be used: {what}",
             cause="There is no kubeconfig, it is damaged, or the context is not in it.",
-            fix="`kubectl config get-contexts` lists what there is; KUBECONFIG names the file, and "
+            fix="`kubectl config get-contexts` lists the contexts; KUBECONFIG names the file, and "
             "LABKIT_CONTEXT (or --name) the context.",
         )
 

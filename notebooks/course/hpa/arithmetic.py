@@ -79,7 +79,7 @@ def _without_metrics(policy: Policy, look: Look) -> Decision | None:
     """The cases in which the bounds alone decide, or nothing does: no metric is even read."""
     if look.current == 0:
         wakes = look.scaled_to_zero and (policy.minimum != 0 or policy.reads_from_outside)
-        failure = "" if wakes else "somebody scaled the target to zero, which switches the HPA off"
+        failure = "" if wakes else "the target was scaled to zero by hand, which switches the HPA off"
         return None if wakes else _unchanged(policy, look, (), failure=failure)
     final = bound(policy, wanted=look.current)
     if not final.by:

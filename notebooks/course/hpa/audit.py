@@ -1,6 +1,6 @@
 """The audit logs of the API server and of prometheus-adapter, as records in chronological order.
 
-An audit log is a server's diary: who asked for what, and the answer, to the microsecond. The lab's policy
+An audit log is a server's record: who asked for what, and the answer, to the microsecond. The lab's policy
 (audit-policy.yaml of localcluster) keeps what the HPA's controller asked, got and did, and how its pods
 changed. It does not wait: it reads what has been written so far, and skips partial lines and anything that is
 not a request.
@@ -62,7 +62,7 @@ def read(folder: Path) -> list[AuditEvent]:
     if not folder.is_dir():
         raise BadInput(
             f"There are no audit logs in {folder}.",
-            cause="The lab was started by an older version, or this cluster keeps its diary elsewhere.",
+            cause="The lab was started by an older version, or this cluster keeps its audit logs elsewhere.",
             fix="labkit down, then labkit up.",
         )
     found = [asked for server in SERVERS for asked in _of_server(folder, server)]

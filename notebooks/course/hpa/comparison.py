@@ -97,8 +97,8 @@ def _began(run: Timeline) -> float:
     offered = run.one("offered").points
     if not offered:
         raise BadInput(
-            "The recording knows nothing of the load.",
-            cause="It was ended without the load's result.",
+            "The recording does not include the load.",
+            cause="It was stopped without the load's result.",
             fix="run = seen.stop(users.result())",
         )
     return offered[0][0] - WIDTH / 2

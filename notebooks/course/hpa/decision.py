@@ -83,7 +83,7 @@ def _unasked(decision: Decision) -> str:
     broken = next(p for p in decision.proposals if p.replicas is None)
     others = ", and while one metric is unknown the others may not scale down"
     known = any(p.replicas is not None for p in decision.proposals)
-    return f"{broken.target.name} could not be worked out ({broken.failure}){others if known else ''}"
+    return f"{broken.target.name} could not be computed ({broken.failure}){others if known else ''}"
 
 
 def _measured(proposal: Proposal) -> str:
@@ -97,7 +97,9 @@ def _measured(proposal: Proposal) -> str:
         return f"{seen}{near}, within the tolerance around the target of {goal}"
     if proposal.held == "direction":
         with_rest = f" with {rest}" if rest else ""
-        return f"{seen} against a target of {goal}, but{with_rest} it would turn round, so nothing changes"
+        return (
+            f"{seen} against a target of {goal}, but{with_rest} it would change direction, so nothing changes"
+        )
     return f"{seen} against a target of {goal}, which asks for {proposal.replicas}{aside}"
 
 

@@ -61,7 +61,7 @@ def table(told: Sequence[Told], *, title: str, stamp: str) -> Table:
     """The sentences, with the numbers that the plot shows."""
     rows = [[str(i), f"{at:.0f}", f"{after:g}", why] for i, (at, after, why) in enumerate(told, 1)]
     columns = ["#", "lab s", "replicas", "why"]
-    return Table(title, columns, rows, stamp=stamp, empty="the controller never looked", wraps="why")
+    return Table(title, columns, rows, stamp=stamp, empty="the controller never synced", wraps="why")
 
 
 def _number(axis: Axes, told: Sequence[Told]) -> None:

@@ -101,7 +101,7 @@ class Ledger:
         agreeing = sum(line.agrees for line in judged)
         share = f" ({self.agreement:.1%})" if judged else ""
         retold = len(self.lines) - len(judged)
-        more = f", {retold} more as told by the HPA's status" if retold else ""
+        more = f", {retold} more as reported by the HPA's status" if retold else ""
         return f"{len(judged)} syncs, {agreeing} as computed{share}{more}"
 
     @property
@@ -137,7 +137,7 @@ class Ledger:
             raise BadInput(
                 "No controller decided anything here.",
                 cause="This timeline comes from the what-if model, or from a file.",
-                fix="Hand in what a recording gave: run = seen.stop(…).",
+                fix="Pass what a recording returned: run = seen.stop(…).",
             )
         until = run.began + run.end() / run.clock
         kept = (line for line in self.lines if run.began <= line.sync.look.at <= until)
@@ -167,8 +167,8 @@ def read(folder: Path | None, *, clock: float) -> Ledger:
     if folder is None:
         raise BadInput(
             "There is no ledger of this cluster's decisions.",
-            cause="It is made from audit logs, which lie on the control plane's own disks.",
-            fix="Do this on the embedded cluster; here, `kubectl events --for=hpa/llm-hpa` says some of it.",
+            cause="It is made from audit logs, which are on the control plane's own disks.",
+            fix="Do this on the embedded cluster; here, `kubectl events --for=hpa/llm-hpa` shows some of it.",
         )
     return keep(Watched(audit.read(folder)), clock=clock)
 
@@ -206,7 +206,7 @@ def _retold(sync: Sync) -> Line:
     decision = Decision(
         sync.look, sync.policy, (), None, None, none, StageResult(sync.did), sync.did, failure=sync.told
     )
-    return Line(sync.look.at, sync, decision, "as the HPA's status tells; not worked out anew")
+    return Line(sync.look.at, sync, decision, "as reported by the HPA's status; not recomputed")
 
 
 def _judge(

@@ -75,8 +75,8 @@ class Requests:
         """Exactly the requests that a load test sends: same times, same sizes. Refuses closed loops."""
         if not isinstance(load.shape, Open):
             raise BadInput(
-                "The simulator can't play a closed loop.",
-                cause="There each request waits for an answer, so nobody knows its time beforehand.",
+                "The simulator can't simulate a closed loop.",
+                cause="There each request waits for an answer, so its time is not known beforehand.",
                 fix="Open(arrivals.poisson(rate=1.5, seconds=600)), or ask the cluster.",
             )
         shape = load.as_json(model="")["shape"]

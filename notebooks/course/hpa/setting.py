@@ -89,7 +89,7 @@ def policy_of(choice: Choice) -> Policy | int:
     found = [d.obj for d in documents.load(choice) if d.obj["kind"] == "HorizontalPodAutoscaler"]
     if len(found) != 1:
         raise BadInput(
-            f"{choice} holds {len(found)} HorizontalPodAutoscalers; the what-if model takes one.",
+            f"{choice} contains {len(found)} HorizontalPodAutoscalers; the what-if model needs exactly one.",
             fix="Name a file with one HPA, or a number of replicas.",
         )
     return Policy.of(found[0])
@@ -109,8 +109,8 @@ def _profile(cards: Sequence[JsonLike], model: str) -> Profile:
         where = ", ".join(sorted(products)) or "no GPU"
         raise BadInput(
             f"There is no timing profile of {model or 'this server'} on {where}.",
-            cause="The what-if model knows listed GPUs and models only, and nodes of one kind.",
-            fix="cluster/localcluster/data/gpu/README.md tells how to add one.",
+            cause="The what-if model knows only listed GPUs and models, and nodes of one kind.",
+            fix="cluster/localcluster/data/gpu/README.md says how to add one.",
         )
     return load_profile(path)
 

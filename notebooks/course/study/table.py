@@ -27,7 +27,7 @@ def rows(runs: Sequence[Run]) -> list[dict[str, str]]:
                 "in time": _percent(Interval.of([run.attainment for run in sure])),
                 "GPU-seconds": _number(Interval.of([run.gpu_seconds for run in sure])),
                 "GPU-seconds for a promise kept": _number(Interval.of([run.price for run in sure]), 1),
-                "most replicas": f"{max((v for run in sure for _, v in run.desired), default=0):g}",
+                "peak replicas": f"{max((v for run in sure for _, v in run.desired), default=0):g}",
                 "runs": f"{len(sure)}"
                 + (f" (+ {len(mine) - len(sure)} inconclusive)" if len(sure) < len(mine) else ""),
             }

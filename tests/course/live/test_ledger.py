@@ -132,5 +132,5 @@ def test_a_metric_that_nobody_knows_is_the_reason_for_nothing(
     polling.until(lambda: len(kept(cluster, kube).lines) > 2, "three syncs", seconds=30)
     line = kept(cluster, kube).lines[-1]
     assert line.agrees
-    assert "vllm_queue could not be worked out (the server could not find the metric vllm_queue" in line.why
+    assert "vllm_queue could not be computed (the server could not find the metric vllm_queue" in line.why
     assert served(kube, "vllm_queue") == {}

@@ -112,7 +112,7 @@ def test_pods_without_a_number_hold_back_either_direction() -> None:
     assert down.proposed == 2  # two silent ones at the target of 5: ten waiting
     turned = decide(lesson(), without([6], 4))[0]
     assert (turned.proposed, turned.proposals[0].held) == (5, "direction")
-    assert "turn round" in turned.why
+    assert "change direction" in turned.why
 
 
 def test_readiness_counts_for_cpu_and_not_for_a_queue() -> None:

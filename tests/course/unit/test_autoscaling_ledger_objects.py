@@ -124,9 +124,9 @@ def test_a_target_of_an_unknown_kind_is_told_in_the_controllers_words(tmp_path: 
     found = ledger(tmp_path, bad, said("odd", ("AbleToScale", "False", "FailedGetScale", message)))
     assert found.of("llm-hpa").agreement == 1.0
     (line,) = found.of("odd").lines
-    assert line.sentence == f"Does nothing: {message}. (as the HPA's status tells; not worked out anew)"
+    assert line.sentence == f"Does nothing: {message}. (as reported by the HPA's status; not recomputed)"
     assert line.row()[""] == "–"
-    assert "1 more as told by the HPA's status" in str(found)
+    assert "1 more as reported by the HPA's status" in str(found)
     assert found.agreement == 1.0
 
 
@@ -150,7 +150,7 @@ def test_a_selector_that_finds_two_hpas_is_the_reason_why_no_metric_was_asked(tm
     first = next(e for e in asked if about(e, "deployments", "get", "scale"))
     write(tmp_path, [*asked, told | {k: first[k] for k in ("requestReceivedTimestamp", "stageTimestamp")}])
     found = read(tmp_path, clock=CLOCK)
-    assert f"vllm_request_queue_size could not be worked out ({message})" in found.lines[1].why
+    assert f"vllm_request_queue_size could not be computed ({message})" in found.lines[1].why
 
 
 def test_an_hpa_that_was_deleted_and_made_again_begins_with_no_memory(tmp_path: Path) -> None:

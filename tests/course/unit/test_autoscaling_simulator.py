@@ -182,7 +182,7 @@ def test_a_wrong_model_is_not_close() -> None:
 
 def test_the_model_needs_to_know_when_the_load_began() -> None:
     run, load = real_run()
-    with pytest.raises(BadInput, match="nothing of the load"):
+    with pytest.raises(BadInput, match="does not include the load"):
         compare(scenario(hpa()), replace(run, series=()), load, ttft=5)
 
 
