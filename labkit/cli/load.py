@@ -31,7 +31,7 @@ Url = Annotated[str, typer.Argument(help="The server, for example http://127.0.0
 Seconds = Annotated[float, typer.Option(min=1, help="How long, in lab seconds.")]
 Clock = Annotated[
     float,
-    typer.Option(min=0.01, envvar="LABKIT_CLOCK", help="Lab seconds per real second; default: the lab's."),
+    typer.Option(min=0.01, envvar="LABKIT_CLOCK", help="Lab seconds per real second: use the lab's value."),
 ]
 Seed = Annotated[int, typer.Option(help="Same seed, same load.")]
 Into = Annotated[Path, typer.Option("--out", help="Folder for the record of every request.")]
@@ -42,7 +42,7 @@ Keepalive = Annotated[
     bool, typer.Option("--keepalive", help="Users keep their connections, so they never reach a new pod.")
 ]
 Remote = Annotated[
-    bool, typer.Option("--allow-remote", help="Allow a target that is not this machine. Only use your own.")
+    bool, typer.Option("--allow-remote", help="Allow a server on another machine: only your own.")
 ]
 
 _OUT = Path("out/load")

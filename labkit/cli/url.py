@@ -19,7 +19,7 @@ def url(
     target: Annotated[str, typer.Argument(help="service/NAME (svc/NAME, NAME), or pod/NAME")],
     name: Name = None,
     provider: ProviderName = "embedded",
-    namespace: Annotated[str, typer.Option(help="Of the object.")] = "llm-lab",
+    namespace: Annotated[str, typer.Option(help="The object's namespace.")] = "llm-lab",
     port: Annotated[int, typer.Option(help="The Service's port.")] = 80,
 ) -> None:
     """Print where a Service or a pod answers on this machine: curl $(labkit url svc/web)."""

@@ -30,12 +30,12 @@ def validate(
 ) -> None:
     """Validate the course after a change of a notebook, a solution or a check. Points are as in labkit grade.
 
-    First on stored evidence (tests/course/examples): what is right earns all points, and each mutant,
-    which has one thing wrong, loses those of its check. For each check there is a mutant that loses no
-    other's points. The notebooks can be released and graded, and hand each check what it takes.
+    First on stored evidence (tests/course/examples): right evidence earns all points, and each mutant, which
+    has one thing wrong, loses the points of its check. Each check has a mutant that costs no other check's
+    points. The notebooks can be released and graded, and pass to each check what it takes.
 
-    Then on a running lab (labkit up), unless --fast: each notebook with solutions earns all points, and
-    untouched exactly the declared ones (tests/course/open.toml). Takes twice what a notebook takes, and
+    Then, unless --fast, on a running lab (labkit up): with solutions, each notebook earns all points;
+    untouched, exactly the declared ones (tests/course/open.toml). Takes twice as long as the notebooks, and
     half a minute for each mutant of a solution that is applied there (on embedded only).
 
     Exit status 1: something is wrong; each message says what, the likely cause, and the fix.

@@ -56,8 +56,8 @@ def grade(
     labkit regrade computes the scores again from the evidence.
 
     With --provider kind or existing (--name: which lab, or context), an existing cluster is used: one student
-    at a time, in namespace llm-lab, which must be empty at the start and is emptied at the end. Notebooks use
-    a token that allows only what they need, and their pods are under a quota, Pod Security and a network
+    at a time, in namespace llm-lab, which must not contain anyone's work and is emptied at the end. Notebooks
+    use a token that allows only what they need, and their pods are under a quota, Pod Security and a network
     policy. Notebooks that change the cluster itself, its nodes or its APIs, are refused there by name.
 
     SUBMISSIONS is read as `labkit collect --help` describes; what was handed in is kept in originals/. Work

@@ -15,7 +15,7 @@ app = typer.Typer()
 @app.command()
 def solution(
     check: Annotated[str, typer.Argument(help="The exercise's check, such as 02.deployment.")],
-    diff: Annotated[bool, typer.Option("--diff", help="For files: from yours to the course's.")] = False,
+    diff: Annotated[bool, typer.Option("--diff", help="For files: diff from yours to the course's.")] = False,
 ) -> None:
     """Show the course's answer to an exercise, to compare with yours once its check has passed."""
     from labkit_grading.release import learn, solutions  # noqa: PLC0415 - nbformat takes a while to import

@@ -34,7 +34,7 @@ def run(
         float, typer.Option(min=0, help="Start no run after this time; the next call resumes. 0: no limit.")
     ] = 0,
     journal: Journal = Path("out/study/runs.jsonl"),
-    clock: Annotated[float, typer.Option(help="Lab seconds per real second; default: the lab's.")] = 15.0,
+    clock: Annotated[float, typer.Option(help="Lab seconds per real second: use the lab's value.")] = 15.0,
     provider: Annotated[str, typer.Option("--provider", "-p", help="embedded, or existing.")] = "embedded",
 ) -> None:
     """Do the runs that are left, then show the tables and store them for the notebook.
