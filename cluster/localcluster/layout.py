@@ -11,18 +11,17 @@ Refuses a network file system: etcd and Unix sockets don't work there.
 
 from __future__ import annotations
 
-import json
 import os
 import re
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import platformdirs
 import psutil
 
+from localcluster import stored
 from localcluster.errors import BadInput, ProviderError
 from localcluster.provider import Spec
-from localcluster.spawn import write_atomically
 
 NETWORK_FILE_SYSTEMS = frozenset({"nfs", "nfs4", "cifs", "smb3", "smbfs", "fuse.sshfs", "afs", "9p", "afpfs"})
 NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?")
@@ -49,6 +48,12 @@ class Ports:
     registry: int
     prometheus: int
     adapter: int
+
+
+@dataclass(frozen=True)
+class _Config:
+    spec: Spec
+    ports: Ports
 
 
 @dataclass(frozen=True)
@@ -106,25 +111,25 @@ class Layout:
 
     def save(self, spec: Spec, ports: Ports) -> None:
         """Write `lab.json`."""
-        write_atomically(self.config, json.dumps({"spec": asdict(spec), "ports": asdict(ports)}, indent=1))
+        stored.save(self.config, _Config(spec, ports), indent=1)
 
     def load(self) -> tuple[Spec, Ports]:
         """Read `lab.json`; raises `ProviderError` if there is no lab."""
         try:
-            data = json.loads(self.config.read_text())
-            return Spec(**data["spec"]), Ports(**data["ports"])
+            config = stored.load(self.config, _Config)
         except (FileNotFoundError, NotADirectoryError) as error:
             raise ProviderError(
                 f"There is no lab called {self.dir.name!r}.",
                 cause=f"It was not started under {self.dir.parent}, or was taken down.",
                 fix=f"Start one: localcluster up --name {self.dir.name}{_others(self.dir)}",
             ) from error
-        except (ValueError, KeyError, TypeError) as error:
+        except ValueError as error:
             raise ProviderError(
                 f"{self.config} does not match this version: {error}.",
                 cause="It was edited, or written by another version.",
                 fix=f"Run localcluster down --name {self.dir.name}, then up again.",
             ) from error
+        return config.spec, config.ports
 
 
 def _others(missing: Path) -> str:

@@ -8,19 +8,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import os
 import signal
 import subprocess
-import tempfile
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 
-from localcluster import polling
-from localcluster.errors import LabError, WaitTimeout
+from localcluster import polling, stored
+from localcluster.errors import WaitTimeout
 
 MARKER = "LABKIT_LAB_DIR"
 """Environment variable that every process of a lab carries; its value is the lab's folder."""
@@ -51,15 +49,11 @@ class Proc:
     @classmethod
     def load(cls, path: Path) -> Proc | None:
         """Read a record; None if there is none (or only half of one)."""
-        try:
-            data = json.loads(path.read_text())
-            return cls(int(data["pid"]), float(data["started"]), tuple(data["argv"]))
-        except (FileNotFoundError, NotADirectoryError, ValueError, KeyError):
-            return None
+        return stored.find(path, cls, newer=True)
 
     def save(self, path: Path) -> None:
         """Write the record atomically."""
-        write_atomically(path, json.dumps(asdict(self)))
+        stored.save(path, self)
 
     def alive(self) -> bool:
         """Whether this very process (not a later one with its pid) still runs."""
@@ -208,27 +202,6 @@ def marked(folder: Path) -> list[Proc]:
             if process.pid != os.getpid() and process.environ().get(MARKER) == str(folder):
                 found.append(Proc.of(process.pid))
     return found
-
-
-def write_atomically(path: Path, text: str, *, mode: int = 0o600) -> None:
-    """Write to another file, sync, rename: readers never see a partial file, even after a crash."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "w") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(name).chmod(mode)
-        Path(name).replace(path)
-    except OSError as error:
-        Path(name).unlink(missing_ok=True)
-        raise LabError(
-            f"Could not write {path}: {error.strerror}.",
-            cause="The disk is full or the folder is read-only.",
-            fix="Free some space (`localcluster down` keeps only logs), or set LABKIT_HOME to a "
-            "folder on another disk.",
-        ) from error
 
 
 def _signal(proc: Proc, number: signal.Signals) -> None:

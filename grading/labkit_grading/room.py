@@ -18,7 +18,7 @@ from labkit_grading.report.write import RUBRIC
 from labkit_grading.sites.site import HERE, Site
 from labkit_grading.sitting import Patience
 from localcluster.node.process.bounds import MOST_PROCESSES
-from localcluster.spawn import write_atomically
+from localcluster.stored import write_atomically
 
 WORK = "work"
 LOOPBACK = (

@@ -15,7 +15,7 @@ from typing import Any
 from labkit.errors import BadInput
 from labkit.load.arrivals import Arrivals
 from labkit.load.workload import Workload
-from localcluster.spawn import write_atomically
+from localcluster.stored import write_atomically
 
 UserSteps = tuple[tuple[float, int], ...]
 

@@ -23,7 +23,7 @@ from labkit.errors import BadInput, LoadError
 from labkit.load.arrivals import Arrivals
 from labkit.load.figures import recorded
 from labkit.load.twin import Events, make
-from localcluster.spawn import write_atomically
+from localcluster.stored import write_atomically
 
 _HOME = "https://raw.githubusercontent.com/Azure/AzurePublicDataset/master/data/AzureLLMInferenceTrace_{}.csv"
 _SHA256 = {

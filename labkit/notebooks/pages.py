@@ -12,7 +12,7 @@ from pathlib import Path
 from nbconvert import HTMLExporter
 
 from labkit.notebooks.record import Record
-from localcluster.spawn import write_atomically
+from localcluster.stored import write_atomically
 
 SIGNS = {"passed": "✔", "failed": "✘", "inconclusive": "?"}
 _SCRIPTS = ("mathjax_url", "require_js_url", "jquery_url", "widget_renderer_url", "mermaid_js_url")

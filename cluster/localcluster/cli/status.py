@@ -7,7 +7,6 @@ import os
 import shutil
 import sys
 import tempfile
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -20,6 +19,7 @@ from localcluster.cli.console import err, out
 from localcluster.errors import BadInput
 from localcluster.layout import AGAIN_MIB, default_name, home
 from localcluster.provider import Part, Provider
+from localcluster.stored import plain
 
 app = typer.Typer()
 
@@ -39,7 +39,7 @@ def status(
     where = catalog.get(provider, name)
     spec, parts = where.spec(), where.parts()
     if as_json:
-        components = [{"component": p.name, **asdict(p)} for p in parts]
+        components = [{"component": p.name, **plain(p)} for p in parts]
         out.print_json(json.dumps({"name": spec.name, "clock": spec.clock, "components": components}))
     else:
         out.print(_table(f"lab {spec.name} · {provider} · CLOCK={spec.clock:g}", parts))

@@ -15,7 +15,7 @@ from localcluster.images.distribution import htpasswd_line
 from localcluster.layout import Layout, Ports
 from localcluster.node.config import AgentConfig, NodeSpec, Registry
 from localcluster.provider import Spec
-from localcluster.spawn import write_atomically
+from localcluster.stored import write_atomically
 from localcluster.toolchain import cache_root
 
 REGISTRY_HOST = "registry.lab:5000"

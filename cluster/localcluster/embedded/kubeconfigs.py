@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from localcluster.layout import Layout, Ports
-from localcluster.spawn import write_atomically
+from localcluster.stored import write_atomically
 
 COMPONENTS = ("kube-controller-manager", "kube-scheduler", "kube-proxy", "prometheus", "adapter", "kwok")
 

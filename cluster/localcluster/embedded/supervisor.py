@@ -19,16 +19,15 @@ import signal
 import ssl
 import sys
 import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from subprocess import Popen  # noqa: TID251 - a type; processes are started by localcluster.spawn
 from types import FrameType
-from typing import Any
 from urllib.parse import urlsplit
 
 import psutil
 
-from localcluster import polling, spawn
+from localcluster import polling, spawn, stored
 from localcluster.embedded.component import Component, Ready
 from localcluster.errors import LabError
 from localcluster.layout import Layout
@@ -40,28 +39,15 @@ LONGEST_BACK_OFF = 5.0
 
 def save_components(layout: Layout, components: list[Component]) -> None:
     """Write what the supervisor is to run."""
-    text = json.dumps([asdict(c) for c in components], default=str, indent=1)
-    spawn.write_atomically(layout.dir / "components.json", text)
+    stored.save(layout.dir / "components.json", components, indent=1)
 
 
 def load_components(layout: Layout) -> list[Component]:
     """Read what `save_components` wrote; none if a start did not get that far."""
     try:
-        found = json.loads((layout.dir / "components.json").read_text())
+        return stored.load(layout.dir / "components.json", list[Component])
     except FileNotFoundError:
         return []
-    return [_component(data) for data in found]
-
-
-def _component(data: dict[str, Any]) -> Component:
-    ready = data.pop("ready")
-    if ready:
-        certs = tuple(Path(p) for p in ready["certs"]) if ready["certs"] else None
-        file = Path(ready["file"]) if ready["file"] else None
-        ready = Ready(url=ready["url"], file=file, certs=certs)  # type: ignore[arg-type]
-    cwd = Path(data.pop("cwd")) if data.get("cwd") else data.pop("cwd")
-    argv, needs = tuple(data.pop("argv")), tuple(data.pop("needs"))
-    return Component(argv=argv, needs=needs, ready=ready, cwd=cwd, **data)
 
 
 def is_ready(ready: Ready | None, *, seconds: float = 1.0) -> bool:

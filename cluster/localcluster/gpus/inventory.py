@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict
 from pathlib import Path
 
 from localcluster.errors import LabError
@@ -19,7 +18,7 @@ from localcluster.gpus.device import Device, slices_of
 from localcluster.gpus.handout import RESOURCE
 from localcluster.gpus.sharing import WHOLE, Sharing
 from localcluster.gpus.usage import Usage
-from localcluster.spawn import write_atomically
+from localcluster.stored import plain, write_atomically
 
 _UNHEALTHY = "unhealthy"  # a file in the device's folder; its text is the reason
 
@@ -48,7 +47,7 @@ class Inventory:
             self._devices[device.uuid] = device
             (self.path(device.uuid) / "usage").mkdir(parents=True, exist_ok=True)
             record = self.path(device.uuid) / "device.json"
-            text = json.dumps({name: value for name, value in asdict(device).items() if value != ""})
+            text = json.dumps({name: value for name, value in plain(device).items() if value != ""})
             if not record.exists() or record.read_text() != text:
                 write_atomically(record, text, mode=0o644)
 

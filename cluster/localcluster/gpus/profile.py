@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from localcluster import stored
 from localcluster.errors import BadInput
 
 BLOCK_TOKENS = 16
@@ -104,21 +105,10 @@ class Profile:
 def load(path: str | Path) -> Profile:
     """Read one profile; raises `BadInput` with what is missing."""
     try:
-        data = tomllib.loads(Path(path).read_text())
-        return Profile(
-            name=data["name"],
-            source=data["source"],
-            gpu=GpuPart(**data["gpu"]),
-            model=ModelPart(**data["model"]),
-            step=StepPart(**data["step"]),
-            memory=data["memory"],
-            startup=data["startup"],
-            host_cpu=data["host_cpu"],
-            fit=data.get("fit", {}),
-        )
+        return stored.made(Profile, tomllib.loads(Path(path).read_text()))
     except OSError as error:
         raise BadInput(f"{path} can't be read: {error.strerror}.", fix="Check the path.") from error
-    except (KeyError, TypeError, tomllib.TOMLDecodeError) as error:
+    except ValueError as error:
         raise BadInput(
             f"{path} is not a timing profile: {error}.",
             cause="A key is missing or misspelt, or the TOML is not valid.",
@@ -129,7 +119,7 @@ def load(path: str | Path) -> Profile:
 def to_toml(profile: Profile) -> str:
     """The file's text: plain tables of numbers, so that readers can change one and see what happens."""
     lines = [f'name = "{profile.name}"', f'source = "{profile.source}"']
-    data = asdict(profile)
+    data = stored.plain(profile)
     for table in ("gpu", "model", "step", "memory", "startup", "host_cpu", "fit"):
         if data[table]:
             lines += ["", *_table(table, data[table])]

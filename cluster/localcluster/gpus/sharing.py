@@ -8,15 +8,14 @@ https://docs.nvidia.com/datacenter/cloud-native/gpu-operator/latest/gpu-sharing.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
+from localcluster import stored
 from localcluster.gpus.handout import MIG, RESOURCE
 from localcluster.gpus.roofline import Figures
-from localcluster.spawn import write_atomically
 
 PLUGIN_CONFIG = "nvidia.com/device-plugin.config"
 """Label of a node: `time-slicing-4` lets four tenants share each of its devices."""
@@ -57,16 +56,12 @@ class Sharing:
 
     def save(self, path: Path) -> None:
         """Write it for a restarted agent."""
-        write_atomically(path, json.dumps(asdict(self)), mode=0o644)
+        stored.save(path, self, mode=0o644)
 
     @classmethod
     def load(cls, path: Path) -> Sharing:
         """Read it; whole if it is missing or invalid."""
-        try:
-            data = json.loads(path.read_text())
-            return cls(int(data["replicas"]), Slice(**data["mig"]) if data["mig"] else None)
-        except (FileNotFoundError, ValueError, KeyError, TypeError):
-            return WHOLE
+        return stored.find(path, cls) or WHOLE
 
 
 WHOLE = Sharing()

@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 from localcluster.errors import ImageError
 from localcluster.images.reference import DOCKER_HUB, Reference
 from localcluster.provider import RegistryAccess
-from localcluster.spawn import write_atomically
+from localcluster.stored import write_atomically
 
 _HUB_KEYS = ("index.docker.io", "registry-1.docker.io")
 

@@ -7,12 +7,12 @@ without its blob is ignored.
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from localcluster import stored
 from localcluster.images.context import Context
 from localcluster.images.dockerfile import Instruction
 from localcluster.images.layers import Layer, epoch
@@ -20,7 +20,6 @@ from localcluster.images.manifest import Descriptor, ImageConfig, machine
 from localcluster.images.rootfs import Stack, materialize
 from localcluster.images.store import Store
 from localcluster.images.words import Words
-from localcluster.spawn import write_atomically
 
 
 @dataclass
@@ -41,16 +40,12 @@ class Builder:
         if known:
             return known, "CACHED"
         made = make()
-        write_atomically(file, json.dumps(asdict(made)))
+        stored.save(file, made)
         return made, "built"
 
     def _known(self, file: Path) -> Layer | None:
-        try:
-            data = json.loads(file.read_text())
-            layer = Layer(Descriptor(**data["descriptor"]), data["diff_id"], data["unpacked"])
-        except (FileNotFoundError, ValueError, KeyError, TypeError):
-            return None
-        return layer if self.store.blobs.has(layer.descriptor.digest) else None
+        layer = stored.find(file, Layer)
+        return layer if layer and self.store.blobs.has(layer.descriptor.digest) else None
 
 
 def platforms() -> dict[str, str]:

@@ -20,7 +20,7 @@ from localcluster.errors import ImageError
 from localcluster.images.blobs import Blobs
 from localcluster.images.manifest import BASE, MANIFEST, Descriptor, ImageConfig, Manifest
 from localcluster.images.reference import Reference
-from localcluster.spawn import write_atomically
+from localcluster.stored import write_atomically
 from localcluster.toolchain import cache_root
 
 _NAME = "org.opencontainers.image.ref.name"

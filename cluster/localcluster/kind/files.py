@@ -30,7 +30,7 @@ from localcluster.kind.nvidia import Plan
 from localcluster.kind.settings import FIRST_NODE_PORT, Settings
 from localcluster.layout import Layout
 from localcluster.provider import Spec
-from localcluster.spawn import write_atomically
+from localcluster.stored import write_atomically
 
 NODE_STATUS = 10.0
 """Lab seconds: how often a kubelet writes what changed about its node; at least one real second."""

@@ -5,14 +5,13 @@ Refuses to guess: a record of another version is an error, not a default.
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass
 
+from localcluster import stored
 from localcluster.errors import ProviderError
 from localcluster.layout import Layout, home
 from localcluster.node.network.ports import Ports
 from localcluster.provider import Spec
-from localcluster.spawn import write_atomically
 
 FIRST_NODE_PORT = 30_000
 NODE_PORTS = 20
@@ -30,7 +29,7 @@ class Settings:
     registry_port: int
     host_ports: tuple[int, ...]
     """The host's ports, in the order of the node ports that they lead to."""
-    complete: bool = False
+    complete: bool
 
     @property
     def cluster(self) -> str:
@@ -56,28 +55,27 @@ class Settings:
     def new(cls, spec: Spec) -> Settings:
         """With ports that are free right now."""
         ports = Ports()
-        return cls(spec, ports.take(), tuple(ports.take() for _ in range(NODE_PORTS)))
+        registry_port = ports.take()
+        host_ports = tuple(ports.take() for _ in range(NODE_PORTS))
+        return cls(spec, registry_port, host_ports, complete=False)
 
     def save(self, layout: Layout) -> None:
         """Write the record atomically."""
-        write_atomically(layout.config, json.dumps(asdict(self), indent=1))
+        stored.save(layout.config, self, indent=1)
 
     @classmethod
     def load(cls, layout: Layout) -> Settings:
         """Read it; raises `ProviderError` if there is no such lab."""
         name = name_of(layout)
         try:
-            data = json.loads(layout.config.read_text())
-            known = {f.name for f in fields(Spec)}
-            spec = Spec(**{key: value for key, value in data["spec"].items() if key in known})
-            return cls(spec, data["registry_port"], tuple(data["host_ports"]), data["complete"])
+            return stored.load(layout.config, cls, newer=True)
         except (FileNotFoundError, NotADirectoryError) as error:
             raise ProviderError(
                 f"There is no kind lab called {name!r}.",
                 cause=f"It was not started under {layout.dir.parent}, or was taken down.",
                 fix=f"Start one: localcluster up --provider kind --name {name}",
             ) from error
-        except (ValueError, KeyError, TypeError) as error:
+        except ValueError as error:
             raise ProviderError(
                 f"{layout.config} does not match this version: {error}.",
                 cause="It was edited, or written by another version.",

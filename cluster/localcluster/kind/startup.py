@@ -27,6 +27,7 @@ from localcluster.kind.engine import GUESSES, Engine
 from localcluster.kind.settings import Settings
 from localcluster.layout import Layout
 from localcluster.provider import RegistryAccess, Report
+from localcluster.stored import write_atomically
 
 PATIENCE = 300.0
 """Seconds for the nodes, and for what runs on them; a slow machine needs sixty, a first pull the rest."""
@@ -73,7 +74,7 @@ class Startup:
         """Let kind boot the nodes, in a process of its own."""
         kind = toolchain.ensure(["kind"])["kind"]
         config = self.layout.dir / "cluster.yaml"
-        spawn.write_atomically(config, files.cluster_config(self.layout, self.settings, real=self.real))
+        write_atomically(config, files.cluster_config(self.layout, self.settings, real=self.real))
         argv = (kind, "create", "cluster", "--name", self.settings.cluster, "--config", config)
         retain = ("--retain",) if self.settings.spec.keep else ()
         options: tuple[str | Path, ...] = ("--kubeconfig", self.layout.kubeconfig, *retain)
@@ -150,7 +151,7 @@ class Startup:
         known = spawn.run(
             (kind, "get", "kubeconfig", "--name", self.settings.cluster), env=self.engine.environment
         )
-        spawn.write_atomically(config, known.stdout)
+        write_atomically(config, known.stdout)
         kubectl("config", "set-context", "--current", "--namespace=llm-lab", kubeconfig=config)
         words = ("--server-side", "--force-conflicts", "--field-manager=labkit")
         kubectl("apply", *words, "-k", self.layout.dir, kubeconfig=config)

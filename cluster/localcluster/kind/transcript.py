@@ -41,7 +41,7 @@ GPU_STEP = """
 
 def transcript(layout: Layout, spec: Spec, engine: str, *, real: Plan | None = None) -> str:
     """The start-up of `spec` as text; host ports, which are chosen at the start, are numbered from 0."""
-    settings = Settings(spec, 0, tuple(range(NODE_PORTS)))
+    settings = Settings(spec, 0, tuple(range(NODE_PORTS)), complete=False)
     config = files.cluster_config(layout, settings, real=real).replace(str(layout.dir), "$LAB")
     text = TRANSCRIPT.format(
         settings=settings,

@@ -5,12 +5,11 @@ Paths are absolute. The file holds no secrets, only the paths of files that do.
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from localcluster import stored
 from localcluster.gpus.device import Device, devices_of
-from localcluster.spawn import write_atomically
 
 TAKEN_UP = "node-taken-up.json"
 """The configuration of the running agent: after a change of node.json, wait until both are the same."""
@@ -78,13 +77,9 @@ class AgentConfig:
 
     def save(self, path: Path) -> None:
         """Write as JSON, atomically."""
-        write_atomically(path, json.dumps(asdict(self), indent=1))
+        stored.save(path, self, indent=1)
 
     @classmethod
     def load(cls, path: Path) -> AgentConfig:
         """Read what `save` wrote."""
-        data = json.loads(path.read_text())
-        data["nodes"] = tuple(NodeSpec(**n) for n in data["nodes"])
-        data["off"] = tuple(data.get("off", ()))
-        data["registries"] = tuple(Registry(**r) for r in data["registries"])
-        return cls(**data)
+        return stored.load(path, cls)

@@ -18,10 +18,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 import zstandard
 
+from localcluster import stored
 from localcluster.errors import BadInput, ToolchainError
 from localcluster.toolchain import disk
 from localcluster.toolchain.cache import MANIFEST, Cache, Entry
@@ -47,6 +48,13 @@ class Member:
     def path(self) -> str:
         """Its place in the archive, and below the cache."""
         return f"{self.store}/{self.key}/{self.name}"
+
+
+@dataclass(frozen=True)
+class _Listing:
+    target: str
+    about: Mapping[str, Mapping[str, str]]
+    files: tuple[Member, ...]
 
 
 @dataclass(frozen=True)
@@ -108,13 +116,13 @@ def install(
 
 
 def _pack(tar: tarfile.TarFile, entries: Sequence[Entry], task: Task) -> None:
-    rows = [
-        {"store": e.folder.parent.name, "key": e.key, "name": n, "size": s.size, "sha256": s.sha256}
+    members = tuple(
+        Member(e.folder.parent.name, e.key, name, stamp.size, stamp.sha256)
         for e in entries
-        for n, s in e.files.items()
-    ]
-    about = {e.key: dict(e.about) for e in entries}
-    contents = json.dumps({"target": target(), "about": about, "files": rows}, indent=1).encode()
+        for name, stamp in e.files.items()
+    )
+    listing = _Listing(target(), {e.key: e.about for e in entries}, members)
+    contents = json.dumps(stored.plain(listing), indent=1).encode()
     header = tarfile.TarInfo(CONTENTS)
     header.size = len(contents)
     tar.addfile(header, io.BytesIO(contents))
@@ -133,20 +141,16 @@ def _contents(tar: tarfile.TarFile, file: Path) -> Contents:
     if source is None or first is None or first.size > _CONTENTS_LIMIT:
         raise _refused(file, f"its first file is not {CONTENTS}")
     try:
-        data: dict[str, Any] = json.loads(source.read())
-        members = [Member(**row) for row in data["files"]]
-        found = str(data["target"])
-        about = {str(key): {k: str(v) for k, v in said.items()} for key, said in data["about"].items()}
-        wrong = next((m.path for m in members if not _proper(m)), "")
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        listing = stored.made(_Listing, json.loads(source.read()))
+    except ValueError as error:
         raise _refused(file, f"its {CONTENTS} can't be read ({error})") from error
-    if wrong:
+    if wrong := next((m.path for m in listing.files if not _proper(m)), ""):
         raise _refused(file, f"{wrong!r} is not a path in the cache")
-    if found != target():
+    if listing.target != target():
         raise BadInput(
-            f"{file} is for {found}; this one is {target()}.", fix="Make one on a machine like this."
+            f"{file} is for {listing.target}; this one is {target()}.", fix="Make one on a machine like this."
         )
-    return Contents({m.path: m for m in members}, about)
+    return Contents({m.path: m for m in listing.files}, listing.about)
 
 
 def _proper(member: Member) -> bool:

@@ -11,10 +11,10 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from localcluster import stored
 from localcluster.toolchain import disk, lock
 from localcluster.toolchain.progress import Progress
 
@@ -52,6 +52,12 @@ class Stamp:
 
 
 @dataclass(frozen=True)
+class _Manifest:
+    about: Mapping[str, str]
+    files: Mapping[str, Stamp]
+
+
+@dataclass(frozen=True)
 class Entry:
     """One complete folder of the cache."""
 
@@ -86,11 +92,10 @@ class Cache:
         """The entry as it was put here, its files unchecked; None if there is no complete one."""
         folder = self.root / key
         try:
-            data = json.loads((folder / MANIFEST).read_text())
-            files = {name: Stamp(**stamp) for name, stamp in data["files"].items()}
-            return Entry(folder, dict(data["about"]), files) if files else None
-        except (OSError, ValueError, TypeError, KeyError, AttributeError):
+            known = stored.load(folder / MANIFEST, _Manifest)
+        except (OSError, ValueError):
             return None
+        return Entry(folder, known.about, known.files) if known.files else None
 
     def entries(self) -> list[Entry]:
         """All complete entries."""
@@ -117,8 +122,8 @@ class Cache:
     def add(self, key: str, staged: Path, about: Mapping[str, str]) -> Entry:
         """Make the folder `staged` the entry `key`, in one step. Only while `writing`."""
         files = {path.name: Stamp.of(path) for path in sorted(staged.iterdir()) if path.name != MANIFEST}
-        manifest: dict[str, Any] = {"about": dict(about), "files": {n: asdict(s) for n, s in files.items()}}
-        (staged / MANIFEST).write_text(json.dumps(manifest, indent=1))
+        manifest = json.dumps(stored.plain(_Manifest(about, files)), indent=1)
+        (staged / MANIFEST).write_text(manifest)
         staged.chmod(0o755)
         for path in [*staged.iterdir(), staged]:
             disk.sync(path)

@@ -14,10 +14,10 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
-from localcluster import polling
+from localcluster import polling, stored
 from localcluster.errors import ToolchainError, WaitTimeout
 from localcluster.toolchain.progress import Progress
 
@@ -54,10 +54,9 @@ def hold(path: Path, progress: Progress, *, patience: float = PATIENCE) -> Itera
 
 def holder(path: Path) -> Holder | None:
     """What the holder wrote last; None if that can't be read (yet)."""
-    try:
-        return Holder(**json.loads(path.read_text()))
-    except (OSError, ValueError, TypeError):
-        return None
+    with contextlib.suppress(OSError):
+        return stored.find(path, Holder)
+    return None
 
 
 def _try(handle: int, path: Path) -> bool:
@@ -115,7 +114,7 @@ def _teller(handle: int) -> Callable[[str], None]:
         if time.monotonic() - last < 0.5:
             return
         last = time.monotonic()
-        data = json.dumps(asdict(Holder(os.getpid(), since, status))).encode()
+        data = json.dumps(stored.plain(Holder(os.getpid(), since, status))).encode()
         with contextlib.suppress(OSError):  # only for others to read
             os.ftruncate(handle, 0)
             os.pwrite(handle, data, 0)

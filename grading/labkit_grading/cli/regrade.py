@@ -46,7 +46,7 @@ def regrade(
     from labkit_grading.judging import seal  # noqa: PLC0415
     from labkit_grading.report.write import RUBRIC, Added, write  # noqa: PLC0415
     from labkit_grading.submissions.collect import strays  # noqa: PLC0415
-    from localcluster.spawn import write_atomically  # noqa: PLC0415 - matplotlib takes a while to import
+    from localcluster.stored import write_atomically  # noqa: PLC0415 - matplotlib takes a while to import
 
     if rubric is not None:
         rubrics.load(rubric)  # raises before anything is replaced

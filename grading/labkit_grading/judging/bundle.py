@@ -12,7 +12,7 @@ import base64
 import gzip
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from labkit_grading.judging.codec import decode, encode
 from labkit_grading.judging.seal import Key
 from labkit_grading.judging.sources import Source
 from labkit_grading.submissions.remark import Remark
-from localcluster.spawn import write_atomically
+from localcluster.stored import made, plain, write_atomically
 
 SUFFIX = ".evidence"
 
@@ -132,9 +132,9 @@ class Bundle:
             "graded": self.graded,
             "of": self.of,
             "observations": [_observed(one) for one in self.observations],
-            "writes": [asdict(one) for one in self.writes],
-            "ran": [asdict(one) for one in self.ran],
-            "remarks": [one.to_json() for one in self.remarks],
+            "writes": plain(self.writes),
+            "ran": plain(self.ran),
+            "remarks": plain(self.remarks),
             "unsure": dict(self.unsure),
         }
 
@@ -161,9 +161,9 @@ def load(path: Path, key: Key) -> Bundle:
         data["folder"],
         data["graded"],
         tuple(map(_observation, data["observations"])),
-        tuple(Write(**one) for one in data["writes"]),
-        tuple(Ran(**one) for one in data["ran"]),
-        tuple(map(Remark.of_json, data["remarks"])),
+        made(tuple[Write, ...], data["writes"]),
+        made(tuple[Ran, ...], data["ran"]),
+        made(tuple[Remark, ...], data["remarks"]),
         data["of"],
         data.get("unsure", {}),
     )

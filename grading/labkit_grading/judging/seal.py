@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from platformdirs import user_data_path
 
 from labkit.errors import BadInput
-from localcluster.spawn import write_atomically
+from localcluster.stored import write_atomically
 
 _FORMAT = (
     serialization.Encoding.PEM,

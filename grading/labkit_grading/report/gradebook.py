@@ -11,11 +11,11 @@ import csv
 import io
 import json
 from collections.abc import Iterable
-from dataclasses import asdict
 from typing import Any
 
 from labkit_grading.judging.rubric import Rubric
 from labkit_grading.judging.sheet import Sheet
+from localcluster.stored import plain
 
 COLUMNS = (
     "assignment", "duedate", "timestamp", "student_id", "last_name", "first_name", "email",
@@ -74,6 +74,6 @@ def to_json(sheet: Sheet) -> dict[str, Any]:
         "status": sheet.status,
         "needs_a_person": list(sheet.for_a_person),
         "flagged": sheet.flagged,
-        "lines": [asdict(line) for line in sheet.lines],
-        "remarks": [remark.to_json() for remark in sheet.remarks],
+        "lines": plain(sheet.lines),
+        "remarks": plain(sheet.remarks),
     }

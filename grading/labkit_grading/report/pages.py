@@ -23,7 +23,7 @@ from labkit_grading.judging.codec import encode
 from labkit_grading.judging.rubric import Rubric
 from labkit_grading.judging.sheet import Sheet
 from labkit_grading.report.overview import Overview
-from localcluster.spawn import write_atomically
+from localcluster.stored import write_atomically
 
 _PAGES = Environment(
     loader=PackageLoader("labkit_grading.report"),

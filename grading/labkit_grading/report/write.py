@@ -26,7 +26,7 @@ from labkit_grading.judging.sheet import Sheet, grade
 from labkit_grading.report import gradebook, gradescope, junit, pages
 from labkit_grading.report.overview import Overview
 from labkit_grading.submissions.collect import strays
-from localcluster.spawn import write_atomically
+from localcluster.stored import write_atomically
 
 EVIDENCE, RUBRIC = "evidence", "rubric.toml"
 

@@ -21,7 +21,7 @@ from labkit.kube.kubectl import kubectl
 from labkit_grading.sites.claim import GRADING
 from localcluster import polling
 from localcluster.api.client import Request
-from localcluster.spawn import write_atomically
+from localcluster.stored import write_atomically
 
 FILE = Path(str(files("labkit_grading.sites"))) / "guard.yaml"
 QUOTA = "resourcequota/class"

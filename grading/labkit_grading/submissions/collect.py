@@ -22,7 +22,7 @@ from labkit_grading.submissions.intake import take_in
 from labkit_grading.submissions.originals import ORIGINALS
 from labkit_grading.submissions.released import Assignment
 from labkit_grading.submissions.remark import PERSON, Remark, shown
-from localcluster.spawn import write_atomically
+from localcluster.stored import plain, write_atomically
 
 REPORT, PAGE = "collected.json", "collected.md"
 NOTHING = Remark("missing", "nothing in it differs from the release")
@@ -58,7 +58,7 @@ class Collected:
             "status": self.status,
             "originals": f"{ORIGINALS}/{self.folder}",
             "answers": self.answers,
-            "remarks": [remark.to_json() for remark in self.remarks],
+            "remarks": plain(self.remarks),
         }
 
 

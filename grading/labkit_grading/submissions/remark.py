@@ -5,9 +5,8 @@ A stranger's text is never repeated unchanged: names are shown without control c
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any, Final, Literal
+from dataclasses import dataclass
+from typing import Final, Literal
 
 PERSON: Final = "needs a person"
 Kind = Literal["needs a person", "refused", "flagged", "missing", "restored", "note"]
@@ -32,15 +31,6 @@ class Remark:
 
     def __str__(self) -> str:
         return f"{self.kind}: {self.file + ': ' if self.file else ''}{self.what}"
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain data."""
-        return asdict(self)
-
-    @classmethod
-    def of_json(cls, data: Mapping[str, Any]) -> Remark:
-        """The inverse of `to_json`."""
-        return cls(**data)
 
 
 def shown(name: str) -> str:

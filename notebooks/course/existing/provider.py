@@ -24,7 +24,7 @@ from labkit.metrics.client import Metrics
 from localcluster.api.objects import KubeObject
 from localcluster.layout import home
 from localcluster.provider import Endpoint, Part, Report, Spec, silent
-from localcluster.spawn import write_atomically
+from localcluster.stored import write_atomically
 
 
 class Existing:

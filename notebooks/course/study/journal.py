@@ -14,7 +14,7 @@ from typing import Any
 from course.study.record import Run
 from labkit import course
 from labkit.errors import BadInput
-from localcluster.spawn import write_atomically
+from localcluster.stored import made, plain, write_atomically
 
 STORED = "cluster/study.json"
 
@@ -25,7 +25,7 @@ def read(path: Path) -> list[Run]:
         return []
     text = path.read_text()
     whole = text[: text.rfind("\n") + 1]
-    return [Run.of_json(json.loads(line)) for line in whole.splitlines()]
+    return [made(Run, json.loads(line)) for line in whole.splitlines()]
 
 
 def append(path: Path, run: Run) -> None:
@@ -35,14 +35,14 @@ def append(path: Path, run: Run) -> None:
         file.seek(0)
         data = file.read()
         file.truncate(data.rfind(b"\n") + 1)
-        file.write(json.dumps(run.to_json()).encode() + b"\n")
+        file.write(json.dumps(plain(run)).encode() + b"\n")
         file.flush()
         os.fsync(file.fileno())
 
 
 def store(path: Path, runs: Iterable[Run], about: Mapping[str, Any]) -> None:
     """Store the whole study as one file, for the course."""
-    rows = ",\n".join(json.dumps(run.to_json()) for run in runs)
+    rows = ",\n".join(json.dumps(plain(run)) for run in runs)
     text = f'{{"about": {json.dumps(about)},\n"runs": [\n{rows}\n]}}\n'
     write_atomically(path, text, mode=0o644)
 
@@ -52,4 +52,4 @@ def stored(path: str | Path | None = None) -> list[Run]:
     path = course.path(path) if path else course.root() / STORED
     if not path.exists():
         raise BadInput(f"There is no study in {path}.", fix="make study, or git checkout the file.")
-    return [Run.of_json(run) for run in json.loads(path.read_text())["runs"]]
+    return [made(Run, run) for run in json.loads(path.read_text())["runs"]]

@@ -5,8 +5,7 @@ Small enough to be stored with the course: it has no single requests. Times are 
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 from course.study.trial import Trial
 from labkit.metrics.series import Point, Series, area
@@ -62,16 +61,6 @@ class Run:
     def replica_seconds(self, seconds: float) -> float:
         """Ready replicas added up over the day."""
         return area(self.ready, 0.0, seconds)
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain data."""
-        return asdict(self)
-
-    @classmethod
-    def of_json(cls, data: dict[str, Any]) -> Run:
-        """The inverse of `to_json`."""
-        steps = {name: tuple((float(t), float(v)) for t, v in data[name]) for name in ("desired", "ready")}
-        return cls(**{**data, **steps, "doubts": tuple(data["doubts"])})
 
 
 def record(done: Trial, *, policy: str, day: str, seed: int, of: str) -> Run:

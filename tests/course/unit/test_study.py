@@ -17,6 +17,7 @@ from labkit.errors import BadInput
 from labkit.evidence import Series, Timeline, bill
 from labkit.load import LoadResult
 from labkit.load.rows import Row
+from localcluster import stored
 
 
 def run(cell: plan.Cell, *, kept: int = 80, gpu: float = 1000.0, doubts: tuple[str, ...] = ()) -> Run:
@@ -113,7 +114,7 @@ def test_what_is_kept_of_a_trial_begins_with_the_load() -> None:
     assert kept.desired == ((0.0, 2), (20.0, 4))
     assert (kept.requests, kept.kept, kept.gpu_seconds) == (2, 1, 20 * 2 + 40 * 4)
     assert kept.replica_seconds(60) == 20 * 2 + 40 * 4
-    assert Run.of_json(kept.to_json()) == kept
+    assert stored.made(Run, stored.plain(kept)) == kept
 
 
 def test_an_interval_from_few_values_is_wide() -> None:

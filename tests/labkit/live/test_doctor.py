@@ -26,6 +26,7 @@ from labkit.kube import Kube
 from localcluster import polling, spawn
 from localcluster.api import Json
 from localcluster.embedded.provider import Embedded
+from localcluster.stored import plain, write_atomically
 
 pytestmark = pytest.mark.embedded
 
@@ -332,5 +333,5 @@ def keep(name: str, hop: str, fault: str, seen: Observation) -> None:
     """Store what was seen, where a person asks for it: tests/labkit/unit/test_doctor.py judges it again."""
     folder = os.environ.get("LABKIT_KEEP")
     if folder:
-        text = json.dumps({"hop": hop, "fault": fault, "seen": seen.to_json()}, indent=1)
-        spawn.write_atomically(ROOT / folder / f"{name}.json", f"{text}\n", mode=0o644)
+        text = json.dumps({"hop": hop, "fault": fault, "seen": plain(seen)}, indent=1)
+        write_atomically(ROOT / folder / f"{name}.json", f"{text}\n", mode=0o644)

@@ -13,12 +13,12 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib import import_module, util
 from pathlib import Path
 from typing import Any
 
+from localcluster import stored
 from localcluster.errors import BadInput, LabError
 from localcluster.gpus.fit import fit
 from localcluster.gpus.measure import machine, report
@@ -121,7 +121,8 @@ def _write(made: Any, measured: Any, folder: Path) -> Path:
     page = folder / f"{made.name}.md"
     page.write_text(report.page(made, measured.samples))
     page.with_suffix(".toml").write_text(report.text(made))
-    page.with_suffix(".json").write_text(json.dumps([asdict(s) for s in measured.samples], indent=1) + "\n")
+    samples = json.dumps(stored.plain(measured.samples), indent=1)
+    page.with_suffix(".json").write_text(f"{samples}\n")
     return page
 
 

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from localcluster.api import Json
-from localcluster.errors import ClusterError
+from localcluster.errors import LabError
 from localcluster.images.rootfs import RunnableImage
 from localcluster.node.life import blueprint, ending, hooks
 from localcluster.node.life.acquiring import Acquisition
@@ -155,7 +155,7 @@ class ContainerLoop:
                 await self._start(plan, number, folder)
             except ConfigError as error:
                 await self._try_later("CreateContainerConfigError", str(error))
-            except (OSError, ClusterError) as error:  # a full disk, an API server that is away
+            except (OSError, LabError) as error:  # a full disk, an API server that is away
                 await self._try_later("CreateContainerError", str(error))
             else:
                 return

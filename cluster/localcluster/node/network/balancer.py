@@ -30,7 +30,7 @@ from localcluster.node.config import AgentConfig
 from localcluster.node.network.addresses import Address, AddressBook
 from localcluster.node.network.relay import Relay, reset
 from localcluster.node.network.service_table import Endpoint, Frontend, ServiceTable
-from localcluster.spawn import write_atomically
+from localcluster.stored import write_atomically
 
 _BACKLOG = 1024
 _PORTS = range(16000, 20000)  # below the kernel's ephemeral range, so that no connection takes them

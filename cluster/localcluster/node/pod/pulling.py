@@ -8,12 +8,12 @@ again. `localcluster.images` does the pulling.
 from __future__ import annotations
 
 import asyncio
-import json
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from localcluster import stored
 from localcluster.api import Json
 from localcluster.errors import ImageError, LabError
 from localcluster.images.credentials import Credentials
@@ -25,7 +25,6 @@ from localcluster.images.rootfs import RunnableImage, unpack
 from localcluster.images.store import Store
 from localcluster.node.config import Registry
 from localcluster.node.pod.link import Arrival, Link, size_of
-from localcluster.node.pod.records import save_json
 
 
 class PullFailure(Exception):
@@ -69,10 +68,7 @@ class NodeImages:
         self._mirrors = [Mirror(r.host, r.url, r.ca) for r in way.registries]
         self._locks: dict[str, asyncio.Lock] = {}
         self._ready: dict[str, RunnableImage] = {}  # digest -> unpacked
-        try:
-            self._digests: dict[str, str] = json.loads(record.read_text())
-        except (FileNotFoundError, ValueError):
-            self._digests = {}
+        self._digests = stored.find(record, dict[str, str]) or {}
 
     def reference(self, image: str) -> Reference:
         """Read a reference; raises `PullFailure` (InvalidImageName)."""
@@ -106,7 +102,7 @@ class NodeImages:
             arrival = await self._arrive(image, began)
             self._digests[str(ref)] = image.digest
             self._ready[image.digest] = image
-            save_json(self._record, self._digests)
+            stored.save(self._record, self._digests, synced=False)
             return Pulled(image, arrival)
 
     async def _arrive(self, image: RunnableImage, began: float) -> Arrival | None:

@@ -1,17 +1,18 @@
 """What a pod was given, on disk: `pod.json` in its folder, so that a restarted agent assigns nothing twice.
 
-Written when something is assigned, read once at the start of the agent. The API has the status.
+Written when something is assigned, read once at the start of the agent. The API has the status. Not synced:
+after a crash of the machine no container is left.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from localcluster import stored
 from localcluster.api import Json
 
 
@@ -39,15 +40,12 @@ class PodRecord:
     @classmethod
     def load(cls, folder: Path) -> PodRecord | None:
         """Read; None if it is missing or invalid."""
-        try:
-            return cls(**json.loads((folder / "pod.json").read_text()))
-        except (FileNotFoundError, NotADirectoryError, ValueError, TypeError):
-            return None
+        return stored.find(folder / "pod.json", cls)
 
     def save(self, folder: Path) -> None:
         """Write atomically: a killed agent leaves the old version or the new one."""
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        save_json(folder / "pod.json", asdict(self))
+        stored.save(folder / "pod.json", self, synced=False)
 
 
 @dataclass
@@ -69,24 +67,11 @@ class RunRecord:
     @classmethod
     def load(cls, folder: Path) -> RunRecord | None:
         """Read; None if it is missing or invalid."""
-        try:
-            return cls(**json.loads((folder / "run.json").read_text()))
-        except (FileNotFoundError, NotADirectoryError, ValueError, TypeError):
-            return None
+        return stored.find(folder / "run.json", cls)
 
     def save(self, folder: Path) -> None:
         """Write atomically: a killed agent leaves the old version or the new one."""
-        folder.mkdir(parents=True, exist_ok=True)
-        save_json(folder / "run.json", asdict(self))
-
-
-def save_json(path: Path, data: Json) -> None:
-    """Write to another file and rename. Not synced: after a crash of the machine no container is left."""
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    fresh = path.with_name(f".{path.name}.new")
-    fresh.touch(mode=0o600)
-    fresh.write_text(json.dumps(data))
-    fresh.replace(path)
+        stored.save(folder / "run.json", self, synced=False)
 
 
 def runs(folder: Path) -> list[Path]:
