@@ -1,13 +1,12 @@
 """What the doctor saw, as plain records: one `Observation` of the whole path from a pod to the HPA.
 
-Nothing is judged here. As JSON (`to_json`) an observation can be saved, sent to someone, and judged later.
+Nothing is judged here. As JSON (`stored.plain`) an observation can be sent to someone, and judged later.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, is_dataclass
-from typing import Any, get_args, get_origin, get_type_hints
+from dataclasses import dataclass, field
 
 Labels = Mapping[str, str]
 
@@ -192,22 +191,3 @@ class Observation:
     pages: tuple[Page, ...] = ()
     leaving: int = 0
     """How many pods are terminating: they hold their GPUs until they are gone."""
-
-    def to_json(self) -> dict[str, Any]:
-        """As plain JSON."""
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Observation:
-        """Read what `to_json` returned; `KeyError` or `TypeError` for anything else."""
-        made: Observation = _build(cls, data)
-        return made
-
-
-def _build(kind: Any, value: Any) -> Any:
-    if get_origin(kind) is tuple:
-        return tuple(_build(get_args(kind)[0], part) for part in value)
-    if is_dataclass(kind):
-        hints = get_type_hints(kind)
-        return kind(**{name: _build(hints[name], part) for name, part in value.items()})  # type: ignore[operator]
-    return value

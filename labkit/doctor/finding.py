@@ -6,10 +6,11 @@ Any other hop that looks wrong is `affected`: the first one might be the reason,
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from labkit.doctor.facts import Observation
+from localcluster.stored import plain
 
 OK, BROKEN, AFFECTED, UNKNOWN, SKIPPED = "ok", "broken", "affected", "unknown", "skipped"
 SIGNS = {OK: "✔", BROKEN: "✘", AFFECTED: "~", UNKNOWN: "?", SKIPPED: "–"}
@@ -80,7 +81,7 @@ class Step:
 
     def to_json(self) -> dict[str, Any]:
         """The finding as one flat JSON object."""
-        return {"hop": self.hop, "expected": self.expected, **asdict(self.finding), "state": self.state}
+        return {"hop": self.hop, "expected": self.expected, **plain(self.finding), "state": self.state}
 
 
 @dataclass(frozen=True)

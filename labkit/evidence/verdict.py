@@ -5,8 +5,10 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
+
+from localcluster.stored import made, plain
 
 MIME = "application/vnd.labkit.check+json"
 """MIME type of the notebook output with a verdict; papermill keeps it, so a run can be read back."""
@@ -45,19 +47,12 @@ class Verdict:
 
     def to_json(self) -> dict[str, Any]:
         """The JSON that a notebook's output has under `MIME`."""
-        return {**asdict(self), "state": self.state}
+        return {**plain(self), "state": self.state}
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Verdict:
-        """Read what `to_json` returned; raises `KeyError` or `ValueError` for anything else."""
-        return cls(
-            id=str(data["id"]),
-            passed=data["passed"] is True,
-            expected=str(data["expected"]),
-            observed=str(data["observed"]),
-            hint=str(data.get("hint", "")),
-            inconclusive=data.get("inconclusive") is True,
-        )
+        """Read what `to_json` returned; raises `ValueError` for anything else."""
+        return made(cls, data, newer=True)
 
 
 RUN_AGAIN = "Run the cells above again, then this one."

@@ -19,6 +19,7 @@ from statistics import fmean, pstdev
 from typing import Any
 
 from labkit.load.workload import quantiles_of
+from localcluster.stored import made
 
 QUIET = 2.0
 """A pause longer than this many seconds ends a burst."""
@@ -97,8 +98,7 @@ class Figures:
 @cache
 def recorded() -> dict[str, Figures]:
     """The figures of the recorded traces, by name."""
-    tables = tomllib.loads(_TWINS.read_text())
-    return {name: Figures(**{k: _tuple(v) for k, v in table.items()}) for name, table in tables.items()}
+    return made(dict[str, Figures], tomllib.loads(_TWINS.read_text()))
 
 
 @dataclass(frozen=True)
@@ -154,7 +154,3 @@ def _number(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.5g}"
     return str(value).lower()
-
-
-def _tuple(value: Any) -> Any:
-    return tuple(float(v) for v in value) if isinstance(value, list) else value

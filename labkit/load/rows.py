@@ -6,8 +6,10 @@ never hides a wait. A failure has a kind instead of a latency.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
+
+from localcluster.stored import made
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,6 @@ class Row:
     @classmethod
     def of(cls, line: dict[str, Any]) -> Row:
         """Build a row from a line of the journal."""
-        known = {f.name for f in fields(cls)}
         names = {"in": "tokens_in", "out": "tokens_out"}
         renamed = {names.get(key, key): value for key, value in line.items()}
-        return cls(**{key: value for key, value in renamed.items() if key in known})
+        return made(cls, renamed, newer=True)

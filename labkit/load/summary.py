@@ -6,11 +6,12 @@ Waiting times are given as p50, p95 and p99, not as means: the tail is what user
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from labkit.load.rows import Row
 from labkit.load.workload import interpolate
+from localcluster.stored import plain
 
 
 @dataclass(frozen=True)
@@ -109,7 +110,7 @@ class Summary:
 
     def as_json(self) -> dict[str, Any]:
         """Plain data."""
-        return asdict(self) | {"unit": self.unit}
+        return {**plain(self), "unit": self.unit}
 
     def __repr__(self) -> str:
         kinds = ", ".join(f"{count} {kind}" for kind, count in self.failures.items())

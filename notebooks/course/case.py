@@ -16,13 +16,14 @@ from labkit.doctor.facts import Observation
 from labkit.doctor.pipeline import HOPS
 from labkit.doctor.scraping import NEEDED
 from labkit.metrics.series import selector
+from localcluster.stored import made
 
 SHOWN = ("__name__", *NEEDED)
 
 
 def load(path: str) -> Observation:
     """The observation in a file of the course."""
-    return Observation.from_json(json.loads(course.existing(path).read_text())["seen"])
+    return made(Observation, json.loads(course.existing(path).read_text())["seen"])
 
 
 def read(path: str) -> list[dict[str, str]]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from localcluster import stored
 from localcluster.api.objects import KubeObject
 
 CLOSE = 0.05
@@ -43,15 +43,13 @@ class Run:
 
     def save(self, path: Path) -> Path:
         """Write it as JSON."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(asdict(self), indent=1) + "\n")
+        stored.save(path, self, indent=1, mode=0o644)
         return path
 
     @classmethod
     def load(cls, path: Path) -> Run:
         """Read what `save` wrote."""
-        data = json.loads(path.read_text())
-        return cls(**{**data, "policies": tuple(_policy(p) for p in data["policies"])})
+        return stored.load(path, cls)
 
     @property
     def ranks(self) -> str:
@@ -79,8 +77,3 @@ def conditions_of(objects: Iterable[KubeObject]) -> tuple[str, ...]:
             reason = condition.get("reason") or ""
             found.add(f"{one.kind} {condition['type']}={condition['status']} {reason}".rstrip())
     return tuple(sorted(found))
-
-
-def _policy(data: Mapping[str, Any]) -> Observed:
-    lists = {key: tuple(value) for key, value in data.items() if isinstance(value, list)}
-    return Observed(**{**data, **lists})

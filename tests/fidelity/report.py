@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict
 from pathlib import Path
 
+from localcluster.stored import plain
 from tests.fidelity.difference import TOLERANCE, Row
 from tests.fidelity.observed import Run
 
@@ -21,7 +21,7 @@ def bad(rows: Iterable[Row]) -> list[Row]:
 def write(runs: tuple[Run, Run], rows: Sequence[Row], into: Path) -> Path:
     """Both files; the Markdown's path."""
     into.mkdir(parents=True, exist_ok=True)
-    document = {"runs": [asdict(run) for run in runs], "rows": [asdict(row) for row in rows]}
+    document = {"runs": plain(runs), "rows": plain(rows)}
     (into / "fidelity.json").write_text(json.dumps(document, indent=1) + "\n")
     path = into / "fidelity.md"
     path.write_text(markdown(runs, rows))

@@ -6,7 +6,7 @@ Pure. A missing `required` need stops everything; any other names the notebooks 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from course.existing.survey import GPU, GPU_METRIC, Question, Right, Survey
@@ -14,6 +14,7 @@ from labkit import pull_secret
 from labkit.doctor.finding import BROKEN, Finding, broken, ok, unknown
 from labkit.doctor.subject import CUSTOM, GROUPS, QUEUE
 from labkit.kube.namespaces import MANAGED
+from localcluster.stored import plain
 
 ALL = "all"
 MOST_PODS = 10
@@ -84,7 +85,7 @@ class Need:
             "need": self.name,
             "notebooks": self.notebooks,
             "required": self.required,
-            **asdict(self.finding),
+            **plain(self.finding),
         }
 
 

@@ -32,6 +32,7 @@ from labkit.doctor.pipeline import HOPS, diagnose
 from labkit.doctor.serving import AMBIGUOUS
 from labkit.doctor.subject import QUEUE, SOURCES
 from labkit.view.diagnosis import Shown
+from localcluster import stored
 from localcluster.data import DATA
 from tests.labkit.live.test_doctor import PLANTED
 
@@ -399,7 +400,7 @@ def test_the_names_of_the_path_are_those_of_the_adapters_rules() -> None:
 
 def test_an_observation_can_be_kept_and_judged_again() -> None:
     for _, _, seen in FAULTS:
-        assert Observation.from_json(seen.to_json()) == seen
+        assert stored.made(Observation, stored.plain(seen)) == seen
 
 
 def shown(found: Diagnosis) -> Mapping[str, str]:
@@ -408,10 +409,10 @@ def shown(found: Diagnosis) -> Mapping[str, str]:
 
 @pytest.mark.parametrize("file", STORED, ids=lambda file: file.stem)
 def test_what_was_seen_on_a_real_cluster_is_judged_as_it_was_there(file: Path) -> None:
-    stored = json.loads(file.read_text())
-    found = diagnose(Observation.from_json(stored["seen"]))
+    case = json.loads(file.read_text())
+    found = diagnose(stored.made(Observation, case["seen"]))
     fault = found.broken.finding.fault if found.broken else ""
-    assert (found.hop, fault) == (stored["hop"], stored["fault"])
+    assert (found.hop, fault) == (case["hop"], case["fault"])
 
 
 def test_every_fault_that_is_planted_on_a_real_cluster_is_stored() -> None:
