@@ -55,7 +55,7 @@ class Confined:
         """Raise if others use the cluster and the verb's effects would outlive a reset."""
         if self.shared and self.spread:
             self.spread = False
-            raise BadInput(f"{verb} changes a cluster that others also use.", fix="Use embedded.")
+            raise BadInput(f"{verb} changes a cluster that others use.", fix="Use embedded.")
 
     def as_given(self, args: list[Any], words: Words) -> CallArgs:
         """For harmless arguments: a title, a selector, a query."""

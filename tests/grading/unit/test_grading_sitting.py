@@ -89,5 +89,5 @@ def test_a_cluster_that_is_gone_is_told(desk: Desk) -> None:
 
 def test_nothing_is_begun_after_the_notebooks_time(desk: Desk) -> None:
     _, bundle = desk.run(attack({}, ()), notebook=0)
-    assert "took longer" in bundle.ran[0].ended
+    assert "exceeded its time limit" in bundle.ran[0].ended
     assert not bundle.observations
