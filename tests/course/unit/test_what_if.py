@@ -70,7 +70,7 @@ def test_a_choice_is_a_file_a_number_or_a_policy() -> None:
     assert isinstance(policy, Policy)
     assert policy_of(policy) is policy
     assert policy_of(4) == 4
-    with pytest.raises(BadInput, match="holds 0 HorizontalPodAutoscalers"):
+    with pytest.raises(BadInput, match="contains 0 HorizontalPodAutoscalers"):
         policy_of("manifests/base/server/service.yaml")
 
 
