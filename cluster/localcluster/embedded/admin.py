@@ -15,9 +15,12 @@ from localcluster.errors import ClusterError, ProviderError
 
 
 def get(api: Api, path: str) -> Any | None:
-    """The JSON under `path`; None while there is none, or the API server does not answer."""
+    """The JSON under `path`; None while there is none, or no answer within 5 real seconds.
+
+    For polling: one request each time, so that a start-up is not held up by a server that is silent.
+    """
     with contextlib.suppress(ClusterError):
-        return api.get(path)
+        return api.send(Request(path, seconds=5, once=True)).json
     return None
 
 
