@@ -6,6 +6,7 @@ import base64
 import hashlib
 import os
 import shutil
+import uuid
 import zipfile
 from pathlib import Path
 
@@ -73,10 +74,15 @@ def test_a_program_is_built_run_and_kept(tmp_path: Path) -> None:
     assert sorted(p.name for p in ladder.cache.root.iterdir()) == [".lock", path.parent.name]
 
 
+def never_compiled(source: Path) -> None:
+    """Make it a source that Go's cache can't know: the path of a test's folder comes again in a later run."""
+    source.write_text(f"{source.read_text()}\n// {uuid.uuid4()}\n")
+
+
 @needs_go
 def test_progress_counts_what_is_compiled(tmp_path: Path, cluster: Path) -> None:
     main = cluster / "go" / "hello" / "cmd" / "hello" / "main.go"
-    main.write_text(main.read_text() + f"\n// {tmp_path}\n")  # so that it can't be compiled already
+    never_compiled(main)
     ladder, _ = w.ladder(tmp_path / "cache", w.pins_at(cluster=cluster))
     told: list[str] = []
     ladder.progress.watchers.append(told.append)
@@ -128,7 +134,7 @@ def test_too_small_a_disk_is_told_before_the_build(tmp_path: Path, cluster: Path
     pins = cluster / "versions.toml"
     pins.write_text(pins.read_text().replace("build_cache_mb = 1", "build_cache_mb = 100_000_000_000"))
     main = cluster / "go" / "hello" / "cmd" / "hello" / "main.go"
-    main.write_text(main.read_text() + f"\n// {tmp_path}\n")
+    never_compiled(main)
     ladder, _ = w.ladder(tmp_path / "cache", w.pins_at(cluster=cluster))
     with pytest.raises(ToolchainError, match=r"Building hello needs .* MB are free") as told:
         ladder.ensure([w.NAME])
