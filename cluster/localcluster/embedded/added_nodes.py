@@ -14,6 +14,7 @@ from localcluster.errors import BadInput
 from localcluster.gpus.inventory import Inventory
 from localcluster.gpus.roofline import Figures
 from localcluster.layout import Layout
+from localcluster.netns import plan
 from localcluster.node.config import AgentConfig, NodeSpec
 from localcluster.provider import NewNode
 
@@ -37,7 +38,7 @@ def plug_in(layout: Layout, node: NewNode) -> None:
         gpu_memory_mib=int(card["memory_mib"]) if card else 0,
         labels=dict(node.labels),
     )
-    pki.ensure(layout.dir / "pki", pki.node_identities(spec.name))
+    pki.ensure(layout.dir / "pki", pki.node_identities(spec.name, plan.node_ip(spec.index)))
     kubeconfigs.write(layout, layout.load()[1], [spec.name])
     replace(config, nodes=(*config.nodes, spec)).save(layout.dir / "node.json")
 

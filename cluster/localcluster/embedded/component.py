@@ -21,6 +21,8 @@ class Ready:
     file: Path | None = None
     certs: tuple[Path, Path, Path] | None = None
     """Authority, client certificate and key for `url`."""
+    through: Path | None = None
+    """The Unix socket of the lab's edge, by which `url` is reached; None: on this machine's loopback."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,8 @@ class Component:
     ready: Ready | None = None
     env: Mapping[str, str] = field(default_factory=dict)
     cwd: Path | None = None
+    inside: bool = False
+    """Whether it lives in the lab's namespace."""
     why: str = ""
     """One line: what this part does in a cluster."""
 

@@ -1,6 +1,7 @@
 """etcd, API server, controller manager and scheduler, each as a record.
 
-All listen on 127.0.0.1 only. Sources: the programs' own `--help` at the versions of data/versions.toml.
+All listen on 127.0.0.1 only, except the API server, which pods reach as well. Sources: the programs' own
+`--help` at the versions of data/versions.toml.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from pathlib import Path
 from localcluster.clock import Flags
 from localcluster.embedded.component import Component, Ready
 from localcluster.layout import Layout, Ports
+from localcluster.netns.plan import GATEWAY
 
 Binaries = Mapping[str, Path]
 
@@ -57,18 +59,22 @@ def etcd(layout: Layout, binaries: Binaries) -> Component:
     )
 
 
-def apiserver(layout: Layout, ports: Ports, binaries: Binaries, flags: Flags) -> Component:
-    """The API server; anonymous requests are refused, nodes are restricted to their own objects."""
+def apiserver(
+    layout: Layout, ports: Ports, binaries: Binaries, flags: Flags, bind: str = "127.0.0.1"
+) -> Component:
+    """The API server; anonymous requests are refused, nodes are restricted to their own objects.
+
+    Pods reach it at the address that it advertises, where they have a network of their own.
+    """
     pki = layout.pki
     return Component(
         name="kube-apiserver",
         argv=(
             str(binaries["kube-apiserver"]),
             "--etcd-servers=unix://localhost:2379",
-            "--bind-address=127.0.0.1",
+            f"--bind-address={bind}",
             f"--secure-port={ports.api}",
-            # Without a default route the server can't guess an address; nothing ever connects to this one.
-            "--advertise-address=192.0.2.1",
+            f"--advertise-address={GATEWAY}",
             f"--tls-cert-file={pki('apiserver.crt')}",
             f"--tls-private-key-file={pki('apiserver.key')}",
             f"--client-ca-file={pki('ca.crt')}",

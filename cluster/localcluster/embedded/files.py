@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import base64
+import json
 import secrets
 from collections.abc import Iterable
 from string import Template
 
+from localcluster import stored
 from localcluster.clock import Flags
 from localcluster.data import DATA
 from localcluster.embedded import kubeconfigs, pki
 from localcluster.images.distribution import config as registry_config
 from localcluster.images.distribution import htpasswd_line
 from localcluster.layout import Layout, Ports
+from localcluster.netns import doors, plan
 from localcluster.node.config import AgentConfig, NodeSpec, Registry
 from localcluster.provider import Spec
 from localcluster.stored import write_atomically
@@ -53,13 +56,14 @@ def write_all(layout: Layout, spec: Spec, ports: Ports, flags: Flags) -> None:
     names = [n.name for n in machines]
     for folder in ("run", "logs", "pki", "kubeconfigs", "audit"):
         (layout.dir / folder).mkdir(exist_ok=True, mode=0o700)
-    pki.ensure(layout.dir / "pki", pki.identities(names))
+    pki.ensure(layout.dir / "pki", pki.identities({n.name: plan.node_ip(n.index) for n in machines}))
     kubeconfigs.write(layout, ports, names)
     _registry(layout, ports)
     _scheduler(layout)
     _monitoring(layout, flags)
     write_atomically(layout.dir / "audit" / "policy.yaml", (DATA / "audit-policy.yaml").read_text())
     _agent(layout, spec, ports, machines)
+    _doors(layout, ports)
     layout.save(spec, ports)
 
 
@@ -68,6 +72,15 @@ def bootstrap_documents(layout: Layout, ports: Ports) -> Iterable[str]:
     bundle = base64.b64encode(layout.pki("ca.crt").read_bytes()).decode()
     for path in sorted((DATA / "bootstrap").glob("*.yaml")):
         yield Template(path.read_text()).substitute(ADAPTER_PORT=ports.adapter, CA_BUNDLE=bundle)
+
+
+def _doors(layout: Layout, ports: Ports) -> None:
+    """What the edge opens on this machine from the start; ports are the same inside and outside."""
+    path = layout.dir / doors.REMEMBERED
+    known = stored.find(path, dict[str, int]) or {}
+    own = {f"127.0.0.1:{port}": port for port in (ports.api, ports.registry, ports.prometheus)}
+    others = {target: port for target, port in known.items() if not target.startswith("127.0.0.1:")}
+    write_atomically(path, json.dumps(own | others, indent=1))
 
 
 def _registry(layout: Layout, ports: Ports) -> None:

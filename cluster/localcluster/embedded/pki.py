@@ -9,7 +9,7 @@ from __future__ import annotations
 import datetime as dt
 import ipaddress
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +17,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from localcluster.netns import plan
 
 LIFETIME = dt.timedelta(days=365)
 LOOPBACK = ("localhost", "127.0.0.1")
@@ -33,9 +35,10 @@ class Identity:
     authority: str = "ca"
 
 
-def identities(nodes: Iterable[str]) -> list[Identity]:
-    """Every identity of a lab with these nodes."""
-    api_hosts = (*LOOPBACK, "kubernetes", "kubernetes.default", "kubernetes.default.svc", "10.96.0.1")
+def identities(nodes: Mapping[str, str]) -> list[Identity]:
+    """Every identity of a lab with these nodes (their addresses by name)."""
+    names = ("kubernetes", "kubernetes.default", "kubernetes.default.svc")
+    api_hosts = (*LOOPBACK, *names, f"{names[-1]}.cluster.local", plan.API_SERVER, plan.GATEWAY)
     adapter_hosts = (*LOOPBACK, "adapter.monitoring.svc")
     fixed = [
         Identity("apiserver", "kube-apiserver", hosts=api_hosts),
@@ -50,14 +53,14 @@ def identities(nodes: Iterable[str]) -> list[Identity]:
         Identity("kwok", "kwok"),
         Identity("registry", "registry", hosts=(*LOOPBACK, "registry.lab")),
     ]
-    return [*fixed, *(i for name in nodes for i in node_identities(name))]
+    return [*fixed, *(i for node in nodes.items() for i in node_identities(*node))]
 
 
-def node_identities(name: str) -> list[Identity]:
+def node_identities(name: str, ip: str) -> list[Identity]:
     """What one node needs: its client identity and the certificate that its kubelet port serves."""
     return [
         Identity(f"node-{name}", f"system:node:{name}", ("system:nodes",)),
-        Identity(f"kubelet-{name}", f"system:node:{name}", ("system:nodes",), (*LOOPBACK, name)),
+        Identity(f"kubelet-{name}", f"system:node:{name}", ("system:nodes",), (*LOOPBACK, name, ip)),
     ]
 
 

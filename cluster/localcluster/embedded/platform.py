@@ -3,13 +3,44 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 
 from localcluster.clock import Flags
-from localcluster.embedded.component import Component
+from localcluster.embedded.component import Component, Ready
 from localcluster.embedded.control_plane import Binaries, answers, audit, serving
 from localcluster.layout import Layout, Ports
+from localcluster.netns import doors, holder
 
 PYTHON = (sys.executable, "-P", "-m")
+
+
+def network(layout: Layout, services: str) -> Component:
+    """Makes the lab's namespace and holds it; `services` is how ClusterIPs work in it (`netns.holder`)."""
+    return Component(
+        name=holder.COMPONENT,
+        argv=(*PYTHON, "localcluster.netns.holder", str(layout.dir), services),
+        ready=Ready(file=layout.dir / holder.READY),
+        why="holds the lab's own network, in which everything below lives",
+    )
+
+
+def edge(layout: Layout) -> Component:
+    """The lab's only process that listens on this machine."""
+    return Component(
+        name="edge",
+        argv=(*PYTHON, "localcluster.netns.edge", str(layout.dir)),
+        needs=(holder.COMPONENT,),
+        ready=Ready(file=layout.dir / doors.INSIDE),
+        why="the way in: doors on 127.0.0.1 to the API server, registry, Prometheus and Services",
+    )
+
+
+def inside(layout: Layout, part: Component) -> Component:
+    """The same part in the lab's namespace."""
+    ready = part.ready
+    if ready and ready.url:
+        ready = replace(ready, through=layout.dir / doors.INSIDE)
+    return replace(part, inside=True, needs=(holder.COMPONENT, *part.needs), ready=ready)
 
 
 def registry(layout: Layout, ports: Ports, binaries: Binaries) -> Component:
@@ -32,11 +63,14 @@ def node_agent(layout: Layout) -> Component:
     )
 
 
-def balancer(layout: Layout) -> Component:
-    """Spreads new connections over the ready pods of each Service."""
+def balancer(layout: Layout, listens: str) -> Component:
+    """Where there is no kube-proxy: spreads new connections over the ready pods of each Service.
+
+    It `listens` on each Service's own address, or on `loopback`.
+    """
     return Component(
         name="kube-proxy",
-        argv=(*PYTHON, "localcluster.node.network.balancer", str(layout.dir)),
+        argv=(*PYTHON, "localcluster.node.network.balancer", str(layout.dir), listens),
         why="gives each Service an address and spreads new connections over its ready pods",
     )
 

@@ -5,7 +5,6 @@ Needs no Docker, no root and no GPU. There is only one lab in a folder: a second
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 from collections.abc import Iterator
@@ -15,7 +14,17 @@ from pathlib import Path
 from localcluster import clock, spawn, toolchain
 from localcluster.alone import alone, same
 from localcluster.api.objects import KubeObject
-from localcluster.embedded import added_nodes, control_plane, files, isolation, kwok, nodes, platform, ports
+from localcluster.embedded import (
+    added_nodes,
+    addresses,
+    control_plane,
+    files,
+    isolation,
+    kwok,
+    nodes,
+    platform,
+    ports,
+)
 from localcluster.embedded.component import Component
 from localcluster.embedded.startup import Startup
 from localcluster.embedded.supervisor import is_ready, load_components
@@ -23,7 +32,7 @@ from localcluster.embedded.teardown import roll_back, take_down
 from localcluster.embedded.transcript import transcript
 from localcluster.errors import LabError, ProviderError
 from localcluster.layout import Layout, Ports, default_name, prepare
-from localcluster.node.network.ports import ADDRESS
+from localcluster.netns import holder
 from localcluster.node.process import crash
 from localcluster.provider import Endpoint, NewNode, Part, RegistryAccess, Report, Spec, silent
 
@@ -112,27 +121,12 @@ class Embedded:
         return self.layout.dir / "audit"
 
     def address(self, namespace: str, service: str, port: int) -> str:
-        """Where the balancer listens for a Service."""
-        key = f"{namespace}/{service}:{port}"
-        try:
-            known = json.loads((self.layout.dir / "services.json").read_text())
-        except FileNotFoundError:
-            known = {}
-        if key not in known:
-            here = ", ".join(sorted(known))
-            missing = (
-                "There are no Services: run the cell that applies one, or the notebook from the top to here."
-            )
-            raise ProviderError(
-                f"No address is known for {key}.",
-                cause="The Service does not exist, or was only just created.",
-                fix=f"Known: {here}. Wait for it, or correct the name and port." if here else missing,
-            )
-        return f"http://{known[key]}"
+        """A door to the Service's address in the lab."""
+        return addresses.of_service(self.layout, f"{namespace}/{service}:{port}")
 
     def pod_address(self, pod: KubeObject) -> str:
-        """From the annotation of the node agent: the loopback port for the pod's own."""
-        return pod.annotations.get(ADDRESS, "")
+        """A door to the pod's first port."""
+        return addresses.of_pod(self.layout, pod)
 
     def kill(self, pod: KubeObject) -> int:
         """The container's first process is a process of this machine."""
@@ -200,17 +194,23 @@ class Embedded:
     def components(self, spec: Spec, chosen: Ports, binaries: control_plane.Binaries) -> list[Component]:
         """Everything that `up` starts, in reading order."""
         flags, at = clock.flags(spec.clock), self.layout
-        return [
+        own = spec.isolation != "none"
+        bind = "0.0.0.0" if own else "127.0.0.1"  # noqa: S104 - of the lab's own network
+        parts = [
             control_plane.etcd(at, binaries),
-            control_plane.apiserver(at, chosen, binaries, flags),
+            control_plane.apiserver(at, chosen, binaries, flags, bind),
             control_plane.controller_manager(at, chosen, binaries, flags),
             control_plane.scheduler(at, chosen, binaries),
             platform.registry(at, chosen, binaries),
             platform.node_agent(at),
-            platform.balancer(at),
+            platform.balancer(at, "clusterip" if own else "loopback"),
             platform.prometheus(at, chosen, binaries, flags),
             platform.adapter(at, chosen, binaries, flags),
         ]
+        if not own:
+            return parts
+        first = [platform.network(at, holder.OWN), platform.edge(at)]
+        return [*first, *(platform.inside(at, part) for part in parts)]
 
     def _start(self, spec: Spec, report: Report) -> None:
         isolation.require(spec, self.layout.dir)
@@ -239,7 +239,9 @@ class Embedded:
         return ports.choose()
 
     def _lives(self, component: str) -> bool:
-        proc = spawn.Proc.load(self.layout.record(component))
+        """Whether our own process listens on a component's port of this machine."""
+        listens = component if self.layout.load()[0].isolation == "none" else "edge"
+        proc = spawn.Proc.load(self.layout.record(listens))
         return proc is not None and proc.alive()
 
     def _end_supervisor(self) -> None:

@@ -16,6 +16,7 @@ import json
 import os
 import select
 import signal
+import socket
 import ssl
 import sys
 import time
@@ -31,6 +32,7 @@ from localcluster import polling, spawn, stored
 from localcluster.embedded.component import Component, Ready
 from localcluster.errors import LabError
 from localcluster.layout import Layout
+from localcluster.netns import doors, enter, holder
 
 TICK = 0.05
 RESTING_TICK = 0.25
@@ -59,21 +61,29 @@ def is_ready(ready: Ready | None, *, seconds: float = 1.0) -> bool:
     url = urlsplit(ready.url)
     assert url.hostname
     assert url.port
+    connection = http.client.HTTPConnection(url.hostname, url.port, timeout=seconds)
     try:
-        context = None
-        if ready.certs:
-            context = ssl.create_default_context(cafile=str(ready.certs[0]))
-            context.load_cert_chain(ready.certs[1], ready.certs[2])
-            connection: http.client.HTTPConnection = http.client.HTTPSConnection(
-                url.hostname, url.port, timeout=seconds, context=context
-            )
-        else:
-            connection = http.client.HTTPConnection(url.hostname, url.port, timeout=seconds)
         with contextlib.closing(connection):
+            connection.sock = _connected(ready, (url.hostname, url.port), seconds)
             connection.request("GET", url.path)
             return connection.getresponse().status == http.HTTPStatus.OK
     except (OSError, http.client.HTTPException):
         return False
+
+
+def _connected(ready: Ready, address: tuple[str, int], seconds: float) -> socket.socket:
+    """A socket for the request, with TLS where there are certificates."""
+    host, port = address
+    if ready.through:
+        sock = doors.connected(ready.through, f"{host}:{port}")
+        sock.settimeout(seconds)
+    else:
+        sock = socket.create_connection(address, timeout=seconds)
+    if not ready.certs:
+        return sock
+    context = ssl.create_default_context(cafile=str(ready.certs[0]))
+    context.load_cert_chain(ready.certs[1], ready.certs[2])
+    return context.wrap_socket(sock, server_hostname=host)
 
 
 @dataclass
@@ -193,7 +203,10 @@ class Supervisor:
             component.ready.file.unlink(missing_ok=True)  # left by a process that was killed
         env = {**os.environ, **component.env, spawn.MARKER: str(self.layout.dir)}
         log = self.layout.log(name)
-        child.popen = spawn.popen(component.argv, log=log, cwd=component.cwd, env=env)
+        argv = component.argv
+        if component.inside:
+            argv = (*enter.command(holder.pid_of(self.layout.dir)), *argv)
+        child.popen = spawn.popen(argv, log=log, cwd=component.cwd, env=env)
         child.started = time.monotonic()
         child.adopted, child.ready = False, False
         with contextlib.suppress(psutil.NoSuchProcess):

@@ -12,6 +12,7 @@ import contextlib
 import io
 import os
 import re
+import socket
 import ssl
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -24,7 +25,11 @@ from yarl import URL
 from localcluster.images.credentials import Login
 from localcluster.images.failure import HostUnreachable, NotFound, RegistryError, Unauthorized
 from localcluster.images.reference import DOCKER_HUB, Reference
+from localcluster.netns.outward import Outward
 from localcluster.provider import RegistryAccess
+
+OTHERS = "_default"
+"""Host of the mirror that says how all other registries are reached, as in containerd's configuration."""
 
 _PARAMETER = re.compile(r'(\w+)="([^"]*)"')
 _TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=60)
@@ -37,6 +42,7 @@ class Mirror:
     host: str  # "registry.lab:5000"
     url: str  # "https://127.0.0.1:41234"
     ca: str = ""  # path of the PEM that signs its certificate; empty: the system's trust
+    outward: Outward | None = None  # how it is reached from inside a lab; None: directly
 
     @classmethod
     def of(cls, access: RegistryAccess) -> Mirror:
@@ -222,10 +228,11 @@ def _address(ref: Reference, mirrors: Sequence[Mirror]) -> Mirror:
     for mirror in mirrors:
         if mirror.host == ref.host:
             return mirror
+    outward = next((mirror.outward for mirror in mirrors if mirror.host == OTHERS), None)
     if ref.host == DOCKER_HUB:
-        return Mirror(ref.host, "https://registry-1.docker.io")
+        return Mirror(ref.host, "https://registry-1.docker.io", outward=outward)
     scheme = "http" if _loopback(ref.host) else "https"
-    return Mirror(ref.host, f"{scheme}://{ref.host}")
+    return Mirror(ref.host, f"{scheme}://{ref.host}", outward=outward)
 
 
 def _loopback(netloc: str) -> bool:
@@ -238,7 +245,12 @@ async def connect(ref: Reference, mirrors: Sequence[Mirror], login: Login | None
     """Open a repository; proxies of the environment are used for hosts that are not this machine."""
     mirror = _address(ref, mirrors)
     trusted = await asyncio.to_thread(ssl.create_default_context, cafile=mirror.ca or None)
-    connector = aiohttp.TCPConnector(ssl=trusted)
     local = _loopback(urlsplit(mirror.url).netloc)
+    if way := mirror.outward:
+        connector = aiohttp.TCPConnector(
+            ssl=trusted, resolver=way.resolver(), socket_factory=way.socket, family=socket.AF_UNSPEC
+        )
+    else:
+        connector = aiohttp.TCPConnector(ssl=trusted)
     async with aiohttp.ClientSession(connector=connector, timeout=_TIMEOUT, trust_env=not local) as session:
         yield Registry(session, ref, mirror.url, login)

@@ -42,12 +42,14 @@ def _give_all(pod: PodContext) -> None:
     record, machine = pod.record, pod.machine
     record.over = False
     _give_devices(pod)
-    record.pod_ip = machine.ips.take(record.uid)
+    on_the_node = machine.network.own and pod.spec.get("hostNetwork")
+    record.pod_ip = machine.ip if on_the_node else machine.ips.take(record.uid)
     for container in _containers(pod):
         declared = [p for p in container.get("ports", ()) if p.get("protocol", "TCP") == "TCP"]
         if declared:
-            taken = {str(p["containerPort"]): f"127.0.0.1:{machine.ports.take()}" for p in declared}
-            record.ports[container["name"]] = taken
+            numbers = [int(p["containerPort"]) for p in declared]
+            record.ports[container["name"]] = machine.network.ports(record.pod_ip, numbers)
+    machine.network.make(record.uid, record.pod_ip)
     record.save(pod.folder)
 
 

@@ -18,11 +18,12 @@ from localcluster.gpus.health import Health, Ward
 from localcluster.gpus.holder import Holder
 from localcluster.gpus.inventory import Inventory
 from localcluster.images.store import Store
+from localcluster.netns.outward import Outward
 from localcluster.node import leftovers
 from localcluster.node.config import AgentConfig, NodeSpec
 from localcluster.node.kubelet.edge import Edge
-from localcluster.node.network.addresses import AddressBook
-from localcluster.node.network.ports import PodIPs, Ports
+from localcluster.node.network.networks import Loopback, Network, OwnNetworks
+from localcluster.node.network.ports import PodIPs
 from localcluster.node.network.service_links import Services
 from localcluster.node.nodeloop import NodeLoop
 from localcluster.node.pod.link import Link
@@ -43,8 +44,8 @@ class Agent:
         self.lab_dir = Path(config.lab_dir)
         self.table = PodTable()
         self.inventory = Inventory(self.lab_dir / "gpus")
-        self._addresses = AddressBook(self.lab_dir)
-        self._ports = Ports()
+        own = config.isolation != "none"
+        self._network: Network = OwnNetworks() if own else Loopback(self.lab_dir)
         self._services = Services()
         self._store = Store(Path(config.cache_dir))
         self._stop = asyncio.Event()
@@ -57,7 +58,8 @@ class Agent:
         api = Api(self.lab_dir / "kubeconfigs" / f"node-{spec.name}")
         record = self.lab_dir / "images" / f"{spec.name}.json"
         link = Link(spec.download_rate, spec.unpack_rate)
-        way = Way(self.config.registries, link, self.config.clock)
+        outward = Outward(self.lab_dir) if self._network.own else None
+        way = Way(self.config.registries, link, self.config.clock, outward)
         return Machine(
             config=self.config,
             spec=spec,
@@ -66,9 +68,8 @@ class Agent:
             reader=ObjectReader(api),
             images=NodeImages(record=record, store=self._store, way=way),
             ips=PodIPs(spec.index),
-            ports=self._ports,
+            network=self._network,
             inventory=self.inventory,
-            addresses=self._addresses,
             services=self._services,
             table=self.table,
         )
@@ -79,8 +80,8 @@ class Agent:
             asyncio.get_running_loop().add_signal_handler(number, self._stop.set)
         records = leftovers.found(self.lab_dir)
         leftovers.restore([loop.machine for loop in self.loops], records)
-        self._addresses.retain({r.pod_ip for r in records if r.pod_ip and not r.over})
-        edge = Edge(self.lab_dir, self.table, self.inventory)
+        self._network.retain({r.pod_ip for r in records if r.pod_ip and not r.over})
+        edge = Edge(self.lab_dir, self.table, self.inventory, self._network)
         jobs = [
             edge.watch(),
             self._watch_memory(),

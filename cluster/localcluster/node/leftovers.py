@@ -31,8 +31,10 @@ def restore(machines: Collection[Machine], pods: list[PodRecord]) -> None:
         if machine is None or record.over or not record.pod_ip:
             continue
         machine.ips.restore(record.pod_ip, record.uid)
-        for taken in record.ports.values():
-            machine.ports.restore(taken.values())
+        folder = machine.pod_folder(record.uid)
+        if not machine.network.adopt(record.uid, record.pod_ip, record.ports, _living(folder)):
+            kill(folder)  # the lab's network is a new one: its containers are restarted
+            machine.network.make(record.uid, record.pod_ip)
         machine.inventory.restore({f"{record.uid}/{name}": gpus for name, gpus in record.gpus.items()})
 
 

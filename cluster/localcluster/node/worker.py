@@ -21,7 +21,7 @@ from localcluster.node.life.ephemeral import EphemeralContainers
 from localcluster.node.life.lifecycle import ContainerLoop
 from localcluster.node.pod import records, storage, volumes
 from localcluster.node.pod.context import PodContext, Stopped
-from localcluster.node.pod.machine import HOST_IP, Machine
+from localcluster.node.pod.machine import Machine
 from localcluster.node.pod.pods import RunningPod
 from localcluster.node.pod.publisher import Publisher
 from localcluster.node.pod.records import PodRecord
@@ -190,7 +190,7 @@ class PodWorker:
                 await self.pod.sleep(_MOUNT_RETRY)
         record = self.pod.record
         ports = {int(p): a for taken in record.ports.values() for p, a in taken.items()}
-        self.pod.machine.addresses.publish(record.pod_ip, ports)
+        self.pod.machine.network.publish(record.pod_ip, ports)
         self._sandbox = True
 
     async def _initialize(self) -> bool:
@@ -335,7 +335,7 @@ class PodWorker:
             ephemeral=[loop.state for loop in self.ephemeral.loops],
             main=[replace(loop.state, gpus=self.pod.gpu_health(loop.name)) for loop in self.main],
             sandbox=self._sandbox,
-            host_ip=HOST_IP,
+            host_ip=self.pod.machine.ip,
             pod_ip=self.pod.record.pod_ip,
             started_at=self.pod.record.started_at,
             now=time.time(),
@@ -347,4 +347,5 @@ class PodWorker:
         status = pod_status(view)
         kept = {c["type"]: c for c in self._conditions} | {c["type"]: c for c in status["conditions"]}
         self._conditions = list(kept.values())
-        return status, address_annotations(self.pod.record.ports)
+        own = self.pod.machine.network.own
+        return status, {} if own else address_annotations(self.pod.record.ports)

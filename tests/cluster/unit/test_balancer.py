@@ -74,7 +74,7 @@ class Pods:
 @asynccontextmanager
 async def lab(folder: Path) -> AsyncIterator[tuple[Pods, Balancer]]:
     pods = Pods(folder)
-    with Balancer(folder, clock=15) as balancer:
+    with Balancer(folder, clock=15, own=False) as balancer:
         yield pods, balancer
     await pods.close()
 

@@ -50,7 +50,7 @@ def folder() -> Iterator[Path]:
 def kubeconfig(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Of an API server that is away for as long as the tests run."""
     place = tmp_path_factory.mktemp("pki")
-    pki.ensure(place, pki.identities([NODE]))
+    pki.ensure(place, pki.identities({NODE: "127.0.0.1"}))
     user = {"client-certificate": f"{place}/admin.crt", "client-key": f"{place}/admin.key"}
     cluster = {"server": "https://127.0.0.1:9", "certificate-authority": f"{place}/ca.crt"}
     config = {

@@ -26,6 +26,7 @@ from localcluster.node.config import NodeSpec
 from localcluster.node.kubelet.kubelet_api import KubeletServer, NodeView
 from localcluster.node.kubelet.log_reader import LogTimes
 from localcluster.node.kubelet.stats import Sampler
+from localcluster.node.network.networks import Loopback
 from localcluster.node.pod.pods import PodTable, RunningContainer, RunningPod
 from localcluster.node.process import processes
 
@@ -44,7 +45,7 @@ def anyio_backend() -> str:
 @pytest.fixture(scope="module")
 def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("pki")
-    pki.ensure(folder, pki.identities([NODE.name]))
+    pki.ensure(folder, pki.identities({NODE.name: "127.0.0.1"}))
     return folder
 
 
@@ -90,7 +91,9 @@ async def kubelet(folder: Path, certificates: Path, command: str = "sleep 1000")
     inventory = Inventory(folder / "gpus")
     inventory.add(devices_of(lab="t", node=NODE.name, count=4, product="NVIDIA-L4", memory_mib=23034))
     gpus = GpuMetrics(inventory, idle_watts={"NVIDIA-L4": 16.0})
-    server = KubeletServer(NodeView(NODE, pods, Sampler(pods), gpus, LogTimes()), certificates)
+    server = KubeletServer(
+        NodeView(NODE, pods, Sampler(pods), gpus, LogTimes()), certificates, Loopback(certificates)
+    )
     node = Node(f"https://127.0.0.1:{await server.start()}", certificates, pod, container, inventory)
     try:
         yield node

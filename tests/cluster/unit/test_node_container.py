@@ -19,7 +19,7 @@ from localcluster.node.life.executing import execute
 from localcluster.node.pod import volumes
 from localcluster.node.pod.pods import RunningContainer
 from localcluster.node.process import container, held, holder, processes, sandbox, unboxed
-from localcluster.node.process.container import Run
+from localcluster.node.process.container import Place, Run
 from localcluster.node.process.mounting import Astray
 from localcluster.node.process.sandbox import Mount, Sandbox
 from localcluster.toolchain import bwrap
@@ -52,7 +52,7 @@ def box(rootfs: Path, folder: Path, *argv: str, mounts: tuple[Mount, ...] = ()) 
 
 
 async def start(described: Sandbox, folder: Path) -> Run:
-    return await container.start(described, folder=folder / "0", log=folder / "0.log", lab_dir=folder)
+    return await container.start(described, Place(folder / "0", folder / "0.log", folder))
 
 
 def ran(described: Sandbox, folder: Path) -> tuple[int, str, str]:
@@ -105,7 +105,7 @@ def test_the_same_holds_without_walls(rootfs: Path, tmp_path: Path) -> None:
     described = unboxed.translate(replace(plain, env=plain.env | ODD))
 
     async def scenario() -> container.Ended:
-        run = await unboxed.start(described, folder=tmp_path / "0", log=tmp_path / "0.log", lab_dir=tmp_path)
+        run = await unboxed.start(described, Place(tmp_path / "0", tmp_path / "0.log", tmp_path))
         return await run.wait()
 
     assert asyncio.run(scenario()).exit_code == 0
@@ -200,7 +200,7 @@ def test_without_walls_paths_are_translated(rootfs: Path, tmp_path: Path) -> Non
 
     async def scenario() -> container.Ended:
         folder, log = tmp_path / "0", tmp_path / "0.log"
-        return await (await unboxed.start(described, folder=folder, log=log, lab_dir=tmp_path)).wait()
+        return await (await unboxed.start(described, Place(folder, log, tmp_path))).wait()
 
     assert asyncio.run(scenario()).exit_code == 4
     assert (tmp_path / "0.log").read_text() == "found"

@@ -17,13 +17,15 @@ from localcluster.node.kubelet.kubelet_api import KubeletServer, NodeView
 from localcluster.node.kubelet.log_reader import LogTimes
 from localcluster.node.kubelet.registration import Local, Registration
 from localcluster.node.kubelet.stats import Sampler
+from localcluster.node.network.networks import Network
 from localcluster.node.pod.pods import PodTable
 
 
 class Edge:
     """The outward side of all nodes of one agent."""
 
-    def __init__(self, lab_dir: Path, pods: PodTable, inventory: Inventory) -> None:
+    def __init__(self, lab_dir: Path, pods: PodTable, inventory: Inventory, network: Network) -> None:
+        self._network = network
         self._pki = lab_dir / "pki"
         self._pods = pods
         self._inventory = inventory
@@ -41,11 +43,11 @@ class Edge:
         `images` gives the bytes of each image that the node has, by name.
         """
         view = NodeView(spec, self._pods, self._sampler, self._gpus, self._log_times)
-        server = KubeletServer(view, self._pki)
+        server = KubeletServer(view, self._pki, self._network)
         port = await server.start()
         try:
-            local = Local(spec, self._inventory, images)
-            await Registration(api, local, kubelet_port=port).run()
+            local = Local(spec, self._inventory, images, (self._network.node_ip(spec.index), port))
+            await Registration(api, local).run()
         finally:
             await server.stop()
             self._sampler.forget(spec.name)

@@ -1,7 +1,7 @@
 """The HTTPS port of one simulated kubelet: logs, streams and metrics, for the API server and Prometheus only.
 
-On 127.0.0.1, with the node's serving certificate; clients need a certificate of the lab's CA and must be one
-of two: the API server (everything) or Prometheus (metrics).
+On the node's address, with its serving certificate; clients need a certificate of the lab's CA and must be
+one of two: the API server (everything) or Prometheus (metrics).
 """
 
 from __future__ import annotations
@@ -17,12 +17,14 @@ from aiohttp import web
 from localcluster.gpus import exposition
 from localcluster.gpus.dcgm import GpuMetrics
 from localcluster.gpus.exposition import Family
+from localcluster.netns.plan import KUBELET_PORT
 from localcluster.node.config import NodeSpec
 from localcluster.node.kubelet import attach_stream, exec_stream, log_reader, metrics_pages, port_forward
 from localcluster.node.kubelet.exec_stream import ExecOptions
 from localcluster.node.kubelet.log_reader import LogOptions, LogTimes
 from localcluster.node.kubelet.port_forward import PROTOCOL
 from localcluster.node.kubelet.stats import Sampler
+from localcluster.node.network.networks import Network
 from localcluster.node.pod.pods import PodTable, RunningContainer, RunningPod
 from localcluster.quantities import amount
 
@@ -49,9 +51,10 @@ class NodeView:
 class KubeletServer:
     """One node's port; `start` returns its number."""
 
-    def __init__(self, view: NodeView, pki: Path) -> None:
+    def __init__(self, view: NodeView, pki: Path, network: Network) -> None:
         self._view = view
         self._pki = pki
+        self._network = network
         app = web.Application(middlewares=[_only_known_callers])
         app.add_routes(
             [
@@ -77,7 +80,8 @@ class KubeletServer:
         tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=str(self._pki / "ca.crt"))
         tls.load_cert_chain(self._pki / f"{name}.crt", self._pki / f"{name}.key")
         tls.verify_mode = ssl.CERT_REQUIRED
-        await web.TCPSite(self._runner, "127.0.0.1", 0, ssl_context=tls).start()
+        ip, port = self._network.node_ip(self._view.spec.index), KUBELET_PORT if self._network.own else 0
+        await web.TCPSite(self._runner, ip, port, ssl_context=tls).start()
         return int(self._runner.addresses[0][1])
 
     async def stop(self) -> None:
@@ -143,7 +147,7 @@ class KubeletServer:
         pod = self._pod(request)
         if PROTOCOL not in request.headers.get("Sec-WebSocket-Protocol", ""):
             raise _no_spdy("PORT_FORWARD")
-        return await port_forward.serve(request, pod)
+        return await port_forward.serve(request, pod, self._network)
 
     def _pod(self, request: web.Request) -> RunningPod:
         name = request.match_info["pod"]

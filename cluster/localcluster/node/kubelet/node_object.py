@@ -39,6 +39,7 @@ _HEALTHY = (
 class Machine:
     """What changes about a node while it runs."""
 
+    ip: str
     kubelet_port: int
     healthy_gpus: int
     ready_since: float  # seconds since the epoch
@@ -80,7 +81,7 @@ def node(spec: NodeSpec, machine: Machine, *, now: float) -> Json:
 def status(spec: NodeSpec, machine: Machine, *, now: float) -> Json:
     """The status as of `now`."""
     return {
-        "addresses": [{"type": "InternalIP", "address": "127.0.0.1"}],
+        "addresses": [{"type": "InternalIP", "address": machine.ip}],
         "capacity": _capacity(spec, machine),
         "allocatable": _allocatable(spec, machine),
         "conditions": [

@@ -1,21 +1,23 @@
 """`kubectl port-forward`: connections to a pod's ports, through the API server and this node's kubelet.
 
 kubectl opens a WebSocket and speaks SPDY in it (https://kep.k8s.io/4006): for each connection a data stream
-and an error stream. A declared port leads to its real address. For any other
-port, a process of the pod must listen on it, because all pods share this machine's loopback: nothing else on
-this machine can be reached this way.
+and an error stream. Connections are made in the pod's own network, to its loopback. Without isolation all
+pods share this machine's: then a declared port leads to its real address, and on any other a process of the
+pod must listen, so that nothing else on this machine can be reached this way.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 from collections.abc import AsyncIterator, Coroutine, Iterator
 from typing import Any
 
 from aiohttp import WSMsgType, web
 
 from localcluster.node.kubelet.spdy import Connection, Stream
+from localcluster.node.network.networks import Network
 from localcluster.node.pod.pods import RunningPod
 from localcluster.node.process import processes
 
@@ -24,42 +26,45 @@ _CHUNK = 64 * 1024
 _TYPE, _PORT, _REQUEST = "streamtype", "port", "requestid"  # headers of each stream
 
 
-async def serve(request: web.Request, pod: RunningPod) -> web.StreamResponse:
+async def serve(request: web.Request, pod: RunningPod, network: Network) -> web.StreamResponse:
     """Serve the client until it disconnects; its connections end with it."""
-    socket = web.WebSocketResponse(protocols=(PROTOCOL,), max_msg_size=0, autoping=True)
-    await socket.prepare(request)
+    client = web.WebSocketResponse(protocols=(PROTOCOL,), max_msg_size=0, autoping=True)
+    await client.prepare(request)
     tasks: set[asyncio.Task[None]] = set()
-    forwarder = _Forwarder(pod, socket, tasks)
+    forwarder = _Forwarder((pod, network), client, tasks)
     try:
-        async for message in socket:
+        async for message in client:
             if message.type is WSMsgType.BINARY:
                 await forwarder.connection.take(message.data)
             if forwarder.connection.gone:
                 break
     except ValueError:
-        await socket.close(code=1002, message=b"this is not SPDY/3.1")
+        await client.close(code=1002, message=b"this is not SPDY/3.1")
     finally:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-    return socket
+    return client
 
 
 class _Forwarder:
     """Pairs the two streams of each connection and starts to forward it."""
 
     def __init__(
-        self, pod: RunningPod, socket: web.WebSocketResponse, tasks: set[asyncio.Task[None]]
+        self,
+        target: tuple[RunningPod, Network],
+        client: web.WebSocketResponse,
+        tasks: set[asyncio.Task[None]],
     ) -> None:
-        self._pod = pod
-        self._socket = socket
+        self._pod, self._network = target
+        self._client = client
         self._tasks = tasks
         self._half: dict[str, Stream] = {}
         self.connection = Connection(self._send, self._opened)
 
     async def _send(self, data: bytes) -> None:
         with contextlib.suppress(ConnectionError):  # the client is gone, and its end is noticed elsewhere
-            await self._socket.send_bytes(data)
+            await self._client.send_bytes(data)
 
     def _opened(self, stream: Stream) -> None:
         kind, request = stream.headers.get(_TYPE), stream.headers.get(_REQUEST, "")
@@ -81,7 +86,7 @@ class _Forwarder:
         """One connection, from the first byte to the last."""
         port = data.headers.get(_PORT, "")
         try:
-            async with _connected(self._pod, port) as (reader, writer):
+            async with _connected(self._pod, self._network, port) as (reader, writer):
                 await _both_ways(data, reader, writer)
         except OSError as failure:
             said = f"error forwarding port {port} to pod {self._pod.name}, uid {self._pod.uid}: {failure}"
@@ -95,13 +100,18 @@ class _Forwarder:
 
 @contextlib.asynccontextmanager
 async def _connected(
-    pod: RunningPod, port: str
+    pod: RunningPod, network: Network, port: str
 ) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
     """A connection to a port of the pod. Raises `ConnectionError` with a readable message."""
-    for host, number in addresses(pod, int(port) if port.isdigit() else 0):
+    for address in addresses(pod, network, int(port) if port.isdigit() else 0):
         try:
-            reader, writer = await asyncio.open_connection(host, number)
+            with network.inside(pod.uid):
+                sock = socket.socket()  # it stays in the pod's network, wherever we are
+            sock.setblocking(False)
+            await asyncio.get_running_loop().sock_connect(sock, address)
+            reader, writer = await asyncio.open_connection(sock=sock)
         except ConnectionError:
+            sock.close()
             continue
         try:
             yield reader, writer
@@ -115,8 +125,14 @@ async def _connected(
     )
 
 
-def addresses(pod: RunningPod, port: int) -> Iterator[tuple[str, int]]:
-    """Candidate addresses of a port: where its declaration leads, and where one of its processes listens."""
+def addresses(pod: RunningPod, network: Network, port: int) -> Iterator[tuple[str, int]]:
+    """Candidate addresses of a port: the pod's loopback, as a container runtime connects.
+
+    Without isolation: where its declaration leads, and where one of its processes listens.
+    """
+    if network.own:
+        yield "127.0.0.1", port
+        return
     for container in pod.containers.values():
         if declared := container.ports.get(port):
             host, _, number = declared.rpartition(":")

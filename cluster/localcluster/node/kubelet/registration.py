@@ -38,21 +38,25 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Local:
-    """What a node has on this machine, checked every second: its GPUs and its images (bytes by name)."""
+    """What a node has on this machine, checked every second: its GPUs and its images (bytes by name).
+
+    `kubelet` is the address of its port.
+    """
 
     spec: NodeSpec
     inventory: Inventory
     images: Callable[[], Mapping[str, int]]
+    kubelet: tuple[str, int]
 
 
 class Registration:
     """One node, from registration until `run` is cancelled."""
 
-    def __init__(self, api: Api, local: Local, *, kubelet_port: int) -> None:
+    def __init__(self, api: Api, local: Local) -> None:
         self._api = api
         self._local = local
         self._spec = local.spec
-        self._machine = Machine(kubelet_port, local.spec.gpus, time.time())
+        self._machine = Machine(*local.kubelet, local.spec.gpus, time.time())
         self._uid = ""
         self._labels: dict[str, str] = {}  # as the Node has them: they may ask for its GPUs to be divided
 

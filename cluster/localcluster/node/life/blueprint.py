@@ -15,6 +15,8 @@ from localcluster import spawn
 from localcluster.api import Json
 from localcluster.gpus import handout
 from localcluster.images.rootfs import RunnableImage
+from localcluster.netns import plan
+from localcluster.node.network.networks import LOOPBACK
 from localcluster.node.network.ports import ADDRESS
 from localcluster.node.pod import volumes
 from localcluster.node.pod.context import PodContext
@@ -40,8 +42,15 @@ async def draw(pod: PodContext, container: Json, image: RunnableImage, folder: P
     container_id = uuid.uuid4().hex + uuid.uuid4().hex
     wanted = environment.references(container)
     objects = await pod.machine.reader.texts(pod.record.namespace, wanted) if wanted else {}
-    fixed = _fixed(pod, container["name"], container_id)
-    given = NodeEnvironment(fixed, await _links(pod), pod.machine.allocatable)
+    fixed, port = _fixed(pod, container_id), _port(pod, container["name"])
+    if gpus := pod.record.gpus.get(container["name"]):
+        fixed |= handout.environment(gpus)
+    links = await _links(pod)
+    if pod.machine.network.own:  # a hint, no more: the image or the manifest may say otherwise
+        links |= {name: value for name, value in port.items() if name not in image.config.env}
+    else:
+        fixed |= port | {"HOST": LOOPBACK}
+    given = NodeEnvironment(fixed, links, pod.machine.allocatable)
     own = environment.variables(container, pod.with_addresses, objects, given)
     uid, gid = environment.user(container, pod.object, image.config, image.rootfs)
     context = container.get("securityContext") or {}
@@ -62,7 +71,7 @@ async def draw(pod: PodContext, container: Json, image: RunnableImage, folder: P
         gid=gid,
         hostname=called.kernel,
         hosts=names.hosts(pod.object, called, ip=pod.record.pod_ip, node=_of_the_node()),
-        resolver=names.resolver(pod.object),
+        resolver=names.resolver(pod.object, plan.DNS if pod.machine.network.own else ""),
         holder=pod.volumes.holder,
         read_only_root=bool(context.get("readOnlyRootFilesystem")),
         streams=_streams(container),
@@ -81,29 +90,36 @@ def _streams(container: Json) -> Streams | None:
 
 
 async def _links(pod: PodContext) -> dict[str, str]:
-    """The current Services; the API server's own with its real address here."""
+    """The current Services; where pods share a network, the API server's own with its real address."""
+    links = await pod.machine.services.links(pod.object)
+    if pod.machine.network.own:
+        return links
     server = pod.machine.api.server.removeprefix("https://")
     host, _, port = server.rpartition(":")
     ports = dict.fromkeys(("KUBERNETES_SERVICE_PORT", "KUBERNETES_SERVICE_PORT_HTTPS"), port)
-    return await pod.machine.services.links(pod.object) | {"KUBERNETES_SERVICE_HOST": host} | ports
+    return links | {"KUBERNETES_SERVICE_HOST": host} | ports
 
 
-def _fixed(pod: PodContext, container: str, container_id: str) -> dict[str, str]:
+def _fixed(pod: PodContext, container_id: str) -> dict[str, str]:
     """Variables that the agent sets and no manifest can change."""
     config = pod.machine.config
-    env = {
+    return {
         spawn.MARKER: config.lab_dir,
         ID_VARIABLE: container_id,
         "LABKIT_POD_UID": pod.record.uid,
         "LABKIT_CLOCK": f"{config.clock:g}",
     }
+
+
+def _port(pod: PodContext, container: str) -> dict[str, str]:
+    """PORT: where a container's first declared port really is; PORT_8000 and so on for each."""
+    found: dict[str, str] = {}
     for declared, address in pod.record.ports.get(container, {}).items():
         number = address.rpartition(":")[2]
-        env.setdefault("PORT", number)
-        env[f"PORT_{declared}"] = number
-    if gpus := pod.record.gpus.get(container):
-        env |= handout.environment(gpus)
-    return env
+        found.setdefault("PORT", number)
+        if not pod.machine.network.own:
+            found[f"PORT_{declared}"] = number
+    return found
 
 
 def _of_the_node() -> str:

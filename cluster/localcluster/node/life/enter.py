@@ -62,7 +62,9 @@ def _be_bounded_as(pid: int) -> None:
 
 def _join(pid: int) -> None:
     """Enter the container's namespaces; its pid namespace holds for children only."""
-    handles = [os.open(f"/proc/{pid}/ns/{name}", os.O_RDONLY) for name in _NAMESPACES]
+    here = Path("/proc/self/ns/net").stat().st_ino == Path(f"/proc/{pid}/ns/net").stat().st_ino
+    names = _NAMESPACES if here else ("net", *_NAMESPACES)  # first: it belongs to the lab's user namespace
+    handles = [os.open(f"/proc/{pid}/ns/{name}", os.O_RDONLY) for name in names]
     folder = os.open(f"/proc/{pid}/cwd", os.O_PATH)
     for handle in handles:
         if _LIBC.setns(handle, 0):

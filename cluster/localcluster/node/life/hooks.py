@@ -11,7 +11,6 @@ from urllib.parse import urlsplit
 
 from localcluster.api import Json
 from localcluster.node.life import http_get
-from localcluster.node.life.dialling import dialler
 from localcluster.node.life.executing import execute
 from localcluster.node.life.http_get import Question
 from localcluster.node.life.probes import number
@@ -53,7 +52,7 @@ async def _http(spec: Json, pod: PodContext, container: RunningContainer) -> str
 
 async def _ask(asked: Question, pod: PodContext) -> None:
     """Send the request; if HTTPS is requested but plain HTTP answers, use HTTP."""
-    dial = dialler(pod)
+    dial = pod.machine.network.where
     try:
         await http_get.get(asked, dial, None)
     except http_get.NoTls:

@@ -10,6 +10,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from localcluster.api import Json
@@ -188,10 +189,12 @@ class ContainerLoop:
         if not machine.isolated:
             self.pod.tell("NoIsolation", unboxed.WARNING, container=self.name, warning=True)
         start = container.start if machine.isolated else unboxed.start
-        self.run = await start(
-            plan.box, folder=folder, log=self._history.log(number), lab_dir=machine.lab_dir
-        )
+        place = container.Place(folder, self._history.log(number), machine.lab_dir, self._inside)
+        self.run = await start(plan.box, place)
         self.pod.tell("Started", "Container started", container=self.name)
+
+    def _inside(self) -> AbstractContextManager[None]:
+        return self.pod.machine.network.inside(self.pod.record.uid)
 
     async def _post_start(self, view: RunningContainer, over: asyncio.Future[Ended]) -> bool:
         """The postStart hook is part of the start; False if it failed, and the container was ended."""

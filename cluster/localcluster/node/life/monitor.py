@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from localcluster.api import Json
-from localcluster.node.life.dialling import dialler
 from localcluster.node.life.executing import execute
 from localcluster.node.life.probes import Outcome, ProbeLoop, Target
 from localcluster.node.pod.context import PodContext
@@ -137,15 +136,16 @@ class Monitor:
         return Target(
             pod_ip=self._pod.record.pod_ip,
             container=self._container,
-            dial=dialler(self._pod),
+            dial=self._pod.machine.network.where,
             run=run,
             clock=self._pod.machine.config.clock,
         )
 
     def _check_port(self) -> None:
-        """A server that does not listen on its port: the most common mistake on this cluster."""
+        """A server that does not listen on its port: where pods share a network, the most common mistake."""
         given = {int(a.rpartition(":")[2]) for a in self._view.ports.values()}
-        if self._said_port or not given or self._view.pid is None:
+        own = self._pod.machine.network.own
+        if own or self._said_port or not given or self._view.pid is None:
             return
         found = processes.listening(self._view.pid)
         if not found or found & given:
@@ -154,7 +154,7 @@ class Monitor:
         name, port = self._container["name"], min(given)
         said = (
             f"Container {name} listens on port {', '.join(map(str, sorted(found)))} and ignores PORT={port}. "
-            "Cause: on the embedded cluster all pods share one network, and each is given its own port. "
+            "Cause: without isolation all pods share one network, and each is given its own port. "
             'Fix: let the server listen on $PORT, for example args: ["--port", "$(PORT)"].'
         )
         self._pod.tell("PortIgnored", said, container=name, warning=True)

@@ -1,10 +1,13 @@
-"""`python -m localcluster.node.network.balancer LAB_DIR`: the lab's kube-proxy, for Services on loopback.
+"""`python -m localcluster.node.network.balancer LAB_DIR MODE`: Services, where kube-proxy can't run.
 
-For each port of each Service it listens on 127.0.0.1 and gives every *new connection* to one endpoint, chosen
-at random, as kube-proxy does: a client that keeps its connections never meets the new pods. An existing
-connection stays with its pod, whatever happens to the Service. Where there is no endpoint the port refuses,
-as kube-proxy's REJECT rule does; if the endpoint does not answer, the client sees a reset, and no other
-endpoint is tried. `services.json` says where each Service listens, the same port after a restart.
+For each port of each Service it listens and gives every *new connection* to one endpoint, chosen at random,
+as kube-proxy does: a client that keeps its connections never meets the new pods. An existing connection stays
+with its pod, whatever happens to the Service. Where there is no endpoint the port refuses, as kube-proxy's
+REJECT rule does; if the endpoint does not answer, the client sees a reset, and no other endpoint is tried.
+
+MODE `clusterip`, for a kernel without nf_tables: in the lab's namespace every ClusterIP is local, and it
+listens on the Service's own address. MODE `loopback`, for a lab without isolation: it listens on 127.0.0.1;
+`services.json` says where, the same port after a restart. Only TCP.
 """
 
 from __future__ import annotations
@@ -20,16 +23,16 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Self
 
 from localcluster.api.asynchronous import Api, Listed
 from localcluster.errors import LabError
+from localcluster.netns.relay import Relay, reset
 from localcluster.node.config import AgentConfig
 from localcluster.node.network.addresses import Address, AddressBook
-from localcluster.node.network.relay import Relay, reset
-from localcluster.node.network.service_table import Endpoint, Frontend, ServiceTable
+from localcluster.node.network.service_table import API_SERVER, Endpoint, Frontend, ServiceTable
 from localcluster.stored import write_atomically
 
 _BACKLOG = 1024
@@ -38,13 +41,13 @@ SERVICES = "/api/v1/services"
 SLICES = "/apis/discovery.k8s.io/v1/endpointslices"
 
 
-def _bound(port: int, *, reuse: bool) -> socket.socket:
-    """A socket that owns a port of loopback without listening: connections are refused."""
+def _bound(port: int, *, reuse: bool, ip: str = "127.0.0.1") -> socket.socket:
+    """A socket that owns a port of an address without listening: connections are refused."""
     sock = socket.socket()
     sock.setblocking(False)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, reuse)
     try:
-        sock.bind(("127.0.0.1", port))
+        sock.bind((ip, port))
     except OSError:
         sock.close()
         raise
@@ -65,17 +68,20 @@ def _claim(wanted: int) -> socket.socket:
     )
 
 
-class Listener:
-    """One port of one Service on loopback."""
+Lookup = Callable[[str, int], Address | None]
 
-    def __init__(self, book: AddressBook, relay: Relay, *, port: int, clock: float) -> None:
-        self._book, self._relay, self._clock = book, relay, clock
+
+class Listener:
+    """One port of one Service, on a socket that owns its address; `lookup` is where an endpoint really is."""
+
+    def __init__(self, lookup: Lookup, relay: Relay, sock: socket.socket, *, clock: float) -> None:
+        self._lookup, self._relay, self._clock = lookup, relay, clock
         self._frontend = Frontend(())
         self._chosen: dict[str, tuple[Endpoint, float]] = {}  # client IP -> its endpoint, last seen
         self._tasks: set[asyncio.Task[None]] = set()
         self._open = False
-        self._sock = _claim(port)
-        self.port: int = self._sock.getsockname()[1]
+        self._sock = sock
+        self.port: int = sock.getsockname()[1]
 
     def update(self, frontend: Frontend) -> None:
         """Use these endpoints from now on; listen exactly while there are any."""
@@ -130,7 +136,7 @@ class Listener:
         endpoint = random.choice(endpoints)
         if self._frontend.affinity_seconds:
             endpoint = self._stick(ip, endpoint)
-        return self._book.lookup(*endpoint)
+        return self._lookup(*endpoint)
 
     def _stick(self, ip: str, fresh: Endpoint) -> Endpoint:
         """The endpoint that this client had before, as long as it is ready and was used lately."""
@@ -145,8 +151,9 @@ class Listener:
 class Balancer:
     """All listeners of a lab. Use as a context: leaving it closes everything."""
 
-    def __init__(self, lab_dir: Path, *, clock: float) -> None:
-        self._book = AddressBook(lab_dir)
+    def __init__(self, lab_dir: Path, *, clock: float, own: bool) -> None:
+        self._lookup: Lookup = _itself if own else AddressBook(lab_dir).lookup
+        self._own = own
         self._clock = clock
         self._file = lab_dir / "services.json"
         self._wanted = _remembered(self._file)
@@ -170,16 +177,25 @@ class Balancer:
             changed = True
         for name, frontend in frontends.items():
             if name not in self._listeners:
-                port = self._wanted.get(name, 0)
-                self._listeners[name] = Listener(self._book, self._relay, port=port, clock=self._clock)
+                sock = self._socket(name, frontend)
+                self._listeners[name] = Listener(self._lookup, self._relay, sock, clock=self._clock)
                 changed = True
             self._listeners[name].update(frontend)
-        if changed:
+        if changed and not self._own:
             self._write()
+
+    def _socket(self, name: str, frontend: Frontend) -> socket.socket:
+        if self._own:
+            return _bound(frontend.port, reuse=True, ip=frontend.ip)
+        return _claim(self._wanted.get(name, 0))
 
     def _write(self) -> None:
         where = {name: f"127.0.0.1:{item.port}" for name, item in sorted(self._listeners.items())}
         write_atomically(self._file, json.dumps(where, indent=1))
+
+
+def _itself(ip: str, port: int) -> Address:
+    return ip, port
 
 
 def _remembered(file: Path) -> dict[str, int]:
@@ -190,7 +206,12 @@ def _remembered(file: Path) -> dict[str, int]:
         return {}
 
 
-async def follow(api: Api, balancer: Balancer) -> None:
+def _is_api(name: str) -> bool:
+    """Pods on loopback reach the API server itself."""
+    return name.startswith(f"{API_SERVER}:")
+
+
+async def follow(api: Api, balancer: Balancer, *, own: bool) -> None:
     """Keep the listeners in sync with the API server, forever; starts once both lists have arrived."""
     table = ServiceTable()
     listed: set[str] = set()
@@ -206,7 +227,8 @@ async def follow(api: Api, balancer: Balancer) -> None:
             else:
                 table.put(event.object)
             if len(listed) == 2:
-                balancer.sync(table.frontends())
+                fronts = table.frontends()
+                balancer.sync(fronts if own else {n: f for n, f in fronts.items() if not _is_api(n)})
 
     async with asyncio.TaskGroup() as group:
         group.create_task(watch(SERVICES))
@@ -219,15 +241,15 @@ def _give_up(broken: threading.ExceptHookArgs) -> None:
     os._exit(1)
 
 
-async def serve(lab_dir: Path) -> None:
+async def serve(lab_dir: Path, *, own: bool) -> None:
     """Balance the Services of a lab until SIGTERM."""
     threading.excepthook = _give_up
     clock = AgentConfig.load(lab_dir / "node.json").clock
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # two sockets for each connection
     api = Api(lab_dir / "kubeconfigs" / "kube-proxy")
-    with Balancer(lab_dir, clock=clock) as balancer:
-        work = asyncio.ensure_future(follow(api, balancer))
+    with Balancer(lab_dir, clock=clock, own=own) as balancer:
+        work = asyncio.ensure_future(follow(api, balancer, own=own))
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, work.cancel)
         with contextlib.suppress(asyncio.CancelledError):
@@ -236,4 +258,4 @@ async def serve(lab_dir: Path) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(serve(Path(sys.argv[1]).absolute()))
+    asyncio.run(serve(Path(sys.argv[1]).absolute(), own=sys.argv[2] == "clusterip"))

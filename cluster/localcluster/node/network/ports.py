@@ -74,8 +74,9 @@ class PodIPs:
         return self._address(host)
 
     def restore(self, ip: str, owner: str) -> None:
-        """Mark an address that a pod already shows."""
-        self._give(int(ip.rpartition(".")[2]), owner)
+        """Mark an address that a pod already shows; that of the node is not ours to give."""
+        if ip.startswith(f"10.244.{self._index}."):
+            self._give(int(ip.rpartition(".")[2]), owner)
 
     def release(self, ip: str, owner: str) -> bool:
         """Release an address; False if it belongs to another pod, or to none."""

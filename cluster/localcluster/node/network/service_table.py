@@ -1,8 +1,7 @@
 """Which pods are behind which Service: Services and EndpointSlices in, endpoints for each port out.
 
 Pure bookkeeping, no sockets. The rules are kube-proxy's: ready endpoints; if there are none, those that still
-serve while terminating. Headless and ExternalName Services have no address of their own and are left out, and
-so is `default/kubernetes`, which is the API server itself.
+serve while terminating. Headless and ExternalName Services have no address of their own and are left out.
 """
 
 from __future__ import annotations
@@ -24,6 +23,8 @@ class Frontend:
     """One port of one Service: where new connections may go."""
 
     endpoints: tuple[Endpoint, ...]
+    ip: str = ""
+    port: int = 0
     affinity_seconds: float = 0.0  # of lab time; 0: each connection is on its own
 
 
@@ -67,10 +68,13 @@ class ServiceTable:
             slices.setdefault(f"{item['metadata']['namespace']}/{owner}", []).append(item)
         return {
             f"{name}:{port['port']}": Frontend(
-                _endpoints(slices.get(name, []), port.get("name", "")), _affinity(service["spec"])
+                _endpoints(slices.get(name, []), port.get("name", "")),
+                service["spec"]["clusterIP"],
+                int(port["port"]),
+                _affinity(service["spec"]),
             )
             for name, service in self._services.items()
-            if name != API_SERVER and has_address(service["spec"])
+            if has_address(service["spec"])
             for port in service["spec"].get("ports") or []
             if port.get("protocol", "TCP") == "TCP"
         }

@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from localcluster.api import Json
 from localcluster.api.events import pod_reference
-from localcluster.node.pod.machine import HOST_IP, Machine
+from localcluster.node.pod.machine import Machine
 from localcluster.node.pod.pods import RunningPod
 from localcluster.node.pod.records import PodRecord
 from localcluster.node.pod.volumes import Volumes
@@ -51,8 +51,8 @@ class PodContext:
     @property
     def with_addresses(self) -> Json:
         """The pod with the addresses that the downward API may ask for."""
-        ip = self.record.pod_ip
-        own = {"hostIP": HOST_IP, "hostIPs": [{"ip": HOST_IP}], "podIP": ip, "podIPs": [{"ip": ip}]}
+        ip, node = self.record.pod_ip, self.machine.ip
+        own = {"hostIP": node, "hostIPs": [{"ip": node}], "podIP": ip, "podIPs": [{"ip": ip}]}
         return {**self.object, "status": {**self.object.get("status", {}), **own}}
 
     def gpu_health(self, container: str) -> dict[str, bool]:

@@ -13,16 +13,14 @@ from localcluster.api.asynchronous import Api
 from localcluster.api.events import Recorder
 from localcluster.gpus.inventory import Inventory
 from localcluster.node.config import AgentConfig, NodeSpec
-from localcluster.node.network.addresses import AddressBook
-from localcluster.node.network.ports import PodIPs, Ports
+from localcluster.node.network.networks import Network
+from localcluster.node.network.ports import PodIPs
 from localcluster.node.network.service_links import Services
 from localcluster.node.pod.objects import ObjectReader
 from localcluster.node.pod.pods import PodTable
 from localcluster.node.pod.pulling import NodeImages
 from localcluster.node.pod.records import PodRecord
 from localcluster.node.process import downward
-
-HOST_IP = "127.0.0.1"
 
 
 @dataclass(frozen=True)
@@ -36,9 +34,8 @@ class Machine:
     reader: ObjectReader
     images: NodeImages
     ips: PodIPs
-    ports: Ports
+    network: Network
     inventory: Inventory
-    addresses: AddressBook
     services: Services
     table: PodTable
 
@@ -51,6 +48,11 @@ class Machine:
     def lab_dir(self) -> Path:
         """The lab's folder."""
         return Path(self.config.lab_dir)
+
+    @property
+    def ip(self) -> str:
+        """The node's InternalIP: `status.hostIP` of its pods."""
+        return self.network.node_ip(self.spec.index)
 
     @property
     def allocatable(self) -> dict[str, str]:
@@ -72,9 +74,8 @@ class Machine:
             if gpus:
                 self.inventory.release(f"{record.uid}/{name}")
         for taken in record.ports.values():
-            self.ports.release(taken.values())
-        if self.ips.release(record.pod_ip, record.uid):
-            self.addresses.withdraw(record.pod_ip)
+            self.network.release(taken.values())
+        self.network.drop(record.uid, record.pod_ip if self.ips.release(record.pod_ip, record.uid) else "")
         record.ports, record.gpus, record.over = {}, {}, True
 
     def real(self, lab_seconds: float) -> float:

@@ -20,9 +20,10 @@ from localcluster.images.credentials import Credentials
 from localcluster.images.failure import pull_message
 from localcluster.images.pull import pull
 from localcluster.images.reference import Reference, parse
-from localcluster.images.registry import Mirror
+from localcluster.images.registry import OTHERS, Mirror
 from localcluster.images.rootfs import RunnableImage, unpack
 from localcluster.images.store import Store
+from localcluster.netns.outward import Outward
 from localcluster.node.config import Registry
 from localcluster.node.pod.link import Arrival, Link, size_of
 
@@ -51,11 +52,15 @@ class Pulled:
 
 @dataclass(frozen=True)
 class Way:
-    """How this node's pulls go: through which registries, over which link, on which clock."""
+    """How this node's pulls go: through which registries, over which link, on which clock.
+
+    `outward` leads to all other registries, from a lab with its own network.
+    """
 
     registries: Sequence[Registry]
     link: Link
     clock: float
+    outward: Outward | None = None
 
 
 class NodeImages:
@@ -66,6 +71,8 @@ class NodeImages:
         self._store = store
         self._way = way
         self._mirrors = [Mirror(r.host, r.url, r.ca) for r in way.registries]
+        if way.outward:
+            self._mirrors.append(Mirror(OTHERS, "", outward=way.outward))
         self._locks: dict[str, asyncio.Lock] = {}
         self._ready: dict[str, RunnableImage] = {}  # digest -> unpacked
         self._digests = stored.find(record, dict[str, str]) or {}

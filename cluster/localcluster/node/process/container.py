@@ -15,7 +15,7 @@ import subprocess  # noqa: TID251 - for the type of what localcluster.spawn star
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -133,8 +133,19 @@ def _refusal(line: str) -> str:
     return f"failed to create the container's namespaces: {what}"
 
 
-async def start(box: Sandbox, *, folder: Path, log: Path, lab_dir: Path) -> Run:
+@dataclass(frozen=True)
+class Place:
+    """Where a run happens: its folder, its log, its lab, and the pod's network."""
+
+    folder: Path
+    log: Path
+    lab_dir: Path
+    inside: Callable[[], AbstractContextManager[None]] = nullcontext
+
+
+async def start(box: Sandbox, place: Place) -> Run:
     """Start the container; returns when its process exists. Raises `StartFailure`."""
+    folder, log = place.folder, place.log
     sandbox.prepare(box)
     if box.target is not None:
         note_group(folder)
@@ -143,8 +154,10 @@ async def start(box: Sandbox, *, folder: Path, log: Path, lab_dir: Path) -> Run:
         words = [str(bwrap()), "--json-status-fd", str(status), "--block-fd", str(gate)]
         words += ["--args", str(args), "--", *led(box)]
         words = [*streamed(box, folder), *held.joining(box.holder, mounts.places, words)]
-        env = {spawn.MARKER: str(lab_dir), ID_VARIABLE: box.env[ID_VARIABLE], "PATH": sandbox.DEFAULT_PATH}
-        monitor = spawn.popen(words, log=log, env=env, pass_fds=(status, args, gate, *mounts.handles))
+        lab, own = str(place.lab_dir), box.env[ID_VARIABLE]
+        env = {spawn.MARKER: lab, ID_VARIABLE: own, "PATH": sandbox.DEFAULT_PATH}
+        with place.inside():
+            monitor = spawn.popen(words, log=log, env=env, pass_fds=(status, args, gate, *mounts.handles))
         pid = await _first_process(monitor, folder, log)
         bounds.limit(pid)
         release()

@@ -1,6 +1,6 @@
 """A pod's host name, /etc/hosts and /etc/resolv.conf, as the kubelet makes them.
 
-Pure. There is no name server in the lab: a pod finds Services by their variables or by its own dnsConfig.
+Pure. Nodes of the lab have no name server of their own: with the policy `Default` a pod has none either.
 https://kubernetes.io/docs/concepts/services-networking/dns-pod-service/
 """
 
@@ -20,7 +20,7 @@ _LOCAL = (
     "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\nfe00::0\tip6-localnet\n"
     "fe00::0\tip6-mcastprefix\nfe00::1\tip6-allnodes\nfe00::2\tip6-allrouters\n"
 )
-_NO_SERVER = "# the network is the host's loopback: there is no resolver\n"
+_NO_SERVER = "# no name server: the nodes of the lab have none\n"
 
 
 @dataclass(frozen=True)
@@ -77,12 +77,24 @@ def _aliases(spec: Json) -> Iterator[str]:
         yield "\t".join((alias["ip"], *(alias.get("hostnames") or ()))) + "\n"
 
 
-def resolver(pod: Json) -> str:
-    """The file /etc/resolv.conf: only what `dnsConfig` says, because the cluster has no name server."""
-    config = pod["spec"].get("dnsConfig") or {}
-    told = ((o["name"], o.get("value")) for o in config.get("options") or ())
-    options = [f"{name}:{value}" if value else name for name, value in told]
-    lines = [f"search {' '.join(config['searches'])}\n"] if config.get("searches") else []
-    lines += [f"nameserver {server}\n" for server in config.get("nameservers") or ()]
-    lines += [f"options {' '.join(options)}\n"] if options else []
+def resolver(pod: Json, server: str = "") -> str:
+    """The file /etc/resolv.conf; `server` is the cluster's DNS, if it has one. `dnsConfig` adds to it."""
+    spec, config = pod["spec"], pod["spec"].get("dnsConfig") or {}
+    servers, searches, options = list[str](), list[str](), dict[str, str]()
+    if server and _cluster_first(spec):
+        namespace = pod["metadata"]["namespace"]
+        servers, options = [server], {"ndots": "5"}
+        searches = [f"{namespace}.svc.{_DOMAIN}", f"svc.{_DOMAIN}", _DOMAIN]
+    servers += config.get("nameservers") or ()
+    searches += config.get("searches") or ()
+    options |= {o["name"]: o.get("value") or "" for o in config.get("options") or ()}
+    words = [f"{name}:{value}" if value else name for name, value in options.items()]
+    lines = [f"search {' '.join(dict.fromkeys(searches))}\n"] if searches else []
+    lines += [f"nameserver {each}\n" for each in dict.fromkeys(servers)]
+    lines += [f"options {' '.join(words)}\n"] if words else []
     return "".join(lines) or _NO_SERVER
+
+
+def _cluster_first(spec: Json) -> bool:
+    policy = spec.get("dnsPolicy") or "ClusterFirst"
+    return policy == "ClusterFirstWithHostNet" or (policy == "ClusterFirst" and not spec.get("hostNetwork"))

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from localcluster import spawn
 from localcluster.node.process import container
-from localcluster.node.process.container import Run, StartFailure
+from localcluster.node.process.container import Place, Run, StartFailure
 from localcluster.node.process.environment import ConfigError
 from localcluster.node.process.sandbox import DEFAULT_PATH, Sandbox
 
@@ -77,10 +77,11 @@ def _program(word: str, path: str, box: Sandbox) -> tuple[str, Path | None]:
     raise ConfigError(f'exec: "{word}": executable file not found in $PATH')
 
 
-async def start(box: Sandbox, *, folder: Path, log: Path, lab_dir: Path) -> Run:
+async def start(box: Sandbox, place: Place) -> Run:
     """Start a translated container; a program records its pid and exit code as bubblewrap would."""
+    folder, log = place.folder, place.log
     container.note_group(folder)
-    env = box.env | {spawn.MARKER: str(lab_dir)}
+    env = box.env | {spawn.MARKER: str(place.lab_dir)}
     noting = [sys.executable, "-I", "-S", str(_NOTING), str(folder / "status")]
     began = time.time()
     try:

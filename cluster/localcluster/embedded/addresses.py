@@ -1,0 +1,74 @@
+"""Where Services and pods of a lab answer on this machine: doors of the lab's edge.
+
+Without isolation there is no edge: then the balancer's file and the pods' annotations say it.
+"""
+
+from __future__ import annotations
+
+import json
+
+from localcluster.api.client import Api
+from localcluster.api.objects import KubeObject
+from localcluster.errors import ProviderError
+from localcluster.layout import Layout
+from localcluster.netns import doors
+from localcluster.node.network.ports import ADDRESS
+from localcluster.node.network.service_table import ServiceTable
+
+
+def of_service(layout: Layout, key: str) -> str:
+    """Base URL of `namespace/service:port`; raises `ProviderError` if there is no such Service or port."""
+    own = _isolated(layout)
+    known = _in_the_lab(layout) if own else _on_loopback(layout)
+    if key not in known:
+        here = ", ".join(sorted(known))
+        missing = (
+            "There are no Services: run the cell that applies one, or the notebook from the top to here."
+        )
+        raise ProviderError(
+            f"No address is known for {key}.",
+            cause="The Service does not exist, or was only just created.",
+            fix=f"Known: {here}. Wait for it, or correct the name and port." if here else missing,
+        )
+    return f"http://{_door(layout, known[key]) if own else known[key]}"
+
+
+def of_pod(layout: Layout, pod: KubeObject) -> str:
+    """`host:port` of the pod's first port; empty while it has none."""
+    if not _isolated(layout):
+        return pod.annotations.get(ADDRESS, "")
+    ip = pod.at("status.podIP") or ""
+    containers = (*(pod.at("spec.initContainers") or ()), *(pod.at("spec.containers") or ()))
+    ports = [p for c in containers for p in c.get("ports") or () if p.get("protocol", "TCP") == "TCP"]
+    return _door(layout, f"{ip}:{ports[0]['containerPort']}") if ip and ports else ""
+
+
+def _isolated(layout: Layout) -> bool:
+    return layout.load()[0].isolation != "none"
+
+
+def _door(layout: Layout, target: str) -> str:
+    try:
+        return doors.door(layout.dir, target)
+    except OSError as error:
+        name = layout.dir.name
+        raise ProviderError(
+            f"Lab {name!r} opens no door to {target}: {error}.",
+            cause="Its edge, the process between this machine and the lab, is not running.",
+            fix=f"`localcluster up --name {name}` starts what is not running.",
+        ) from error
+
+
+def _in_the_lab(layout: Layout) -> dict[str, str]:
+    """ClusterIP and port of each Service."""
+    table = ServiceTable()
+    table.set_services(Api(layout.kubeconfig).get("/api/v1/services")["items"])
+    return {key: f"{front.ip}:{front.port}" for key, front in table.frontends().items()}
+
+
+def _on_loopback(layout: Layout) -> dict[str, str]:
+    try:
+        found: dict[str, str] = json.loads((layout.dir / "services.json").read_text())
+    except FileNotFoundError:
+        return {}
+    return found

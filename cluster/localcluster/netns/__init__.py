@@ -1,0 +1,14 @@
+"""The lab's own network: a user and network namespace, the pods' networks in it, and the way in and out.
+
+    plan.py        the addresses of nodes, pods and Services
+    rtnl.py        links, addresses and routes by rtnetlink
+    holder.py      makes the lab's namespace, and holds it
+    enter.py       runs a command in it
+    pods.py        a network namespace for each pod
+    edge.py        the process between this machine's loopback and the lab
+    doors.py       asks the edge: for a door, for a connected socket
+    outward.py     the agent's connections to other registries
+    relay.py       moves bytes between two sockets
+
+Needs user namespaces, as bubblewrap does; no root, no `ip`, no bridge. Pods have no way to the internet.
+"""

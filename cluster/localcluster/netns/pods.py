@@ -1,0 +1,121 @@
+"""A network namespace for each pod: eth0 with the pod's own address, routed; joined by all its containers.
+
+There is no bridge. Each packet between pods is forwarded by the lab, so policies see it. A namespace lives as
+long as a process in it, or as the agent holds it; the kernel removes its links then. Making one takes 1 to
+2 ms; deleting a link by hand would take 20.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from localcluster import setns
+from localcluster.netns.plan import GATEWAY
+from localcluster.netns.rtnl import Netlink
+
+_OWNER = 0xB701  # NS_GET_USERNS: ioctl_ns(2)
+
+
+class PodNetworks:
+    """The networks of the agent's pods; the agent itself is in the lab's namespace."""
+
+    def __init__(self) -> None:
+        self._lab = _opened("/proc/self/ns/net")
+        self._held: dict[str, int] = {}
+        self._netlink = Netlink()
+
+    def make(self, uid: str, ip: str) -> None:
+        """Give a pod its network; nothing happens if it has one."""
+        if uid not in self._held:
+            self._held[uid] = self._made(ip, link(uid))
+
+    def adopt(self, uid: str, pid: int) -> bool:
+        """Take up the network in which a process of the pod runs; False if it is of another lab's time."""
+        with contextlib.suppress(OSError):
+            handle = _opened(f"/proc/{pid}/ns/net")
+            if _owner(handle) == Path("/proc/self/ns/user").stat().st_ino:
+                self.drop(uid)
+                self._held[uid] = handle
+                return True
+            os.close(handle)
+        return False
+
+    def drop(self, uid: str) -> None:
+        """Let go of a pod's network; it ends with its last process."""
+        if (handle := self._held.pop(uid, None)) is not None:
+            os.close(handle)
+
+    @contextlib.contextmanager
+    def inside(self, uid: str) -> Iterator[None]:
+        """What this thread makes meanwhile, processes and sockets, belongs to the pod's network.
+
+        Nothing may be awaited in this block. A pod on its node's network has none of its own.
+        """
+        handle = self._held.get(uid)
+        if handle is None:
+            yield
+            return
+        setns.setns(handle, setns.NEW_NET)
+        try:
+            yield
+        finally:
+            setns.setns(self._lab, setns.NEW_NET)
+
+    def _made(self, ip: str, name: str) -> int:
+        setns.unshare(setns.NEW_NET)
+        try:
+            pod = _opened("/proc/thread-self/ns/net")
+            _sysctl("net/ipv4/ip_unprivileged_port_start", "0")  # as containerd does for its pods
+            _sysctl("net/ipv4/ping_group_range", "0 2147483647")
+        finally:
+            setns.setns(self._lab, setns.NEW_NET)
+        try:
+            self._netlink.veth(name, "eth0", pod)
+            self._furnish(pod, ip)
+            self._netlink.up(name)
+            self._netlink.forward(name)
+            self._netlink.route(ip, name, source=GATEWAY)
+        except OSError:
+            os.close(pod)
+            raise
+        return pod
+
+    def _furnish(self, pod: int, ip: str) -> None:
+        setns.setns(pod, setns.NEW_NET)
+        try:
+            with Netlink() as there:
+                there.up("lo")
+                there.address("eth0", ip)
+                there.up("eth0")
+                there.route(GATEWAY, "eth0")
+                there.route("0.0.0.0/0", "eth0", via=GATEWAY)
+        finally:
+            setns.setns(self._lab, setns.NEW_NET)
+
+
+def link(uid: str) -> str:
+    """The name of a pod's link on the lab's side; at most 15 characters, as the kernel wants it."""
+    return "veth" + hashlib.sha256(uid.encode()).hexdigest()[:11]
+
+
+def _opened(path: str) -> int:
+    return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+
+
+def _owner(network: int) -> int:
+    """The user namespace to which a network namespace belongs, as its inode number."""
+    handle = fcntl.ioctl(network, _OWNER)
+    try:
+        return os.fstat(handle).st_ino
+    finally:
+        os.close(handle)
+
+
+def _sysctl(name: str, value: str) -> None:
+    with contextlib.suppress(OSError):  # read-only in some containers; the kernel's default stays
+        Path("/proc/sys", name).write_text(value)
