@@ -44,7 +44,7 @@ from labkit.view.prediction import Prediction, predict
 from labkit.view.refusal import Attempt, Refusal
 from labkit.view.verdict import Hello, Note, Shown
 from localcluster import catalog, polling
-from localcluster.provider import Provider, Spec, TakesNodes
+from localcluster.provider import OwnNetwork, Provider, Spec, TakesNodes
 
 SERVER = "llm-inference-service"
 LOOKS = 8  # half a second apart, so they span four syncs of the HPA at the default clock
@@ -239,11 +239,16 @@ class Lab:
         seed = self.session.seed if seed is None else seed
         load = Load(url, shape, workload, self.clock, seed, timeout, drain, keepalive)
         if url:
-            return start_load(load, course.out("load"))
+            return self._start_load(load)
         self._end_load()  # on a cluster that labkit did not make, the Service may be on another machine
         load = replace(load, url=self.url(), allow_remote=not self.session.provider.owns_cluster)
-        SENT[repr(self.kube)] = start_load(load, course.out("load"))
+        SENT[repr(self.kube)] = self._start_load(load)
         return SENT[repr(self.kube)]
+
+    def _start_load(self, load: Load) -> Running:
+        provider = self.session.provider
+        inside = provider.inside(load.url) if isinstance(provider, OwnNetwork) else None
+        return start_load(load, course.out("load"), inside)
 
     def _end_load(self) -> None:
         before = SENT.pop(repr(self.kube), None)

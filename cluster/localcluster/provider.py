@@ -207,6 +207,24 @@ class Machines(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class Inside:
+    """A server as processes in the cluster's own network reach it, and how to start one there."""
+
+    url: str
+    enter: tuple[str, ...]
+    """The words before a command."""
+
+
+@runtime_checkable
+class OwnNetwork(Protocol):
+    """A provider whose cluster has a network of its own on this machine."""
+
+    def inside(self, url: str) -> Inside | None:
+        """The server behind an address that `address` or `pod_address` gave; None for any other."""
+        ...
+
+
 @runtime_checkable
 class RunsKwok(Protocol):
     """A provider that can run KWOK next to its control plane."""

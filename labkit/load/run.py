@@ -11,7 +11,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -25,6 +25,7 @@ from labkit.load.rows import Row
 from labkit.load.summary import Quantiles
 from labkit.load.target import look
 from localcluster import polling, spawn
+from localcluster.provider import Inside
 from localcluster.spawn import Proc
 
 _LOCUSTFILE = Path(__file__).with_name("locustfile.py")
@@ -154,8 +155,10 @@ class Running:
             self._lifeline = -1
 
 
-def start(load: Load, out: Path) -> Running:
+def start(load: Load, out: Path, inside: Inside | None = None) -> Running:
     """Check the target, start locust, and return once the first request is due. Files go to the folder `out`.
+
+    With `inside`, locust runs in the cluster's own network, where its requests meet no relay.
 
     `requests.jsonl` is the journal, `requests.log` locust's output, `plan.json` the plan.
     """
@@ -164,11 +167,13 @@ def start(load: Load, out: Path) -> Running:
     journal = out / "requests.jsonl"
     journal.unlink(missing_ok=True)
     journal.with_suffix(".log").unlink(missing_ok=True)
-    load.save(out / "plan.json", model=model)
+    sent = replace(load, url=inside.url, allow_remote=True) if inside else load
+    sent.save(out / "plan.json", model=model)
     lifeline, other_end = os.pipe()
     log, env = journal.with_suffix(".log"), _env(journal, lifeline)
     try:
-        child = spawn.popen(_argv(load), log=log, env=env, pass_fds=[lifeline], cwd=out)
+        argv = [*(inside.enter if inside else ()), *_argv(load)]
+        child = spawn.popen(argv, log=log, env=env, pass_fds=[lifeline], cwd=out)
     except BaseException:
         os.close(other_end)
         raise

@@ -5,15 +5,18 @@ Without isolation there is no edge: then the balancer's file and the pods' annot
 
 from __future__ import annotations
 
+import contextlib
 import json
+from urllib.parse import urlsplit
 
 from localcluster.api.client import Api
 from localcluster.api.objects import KubeObject
 from localcluster.errors import ProviderError
 from localcluster.layout import Layout
-from localcluster.netns import doors
+from localcluster.netns import doors, enter, holder
 from localcluster.node.network.ports import ADDRESS
 from localcluster.node.network.service_table import ServiceTable
+from localcluster.provider import Inside
 
 
 def of_service(layout: Layout, key: str) -> str:
@@ -41,6 +44,17 @@ def of_pod(layout: Layout, pod: KubeObject) -> str:
     containers = (*(pod.at("spec.initContainers") or ()), *(pod.at("spec.containers") or ()))
     ports = [p for c in containers for p in c.get("ports") or () if p.get("protocol", "TCP") == "TCP"]
     return _door(layout, f"{ip}:{ports[0]['containerPort']}") if ip and ports else ""
+
+
+def inside(layout: Layout, url: str) -> Inside | None:
+    """What is behind one of the doors, and how to start a process that reaches it directly."""
+    parts = urlsplit(url)
+    for target, port in doors.known(layout.dir).items() if _isolated(layout) else ():
+        if parts.netloc == f"127.0.0.1:{port}":
+            within = parts._replace(netloc=target)
+            with contextlib.suppress(ProcessLookupError):  # being restarted: the door works meanwhile
+                return Inside(within.geturl(), enter.command(holder.pid_of(layout.dir)))
+    return None
 
 
 def _isolated(layout: Layout) -> bool:

@@ -34,7 +34,7 @@ from localcluster.errors import LabError, ProviderError
 from localcluster.layout import Layout, Ports, default_name, prepare
 from localcluster.netns import holder
 from localcluster.node.process import crash
-from localcluster.provider import Endpoint, NewNode, Part, RegistryAccess, Report, Spec, silent
+from localcluster.provider import Endpoint, Inside, NewNode, Part, RegistryAccess, Report, Spec, silent
 
 
 class Embedded:
@@ -127,6 +127,10 @@ class Embedded:
     def pod_address(self, pod: KubeObject) -> str:
         """A door to the pod's first port."""
         return addresses.of_pod(self.layout, pod)
+
+    def inside(self, url: str) -> Inside | None:
+        """The server behind a door, for a process that joins the lab's network."""
+        return addresses.inside(self.layout, url)
 
     def kill(self, pod: KubeObject) -> int:
         """The container's first process is a process of this machine."""

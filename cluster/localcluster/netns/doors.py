@@ -14,6 +14,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from localcluster import stored
+
 OUTSIDE = "edge.sock"
 """The Unix socket of the process outside: doors, sockets that lead out of the lab, names of other hosts."""
 
@@ -31,6 +33,11 @@ def door(lab_dir: Path, target: str) -> str:
     """`127.0.0.1:port` for `ip:port` in the lab; the same one each time. Raises `OSError`."""
     reply, _ = _ask(lab_dir / OUTSIDE, {"door": target})
     return f"127.0.0.1:{reply['port']}"
+
+
+def known(lab_dir: Path) -> dict[str, int]:
+    """The doors that are open: target and port."""
+    return stored.find(lab_dir / REMEMBERED, dict[str, int]) or {}
 
 
 def connected(edge: Path, target: str) -> socket.socket:

@@ -91,7 +91,7 @@ class Outer:
 
     async def run(self, lab_dir: Path) -> None:
         """Open the doors that are remembered, then serve until the inner process ends."""
-        for target, port in (stored.find(self._file, dict[str, int]) or {}).items():
+        for target, port in doors.known(lab_dir).items():
             self._open(target, port)
         serving = asyncio.create_task(_serve(lab_dir, doors.OUTSIDE, self._answer))
         over = asyncio.Event()
