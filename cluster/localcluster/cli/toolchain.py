@@ -82,6 +82,7 @@ def list_programs(
         in_cache = entry is not None and path == entry.folder / program.name
         origin = entry.about.get("origin", "") if entry and in_cache else "installed" if path else ""
         absent = f"missing (optional: {program.optional})" if program.optional else "missing"
+        absent = absent if program.here else f"not for this system, only for {', '.join(program.platforms)}"
         rows.append((program.name, program.version, origin, str(path or absent)))
     kubernetes = ladder.pins.releases["kubernetes"]
     rows.append(("kubectl", kubernetes, "installed, roughly that version", str(locate.kubectl(kubernetes))))

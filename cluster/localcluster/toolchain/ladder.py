@@ -17,7 +17,7 @@ from localcluster.errors import ToolchainError
 from localcluster.toolchain import build, download, golang, locate
 from localcluster.toolchain.cache import Cache, Entry
 from localcluster.toolchain.progress import Progress, on
-from localcluster.toolchain.versions import Pins, Program, cache_root, pins
+from localcluster.toolchain.versions import Pins, Program, cache_root, pins, target
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,7 @@ class Ladder:
     def ensure(self, names: Sequence[str]) -> dict[str, Path]:
         """Paths of programs that are ready to run, by any step."""
         programs = self._named(names)
+        _check_here(programs)
         found = self.look(names)
         missing = [p for p in programs if p.name not in found]
         if missing:
@@ -44,7 +45,7 @@ class Ladder:
         """What is available without writing, waiting or using the network."""
         found: dict[str, Path] = {}
         for program in self._named(names):
-            path = self._present(program)
+            path = self._present(program) if program.here else None
             if path:
                 found[program.name] = path
         return found
@@ -74,7 +75,8 @@ class Ladder:
     def _present(self, program: Program) -> Path | None:
         path = None
         if self.use_installed:
-            path = locate.explicit(program, self.progress) or locate.installed(program, self.progress)
+            path = locate.explicit(program, self.progress)
+            path = path or (None if program.ours else locate.installed(program, self.progress))
         entry = None if path else self.cached(program)
         return entry.folder / program.name if entry else path
 
@@ -142,6 +144,17 @@ class Ladder:
             file.rename(folder / program.name)
             about = {"name": program.name, "version": program.version, "origin": origin}
             return self.cache.add(program.key(), folder, about).folder / program.name
+
+
+def _check_here(programs: Sequence[Program]) -> None:
+    foreign = [program for program in programs if not program.here]
+    if foreign:
+        names, known = ", ".join(p.name for p in foreign), ", ".join(foreign[0].platforms)
+        raise ToolchainError(
+            f"Not available here: {names}.",
+            cause=f"It exists for {known} only, and this machine is {target()}.",
+            fix="Use a machine or a virtual machine of that kind.",
+        )
 
 
 def ensure(names: Sequence[str] | None = None, *, progress: Progress | None = None) -> dict[str, Path]:

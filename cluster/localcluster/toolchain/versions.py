@@ -38,11 +38,11 @@ class Module:
         flags += [f"-tags={','.join(self.tags)}"] if self.tags else []
         return flags + ([f"-gcflags={self.gcflags}"] if self.gcflags else [])
 
-    def inputs(self) -> list[Path]:
-        """Every file that decides what comes out: go.mod, go.sum and our own Go files."""
-        wanted = {"go.mod", "go.sum"}
-        files = self.folder.rglob("*")
-        return sorted(f for f in files if f.is_file() and (f.name in wanted or f.suffix == ".go"))
+    def inputs(self, package: str) -> list[Path]:
+        """Every file that decides what comes out: go.mod, go.sum and, for a package of ours, its Go files."""
+        ours = sorted((self.folder / package).rglob("*.go")) if package.startswith("./") else []
+        pins = [self.folder / "go.mod", self.folder / "go.sum"]
+        return [f for f in pins if f.is_file()] + [f for f in ours if not f.name.endswith("_test.go")]
 
     def minimum_go(self) -> str:
         """The oldest Go that its go.mod accepts, as in "1.26.7"."""
@@ -75,6 +75,17 @@ class Program:
     optional: str = ""
     """What it is for, if a lab can start without it."""
 
+    platforms: tuple[str, ...] = ()
+    """The only systems that it exists for, as in "linux-arm64"; all of them if empty."""
+
+    ours: bool = False
+    """Whether it is labkit's own: what is installed under its name is another program."""
+
+    @property
+    def here(self) -> bool:
+        """Whether it exists for this machine."""
+        return not self.platforms or target() in self.platforms
+
     @property
     def output(self) -> str:
         """The name that `go build -o FOLDER/` gives it: the last part of its path that is not a version."""
@@ -85,7 +96,7 @@ class Program:
         """Readable and exact: two programs with one key have the same inputs."""
         module = self.module
         digest = hashlib.sha256(json.dumps([self.package, module.flags(), target()]).encode())
-        for path in module.inputs():
+        for path in module.inputs(self.package):
             digest.update(f"\0{path.relative_to(module.folder)}\0".encode() + path.read_bytes())
         return f"{self.name}-{self.version}-{target()}-{digest.hexdigest()[:12]}"
 
@@ -103,8 +114,8 @@ class Pins:
     modules: Mapping[str, Module] = field(default_factory=dict)
 
     def wanted(self, *, optional: bool = False) -> list[str]:
-        """The names of the programs that every lab needs, or of all programs."""
-        return [program.name for program in self.programs.values() if optional or not program.optional]
+        """The names of the programs that every lab on this machine needs, or of all that exist for it."""
+        return [p.name for p in self.programs.values() if p.here and (optional or not p.optional)]
 
 
 def target() -> str:
@@ -181,6 +192,8 @@ def _program(
         download=_download(entry.get("download"), version),
         build_info=entry.get("build_info", ""),
         optional=entry.get("optional", ""),
+        platforms=tuple(entry.get("platforms", ())),
+        ours=entry.get("ours", False),
     )
 
 
