@@ -5,17 +5,19 @@ from __future__ import annotations
 import base64
 import json
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from string import Template
 
 from localcluster import stored
 from localcluster.clock import Flags
 from localcluster.data import DATA
 from localcluster.embedded import kubeconfigs, pki
+from localcluster.embedded.network import Network
+from localcluster.embedded.ports import DOORS
 from localcluster.images.distribution import config as registry_config
 from localcluster.images.distribution import htpasswd_line
 from localcluster.layout import Layout, Ports
-from localcluster.netns import doors, plan
+from localcluster.netns import doors, holder, plan
 from localcluster.node.config import AgentConfig, NodeSpec, Registry
 from localcluster.provider import Spec
 from localcluster.stored import write_atomically
@@ -50,7 +52,7 @@ def added(layout: Layout, spec: Spec) -> tuple[NodeSpec, ...]:
     return tuple(n for n in AgentConfig.load(path).nodes if n.name not in own) if path.exists() else ()
 
 
-def write_all(layout: Layout, spec: Spec, ports: Ports, flags: Flags) -> None:
+def write_all(layout: Layout, spec: Spec, ports: Ports, flags: Flags, net: Network) -> None:
     """Certificates, kubeconfigs and configurations; existing ones that still fit are kept."""
     machines = (*nodes(spec), *added(layout, spec))
     names = [n.name for n in machines]
@@ -64,21 +66,34 @@ def write_all(layout: Layout, spec: Spec, ports: Ports, flags: Flags) -> None:
     write_atomically(layout.dir / "audit" / "policy.yaml", (DATA / "audit-policy.yaml").read_text())
     _agent(layout, spec, ports, machines)
     _doors(layout, ports)
+    _services(layout, names, net)
     layout.save(spec, ports)
 
 
 def bootstrap_documents(layout: Layout, ports: Ports) -> Iterable[str]:
     """The YAML of data/bootstrap with this lab's ports and authority filled in, in order."""
     bundle = base64.b64encode(layout.pki("ca.crt").read_bytes()).decode()
+    without_dns = layout.load()[0].isolation == "none"
     for path in sorted((DATA / "bootstrap").glob("*.yaml")):
+        if without_dns and path.name == "05-dns.yaml":
+            continue
         yield Template(path.read_text()).substitute(ADAPTER_PORT=ports.adapter, CA_BUNDLE=bundle)
+
+
+def _services(layout: Layout, names: Sequence[str], net: Network) -> None:
+    """The configuration of kube-proxy and CoreDNS."""
+    proxy = {"KUBECONFIG": str(layout.kubeconfig_of("kube-proxy")), "NODE": names[0] if names else ""}
+    address = plan.GATEWAY if net.services == holder.FORWARD else plan.DNS
+    dns = {"KUBECONFIG": str(layout.kubeconfig_of("coredns")), "ADDRESS": address}
+    for name, values in (("kube-proxy.yaml", proxy), ("Corefile", dns)):
+        write_atomically(layout.dir / name, Template((DATA / name).read_text()).substitute(values))
 
 
 def _doors(layout: Layout, ports: Ports) -> None:
     """What the edge opens on this machine from the start; ports are the same inside and outside."""
     path = layout.dir / doors.REMEMBERED
     known = stored.find(path, dict[str, int]) or {}
-    own = {f"127.0.0.1:{port}": port for port in (ports.api, ports.registry, ports.prometheus)}
+    own = {f"127.0.0.1:{port}": port for port in (getattr(ports, name) for name in DOORS)}
     others = {target: port for target, port in known.items() if not target.startswith("127.0.0.1:")}
     write_atomically(path, json.dumps(own | others, indent=1))
 

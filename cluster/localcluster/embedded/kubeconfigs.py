@@ -11,7 +11,15 @@ import yaml
 from localcluster.layout import Layout, Ports
 from localcluster.stored import write_atomically
 
-COMPONENTS = ("kube-controller-manager", "kube-scheduler", "kube-proxy", "prometheus", "adapter", "kwok")
+COMPONENTS = (
+    "kube-controller-manager",
+    "kube-scheduler",
+    "kube-proxy",
+    "prometheus",
+    "adapter",
+    "kwok",
+    "coredns",
+)
 
 
 def write(layout: Layout, ports: Ports, nodes: Iterable[str]) -> None:

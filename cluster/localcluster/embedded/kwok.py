@@ -13,7 +13,7 @@ from pathlib import Path
 from localcluster import polling, spawn, toolchain
 from localcluster.api.client import Api
 from localcluster.data import DATA
-from localcluster.embedded import admin
+from localcluster.embedded import admin, platform
 from localcluster.embedded.component import Component
 from localcluster.embedded.supervisor import is_ready, load_components, save_components
 from localcluster.layout import Layout
@@ -49,7 +49,10 @@ def start(layout: Layout) -> None:
     known = [each for each in load_components(layout) if each.name != NAME]
     binary = toolchain.ensure([NAME])[NAME]
     admin.apply(Api(layout.kubeconfig), [(DATA / "kwok" / "rbac.yaml").read_text()])
-    wanted = [*(with_room(each) for each in known), component(layout, binary)]
+    part = component(layout, binary)
+    if layout.load()[0].isolation != "none":
+        part = platform.inside(layout, part)
+    wanted = [*(with_room(each) for each in known), part]
     changed = [each for each in wanted if each not in known and each.name != NAME]
     before = {each.name: spawn.Proc.load(layout.record(each.name)) for each in changed}
     save_components(layout, wanted)

@@ -51,6 +51,7 @@ def identities(nodes: Mapping[str, str]) -> list[Identity]:
         Identity("prometheus", "prometheus", hosts=LOOPBACK),
         Identity("adapter", "adapter", hosts=adapter_hosts),
         Identity("kwok", "kwok"),
+        Identity("coredns", "coredns"),
         Identity("registry", "registry", hosts=(*LOOPBACK, "registry.lab")),
     ]
     return [*fixed, *(i for node in nodes.items() for i in node_identities(*node))]

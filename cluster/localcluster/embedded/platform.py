@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 from localcluster.clock import Flags
 from localcluster.embedded.component import Component, Ready
 from localcluster.embedded.control_plane import Binaries, answers, audit, serving
+from localcluster.embedded.network import Network
 from localcluster.layout import Layout, Ports
 from localcluster.netns import doors, holder
 
 PYTHON = (sys.executable, "-P", "-m")
 
 
-def network(layout: Layout, services: str) -> Component:
-    """Makes the lab's namespace and holds it; `services` is how ClusterIPs work in it (`netns.holder`)."""
+def network(layout: Layout, net: Network) -> Component:
+    """Makes the lab's namespace and holds it."""
     return Component(
         name=holder.COMPONENT,
-        argv=(*PYTHON, "localcluster.netns.holder", str(layout.dir), services),
+        argv=(*PYTHON, "localcluster.netns.holder", str(layout.dir), net.services, net.nft),
         ready=Ready(file=layout.dir / holder.READY),
         why="holds the lab's own network, in which everything below lives",
     )
@@ -60,6 +63,39 @@ def node_agent(layout: Layout) -> Component:
         name="node-agent",
         argv=(*PYTHON, "localcluster.node", str(layout.dir)),
         why="the kubelet of every node: pods become processes (simulated: the nodes and their GPUs)",
+    )
+
+
+def services(layout: Layout, binaries: Binaries, net: Network) -> list[Component]:
+    """What makes the addresses and names of Services work."""
+    if not net.own:
+        return [balancer(layout, "loopback")]
+    first = kube_proxy(layout, binaries, net) if net.services == holder.FORWARD else balancer(layout, "own")
+    return [first, dns(layout, binaries)]
+
+
+def kube_proxy(layout: Layout, binaries: Binaries, net: Network) -> Component:
+    """The real one, with the kernel's nf_tables; it needs `nft` on its PATH."""
+    return Component(
+        name="kube-proxy",
+        argv=(str(binaries["labnet"]), "kube-proxy", f"--config={layout.dir / 'kube-proxy.yaml'}"),
+        needs=("kube-apiserver",),
+        env={"GOGC": "60", "PATH": f"{Path(net.nft).parent}{os.pathsep}{os.defpath}"},
+        ready=Ready(url="http://127.0.0.1:10256/healthz"),
+        why="writes the kernel's rules that spread connections to a Service over its ready pods",
+    )
+
+
+def dns(layout: Layout, binaries: Binaries) -> Component:
+    """CoreDNS, as kubeadm configures it."""
+    return Component(
+        name="coredns",
+        argv=(str(binaries["labnet"]), "coredns", "-conf", str(layout.dir / "Corefile")),
+        # Its first list would be refused before its permissions are there, and it would back off for seconds.
+        needs=("kube-apiserver", "kube-controller-manager", "kube-scheduler"),
+        env={"GOGC": "60"},
+        ready=Ready(url="http://127.0.0.1:10154/ready"),
+        why="answers for the names of Services, such as llm-inference-service.llm-lab",
     )
 
 

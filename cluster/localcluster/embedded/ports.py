@@ -23,6 +23,9 @@ COMPONENT = {
 }
 """Which component listens on which of the ports."""
 
+DOORS = ("api", "registry", "prometheus")
+"""Those that are open on this machine, if the lab has a network of its own."""
+
 
 def choose() -> Ports:
     """A free port for each server; raises `ProviderError` if the range is exhausted."""

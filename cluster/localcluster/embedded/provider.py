@@ -26,13 +26,13 @@ from localcluster.embedded import (
     ports,
 )
 from localcluster.embedded.component import Component
+from localcluster.embedded.network import Network, choose, save
 from localcluster.embedded.startup import Startup
 from localcluster.embedded.supervisor import is_ready, load_components
 from localcluster.embedded.teardown import roll_back, take_down
 from localcluster.embedded.transcript import transcript
 from localcluster.errors import LabError, ProviderError
 from localcluster.layout import Layout, Ports, default_name, prepare
-from localcluster.netns import holder
 from localcluster.node.process import crash
 from localcluster.provider import Endpoint, Inside, NewNode, Part, RegistryAccess, Report, Spec, silent
 
@@ -71,10 +71,10 @@ class Embedded:
 
     def transcript(self, spec: Spec) -> str:
         """Every process of the start-up, as a person would type it; with names instead of port numbers."""
-        names = [*ports.COMPONENT.values(), "etcd", "kubectl"]
+        names = [*ports.COMPONENT.values(), "etcd", "kubectl", "labnet", "nft"]
         binaries = {binary: Path("/BIN") / binary for binary in names}
         symbolic = type("SymbolicPorts", (), {field: f"${field.upper()}_PORT" for field in ports.COMPONENT})()
-        return transcript(self.layout, spec, self.components(spec, symbolic, binaries), "/BIN")
+        return transcript(self.layout, spec, self.components(spec, symbolic, binaries, Network()), "/BIN")
 
     def down(self, report: Report = silent) -> None:
         """End every process of the lab and delete its files but the logs."""
@@ -138,7 +138,9 @@ class Embedded:
 
     def parts(self) -> list[Part]:
         """Every process of the lab, the supervisor last."""
-        listens = {component: getattr(self._ports(), field) for field, component in ports.COMPONENT.items()}
+        spec, chosen = self.layout.load()
+        here = ports.DOORS if spec.isolation != "none" else ports.COMPONENT
+        listens = {ports.COMPONENT[field]: getattr(chosen, field) for field in here}
         found = [
             Part(c.name, state, c.why, proc.pid if proc else None, listens.get(c.name))
             for c, proc, state in self.states()
@@ -195,11 +197,12 @@ class Embedded:
             else:
                 yield component, proc, "ready" if is_ready(component.ready) else "starting"
 
-    def components(self, spec: Spec, chosen: Ports, binaries: control_plane.Binaries) -> list[Component]:
+    def components(
+        self, spec: Spec, chosen: Ports, binaries: control_plane.Binaries, net: Network
+    ) -> list[Component]:
         """Everything that `up` starts, in reading order."""
         flags, at = clock.flags(spec.clock), self.layout
-        own = spec.isolation != "none"
-        bind = "0.0.0.0" if own else "127.0.0.1"  # noqa: S104 - of the lab's own network
+        bind = "0.0.0.0" if net.own else "127.0.0.1"  # noqa: S104 - of the lab's own network
         parts = [
             control_plane.etcd(at, binaries),
             control_plane.apiserver(at, chosen, binaries, flags, bind),
@@ -207,25 +210,26 @@ class Embedded:
             control_plane.scheduler(at, chosen, binaries),
             platform.registry(at, chosen, binaries),
             platform.node_agent(at),
-            platform.balancer(at, "clusterip" if own else "loopback"),
+            *platform.services(at, binaries, net),
             platform.prometheus(at, chosen, binaries, flags),
             platform.adapter(at, chosen, binaries, flags),
         ]
-        if not own:
+        if not net.own:
             return parts
-        first = [platform.network(at, holder.OWN), platform.edge(at)]
-        return [*first, *(platform.inside(at, part) for part in parts)]
+        return [platform.network(at, net), platform.edge(at), *(platform.inside(at, part) for part in parts)]
 
     def _start(self, spec: Spec, report: Report) -> None:
         isolation.require(spec, self.layout.dir)
         binaries = toolchain.ensure()
+        net = choose(spec.isolation, binaries["nft"])
         chosen = self._choose_ports()
         fresh = not self.layout.config.exists()
         self.layout.stopping.unlink(missing_ok=True)
         try:
-            files.write_all(self.layout, spec, chosen, clock.flags(spec.clock))
+            files.write_all(self.layout, spec, chosen, clock.flags(spec.clock), net)
+            save(self.layout, net, report)
             self._end_supervisor()
-            parts = [*self.components(spec, chosen, binaries), *kwok.asked_for(self.layout)]
+            parts = [*self.components(spec, chosen, binaries, net), *kwok.asked_for(self.layout)]
             Startup(self.layout, spec, chosen, parts, report).run()
         except (LabError, OSError, KeyboardInterrupt):
             if fresh:  # an older lab keeps its data: `up` can be tried again

@@ -3,6 +3,8 @@
     plan.py        the addresses of nodes, pods and Services
     rtnl.py        links, addresses and routes by rtnetlink
     holder.py      makes the lab's namespace, and holds it
+    rules.py       the lab's own nftables rules
+    probe.py       whether this machine can carry all that
     enter.py       runs a command in it
     pods.py        a network namespace for each pod
     edge.py        the process between this machine's loopback and the lab

@@ -1,4 +1,4 @@
-"""`python -m localcluster.netns.holder LAB_DIR`: makes the lab's network, then sleeps and holds it.
+"""`python -m localcluster.netns.holder LAB_DIR SERVICES NFT`: makes the lab's network, and holds it.
 
 If it was killed, the next one joins the namespace in which the lab's other processes still are. A lab whose
 processes are all gone gets a new one.
@@ -17,6 +17,7 @@ import psutil
 from localcluster import setns
 from localcluster.netns.plan import GATEWAY, SERVICES
 from localcluster.netns.rtnl import Netlink
+from localcluster.netns.rules import HAIRPIN, apply
 from localcluster.spawn import Proc
 from localcluster.stored import write_atomically
 
@@ -66,7 +67,7 @@ def _others(lab_dir: Path) -> Iterator[int]:
 
 def main(arguments: list[str]) -> int:
     """Make or join the namespace, then become a process that sleeps."""
-    lab_dir, services = Path(arguments[0]), arguments[1]
+    lab_dir, services, nft = Path(arguments[0]), *arguments[1:]
     for pid in _others(lab_dir):
         with contextlib.suppress(OSError), setns.namespaces_of(pid) as (user, net):
             setns.join(user, net)
@@ -75,6 +76,8 @@ def main(arguments: list[str]) -> int:
         setns.new_user()
         setns.unshare(setns.NEW_NET)
         furnish(services)
+        if services == FORWARD and (said := apply(nft, HAIRPIN)):
+            sys.stderr.write(f"hairpin rule: {said}\n")
     write_atomically(lab_dir / READY, "")
     os.execvp("sleep", ["sleep", "infinity"])  # noqa: S606 - there is no shell
 

@@ -5,7 +5,7 @@ as kube-proxy does: a client that keeps its connections never meets the new pods
 with its pod, whatever happens to the Service. Where there is no endpoint the port refuses, as kube-proxy's
 REJECT rule does; if the endpoint does not answer, the client sees a reset, and no other endpoint is tried.
 
-MODE `clusterip`, for a kernel without nf_tables: in the lab's namespace every ClusterIP is local, and it
+MODE `own`, for a kernel without nf_tables: in the lab's namespace every ClusterIP is local, and it
 listens on the Service's own address. MODE `loopback`, for a lab without isolation: it listens on 127.0.0.1;
 `services.json` says where, the same port after a restart. Only TCP.
 """
@@ -206,9 +206,9 @@ def _remembered(file: Path) -> dict[str, int]:
         return {}
 
 
-def _is_api(name: str) -> bool:
-    """Pods on loopback reach the API server itself."""
-    return name.startswith(f"{API_SERVER}:")
+def _others(own: bool) -> str:  # noqa: FBT001 - one flag
+    """A Service at whose address somebody else listens: CoreDNS itself; on loopback, the API server."""
+    return "kube-system/kube-dns:" if own else f"{API_SERVER}:"
 
 
 async def follow(api: Api, balancer: Balancer, *, own: bool) -> None:
@@ -228,7 +228,7 @@ async def follow(api: Api, balancer: Balancer, *, own: bool) -> None:
                 table.put(event.object)
             if len(listed) == 2:
                 fronts = table.frontends()
-                balancer.sync(fronts if own else {n: f for n, f in fronts.items() if not _is_api(n)})
+                balancer.sync({n: f for n, f in fronts.items() if not n.startswith(_others(own))})
 
     async with asyncio.TaskGroup() as group:
         group.create_task(watch(SERVICES))
@@ -258,4 +258,4 @@ async def serve(lab_dir: Path, *, own: bool) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(serve(Path(sys.argv[1]).absolute(), own=sys.argv[2] == "clusterip"))
+    asyncio.run(serve(Path(sys.argv[1]).absolute(), own=sys.argv[2] == "own"))

@@ -1,0 +1,84 @@
+"""Which network a lab gets on this machine: tried once, before anything of it is created.
+
+`forward` has the real kube-proxy. Without nf_tables it is `own`: ClusterIPs are local addresses, and our own
+balancer listens on each. Without isolation the lab has no network of its own: `loopback`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from localcluster import spawn, stored
+from localcluster.errors import ProviderError
+from localcluster.layout import Layout
+from localcluster.netns import holder
+from localcluster.netns.probe import Answer
+from localcluster.provider import Report
+from localcluster.toolchain import namespaces
+
+LOOPBACK = "loopback"
+FILE = "network.json"
+
+
+@dataclass(frozen=True)
+class Network:
+    """The kind, the program that writes kube-proxy's rules, and what this machine lacks, in words."""
+
+    services: str = holder.FORWARD
+    nft: str = ""
+    lacks: str = ""
+
+    @property
+    def own(self) -> bool:
+        """Whether the lab has a namespace."""
+        return self.services != LOOPBACK
+
+
+def choose(isolation: str, ours: Path) -> Network:
+    """The best that this machine can carry; raises `ProviderError` if it can't carry a lab's own network.
+
+    `ours` is the nft that was built with the control plane; one on PATH is preferred if it works.
+    """
+    if isolation == "none":
+        return Network(LOOPBACK)
+    found = shutil.which("nft")
+    answers = {nft: _asked(nft) for nft in dict.fromkeys([found or str(ours), str(ours)])}
+    nft, answer = next(((n, a) for n, a in answers.items() if not a.rules), (str(ours), answers[str(ours)]))
+    if answer.network:
+        raise ProviderError(
+            f"A lab can't have a network of its own on this machine: {answer.network}.",
+            cause=namespaces.cause() if namespaces.refused() else "The kernel, or this container, lacks it.",
+            fix=namespaces.cures(),
+        )
+    if answer.rules:
+        lacks = f"nf_tables does not work here ({answer.rules}): Services are TCP only, no policy is enforced"
+        return Network(holder.OWN, nft, lacks)
+    lacks = f"a pod can't reach itself through its Service ({answer.hairpin})" if answer.hairpin else ""
+    return Network(holder.FORWARD, nft, lacks)
+
+
+def save(layout: Layout, network: Network, report: Report) -> None:
+    """Remember it for `status`, and say what is lacking."""
+    stored.save(layout.dir / FILE, network)
+    if network.lacks:
+        report(f"network: {network.lacks}")
+
+
+def load(layout: Layout) -> Network | None:
+    """What `save` wrote; None before the first start."""
+    return stored.find(layout.dir / FILE, Network)
+
+
+def _asked(nft: str) -> Answer:
+    argv = [sys.executable, "-P", "-m", "localcluster.netns.probe", nft]
+    done = spawn.run(argv, seconds=60, env=dict(os.environ))
+    try:
+        return Answer(**json.loads(done.stdout))
+    except (ValueError, TypeError):
+        words = (done.stderr.strip().splitlines() or [f"the probe ended with status {done.returncode}"])[-1]
+        return Answer(network=words)
