@@ -64,7 +64,7 @@ def write_all(layout: Layout, spec: Spec, ports: Ports, flags: Flags, net: Netwo
     _scheduler(layout)
     _monitoring(layout, flags)
     write_atomically(layout.dir / "audit" / "policy.yaml", (DATA / "audit-policy.yaml").read_text())
-    _agent(layout, spec, ports, machines)
+    _agent(layout, spec, ports, machines, net)
     _doors(layout, ports)
     _services(layout, names, net)
     layout.save(spec, ports)
@@ -83,7 +83,7 @@ def bootstrap_documents(layout: Layout, ports: Ports) -> Iterable[str]:
 def _services(layout: Layout, names: Sequence[str], net: Network) -> None:
     """The configuration of kube-proxy and CoreDNS."""
     proxy = {"KUBECONFIG": str(layout.kubeconfig_of("kube-proxy")), "NODE": names[0] if names else ""}
-    address = plan.GATEWAY if net.services == holder.FORWARD else plan.DNS
+    address = plan.COREDNS if net.services == holder.FORWARD else plan.DNS
     dns = {"KUBECONFIG": str(layout.kubeconfig_of("coredns")), "ADDRESS": address}
     for name, values in (("kube-proxy.yaml", proxy), ("Corefile", dns)):
         write_atomically(layout.dir / name, Template((DATA / name).read_text()).substitute(values))
@@ -140,7 +140,7 @@ def _monitoring(layout: Layout, flags: Flags) -> None:
         write_atomically(layout.dir / "prometheus" / target, text)
 
 
-def _agent(layout: Layout, spec: Spec, ports: Ports, machines: tuple[NodeSpec, ...]) -> None:
+def _agent(layout: Layout, spec: Spec, ports: Ports, machines: tuple[NodeSpec, ...], net: Network) -> None:
     registry = Registry(REGISTRY_HOST, f"https://127.0.0.1:{ports.registry}", str(layout.pki("ca.crt")))
     AgentConfig(
         lab_dir=str(layout.dir),
@@ -149,4 +149,5 @@ def _agent(layout: Layout, spec: Spec, ports: Ports, machines: tuple[NodeSpec, .
         registries=(registry,),
         cache_dir=str(cache_root()),
         isolation=spec.isolation,
+        nft=net.nft if net.services == holder.FORWARD else "",
     ).save(layout.dir / "node.json")

@@ -19,6 +19,7 @@ COMPONENTS = (
     "adapter",
     "kwok",
     "coredns",
+    "network-policies",
 )
 
 

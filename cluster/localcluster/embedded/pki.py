@@ -52,6 +52,7 @@ def identities(nodes: Mapping[str, str]) -> list[Identity]:
         Identity("adapter", "adapter", hosts=adapter_hosts),
         Identity("kwok", "kwok"),
         Identity("coredns", "coredns"),
+        Identity("network-policies", "network-policies"),
         Identity("registry", "registry", hosts=(*LOOPBACK, "registry.lab")),
     ]
     return [*fixed, *(i for node in nodes.items() for i in node_identities(*node))]

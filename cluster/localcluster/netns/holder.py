@@ -15,7 +15,7 @@ from pathlib import Path
 import psutil
 
 from localcluster import setns
-from localcluster.netns.plan import GATEWAY, SERVICES
+from localcluster.netns.plan import COREDNS, GATEWAY, SERVICES
 from localcluster.netns.rtnl import Netlink
 from localcluster.netns.rules import HAIRPIN, apply
 from localcluster.spawn import Proc
@@ -42,6 +42,7 @@ def furnish(services: str) -> None:
     with Netlink() as net:
         net.up("lo")
         net.address("lo", GATEWAY)
+        net.address("lo", COREDNS)
         if services == OWN:
             net.own(SERVICES, "lo")
             return

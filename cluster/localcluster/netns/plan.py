@@ -13,6 +13,12 @@ API_SERVER = "10.96.0.1"
 DNS = "10.96.0.10"
 """ClusterIP of `kube-dns.kube-system`, as kubeadm chooses it."""
 
+COREDNS = "10.244.0.10"
+"""Where CoreDNS itself listens, as if it were a pod: policies can mean it apart from the API server."""
+
+PROMETHEUS = "10.244.0.20"
+"""Address of Prometheus, which has a network like a pod's: policies of others let it in, or not."""
+
 KUBELET_PORT = 10250
 
 

@@ -31,6 +31,7 @@ from localcluster.node.pod.machine import Machine
 from localcluster.node.pod.objects import ObjectReader
 from localcluster.node.pod.pods import PodTable
 from localcluster.node.pod.pulling import NodeImages, Way
+from localcluster.node.policy.enforcer import Enforced, NotEnforced, Policies
 
 _MEMORY_SECONDS = 0.5  # real time between two looks at the memory of containers
 _CONFIG_SECONDS = 1.0  # and at node.json
@@ -47,6 +48,9 @@ class Agent:
         own = config.isolation != "none"
         self._network: Network = OwnNetworks() if own else Loopback(self.lab_dir)
         self._services = Services()
+        self._policies: Policies = (
+            Enforced(self.lab_dir, config.nft, clock=config.clock) if config.nft else NotEnforced()
+        )
         self._store = Store(Path(config.cache_dir))
         self._stop = asyncio.Event()
         for spec in config.on:
@@ -71,6 +75,7 @@ class Agent:
             network=self._network,
             inventory=self.inventory,
             services=self._services,
+            policies=self._policies,
             table=self.table,
         )
 
@@ -88,6 +93,7 @@ class Agent:
             self._sweep(),
             self._stop_means_stop(),
             self._new_config(),
+            self._policies.run(),
             *(self._services.follow(loop.machine.api) for loop in self.loops[:1]),  # one watch does for all
         ]
         for loop in self.loops:

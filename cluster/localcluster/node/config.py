@@ -68,6 +68,7 @@ class AgentConfig:
     registries: tuple[Registry, ...]
     cache_dir: str  # unpacked images, shared by all labs of the user
     isolation: str = "bubblewrap"  # or "none": the stated fallback without isolation
+    nft: str = ""  # the program that applies NetworkPolicies; empty where they can't be
     off: tuple[str, ...] = ()  # names of nodes that are turned off
 
     @property

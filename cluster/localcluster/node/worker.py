@@ -191,6 +191,7 @@ class PodWorker:
         record = self.pod.record
         ports = {int(p): a for taken in record.ports.values() for p, a in taken.items()}
         self.pod.machine.network.publish(record.pod_ip, ports)
+        await self.pod.unless_stopped(self.pod.machine.policies.isolate(self.pod.object, record.pod_ip))
         self._sandbox = True
 
     async def _initialize(self) -> bool:

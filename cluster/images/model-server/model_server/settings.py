@@ -1,7 +1,8 @@
 """Flags and environment, named as vLLM names them; what is this server's own is marked so.
 
 Each flag can be given as an environment variable (`--max-num-seqs` is `MAX_NUM_SEQS`); a flag wins over its
-variable, with one exception: `PORT` wins over `--port`, since on the lab's node the node decides the port.
+variable. Only in a lab without isolation does `PORT` win over `--port`: there all pods share this machine's
+ports, and the node decides.
 Refuses flags that it does not know and values that vLLM would refuse.
 """
 
@@ -50,17 +51,16 @@ def parse(argv: Sequence[str], env: Mapping[str, str]) -> Settings:
             **given,
             "model": model,
             "served_model_name": given["served_model_name"] or model,
-            "host": given["host"] or _default_host(env),
-            "port": int(env.get("PORT") or given["port"]),
+            "port": int(env["PORT"]) if _shares_ports(env) else given["port"],
         }
     )
     _check(settings)
     return settings
 
 
-def _default_host(env: Mapping[str, str]) -> str:
-    """On the lab's embedded node (it sets LABKIT_POD_UID) only the loopback; else all that the pod has."""
-    return "127.0.0.1" if env.get("LABKIT_POD_UID") else "0.0.0.0"  # noqa: S104
+def _shares_ports(env: Mapping[str, str]) -> bool:
+    """Whether the node says where to listen: it sets all three in a lab without isolation."""
+    return env.get("HOST") == "127.0.0.1" and bool(env.get("LABKIT_POD_UID") and env.get("PORT"))
 
 
 def _check(settings: Settings) -> None:
@@ -84,8 +84,8 @@ def _parser(env: Mapping[str, str]) -> argparse.ArgumentParser:
 
     option("model", DEFAULT_MODEL, str, "the model; there must be a timing profile for it")
     option("served-model-name", "", str, "its name in the API and in metrics")
-    option("host", "", str, "address to listen on: 127.0.0.1 on an embedded node, else 0.0.0.0")
-    option("port", "8000", int, "port to listen on; the variable PORT wins over the flag")
+    option("host", "0.0.0.0", str, "address to listen on")  # noqa: S104
+    option("port", "8000", int, "port to listen on; without isolation the node's PORT wins")
     option("max-num-seqs", "256", int, "sequences that run at the same time")
     option("max-num-batched-tokens", "2048", int, "tokens in one step; longer prompts go in chunks")
     option("max-model-len", "0", int, "prompt and output together; 0: what the model allows")

@@ -20,6 +20,7 @@ from localcluster.node.pod.objects import ObjectReader
 from localcluster.node.pod.pods import PodTable
 from localcluster.node.pod.pulling import NodeImages
 from localcluster.node.pod.records import PodRecord
+from localcluster.node.policy.enforcer import Policies
 from localcluster.node.process import downward
 
 
@@ -37,6 +38,7 @@ class Machine:
     network: Network
     inventory: Inventory
     services: Services
+    policies: Policies
     table: PodTable
 
     @property
