@@ -20,12 +20,24 @@ def test_each_flag_is_also_a_variable_and_the_flag_wins() -> None:
     assert settings.served_model_name == settings.model
 
 
-def test_the_node_decides_the_port_and_an_embedded_pod_stays_on_the_loopback() -> None:
-    node = parse(["--port", "8000"], {"PORT": "41234", "LABKIT_POD_UID": "u"})
-    assert (node.host, node.port) == ("127.0.0.1", 41234)
-    elsewhere = parse(["--port", "9000"], {})
-    assert (elsewhere.host, elsewhere.port) == ("0.0.0.0", 9000)  # noqa: S104
+def test_it_listens_on_every_address_and_on_the_port_that_the_flag_or_else_the_node_says() -> None:
+    node = {"PORT": "8000", "LABKIT_POD_UID": "u"}
+    assert [(s.host, s.port) for s in (parse([], {}), parse([], node), parse(["--port", "9000"], node))] == [
+        ("0.0.0.0", 8000),  # noqa: S104
+        ("0.0.0.0", 8000),  # noqa: S104
+        ("0.0.0.0", 9000),  # noqa: S104
+    ]
+    assert parse([], node | {"PORT": "9000"}).port == 9000
     assert parse(["--host", "::1"], {"HOST": "127.0.0.1"}).host == "::1"
+
+
+def test_the_node_decides_the_port_where_all_pods_share_those_of_the_machine() -> None:
+    node = {"PORT": "24123", "HOST": "127.0.0.1", "LABKIT_POD_UID": "u"}
+    without = parse(["--port", "8000"], node)
+    assert (without.host, without.port) == ("127.0.0.1", 24123)
+    del node["LABKIT_POD_UID"]  # somebody else's variables
+    assert parse(["--port", "8000"], node).port == 8000
+    assert parse(["--port", "8000"], {"HOST": "127.0.0.1", "LABKIT_POD_UID": "u"}).port == 8000
 
 
 def test_the_model_can_stand_first_as_in_vllm_serve() -> None:

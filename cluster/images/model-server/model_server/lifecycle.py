@@ -72,7 +72,7 @@ async def _listen(runner: web.AppRunner, serving: Serving) -> web.TCPSite:
         raise StartError(
             f"OSError: could not listen on {settings.host}:{settings.port}: {error.strerror}.\n"
             "Likely cause: another process has that port.\n"
-            "Fix: set PORT to a free one."
+            "Fix: choose a free one with --port or PORT."
         ) from error
     log.info("Starting API server on http://%s:%d", settings.host, settings.port)
     return site
