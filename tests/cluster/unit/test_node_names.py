@@ -76,16 +76,53 @@ def test_a_pod_on_its_nodes_network_has_its_nodes_hosts() -> None:
     )
 
 
-def test_a_dns_config_is_written_out() -> None:
-    config = {
-        "nameservers": ["1.2.3.4"],
-        "searches": ["a.example", "b.example"],
-        "options": [{"name": "ndots", "value": "2"}, {"name": "edns0"}],
-    }
-    assert names.resolver(pod(dnsPolicy="None", dnsConfig=config)) == (
-        "search a.example b.example\nnameserver 1.2.3.4\noptions ndots:2 edns0\n"
+DNS = "10.96.0.10"
+SEARCH = "search ns.svc.cluster.local svc.cluster.local cluster.local"
+CLUSTER = f"{SEARCH}\nnameserver 10.96.0.10\noptions ndots:5\n"
+CONFIG = {
+    "nameservers": ["1.2.3.4"],
+    "searches": ["a.example", "b.example"],
+    "options": [{"name": "ndots", "value": "2"}, {"name": "edns0"}],
+}
+ALONE = "search a.example b.example\nnameserver 1.2.3.4\noptions ndots:2 edns0\n"
+NONE = "# no name server: the nodes of the lab have none\n"
+
+
+@pytest.mark.parametrize(
+    ("spec", "written"),
+    [
+        ({}, CLUSTER),
+        ({"dnsPolicy": "ClusterFirst"}, CLUSTER),
+        ({"dnsPolicy": "ClusterFirstWithHostNet", "hostNetwork": True}, CLUSTER),
+        ({"dnsPolicy": "ClusterFirst", "hostNetwork": True}, NONE),  # as its node, which has none
+        ({"dnsPolicy": "Default"}, NONE),
+        ({"dnsPolicy": "Default", "dnsConfig": CONFIG}, ALONE),
+        ({"dnsPolicy": "None", "dnsConfig": CONFIG}, ALONE),
+    ],
+)
+def test_the_dns_policy_says_whom_a_pod_asks(spec: dict[str, Any], written: str) -> None:
+    assert names.resolver(pod(**spec), DNS) == written
+
+
+def test_a_dns_config_is_merged_with_the_clusters() -> None:
+    assert names.resolver(pod(dnsConfig=CONFIG), DNS) == (
+        f"{SEARCH} a.example b.example\nnameserver 10.96.0.10\nnameserver 1.2.3.4\noptions ndots:2 edns0\n"
     )
-    assert names.resolver(pod()).startswith("#")
+    twice = {"nameservers": [DNS, "1.2.3.4"], "searches": ["cluster.local", "a.example"]}
+    assert names.resolver(pod(dnsConfig=twice), DNS) == (
+        f"{SEARCH} a.example\nnameserver 10.96.0.10\nnameserver 1.2.3.4\noptions ndots:5\n"
+    )
+
+
+def test_more_name_servers_than_a_resolver_asks_are_left_out() -> None:
+    config = {"nameservers": ["1.1.1.1", "2.2.2.2", "3.3.3.3"]}
+    assert names.resolver(pod(dnsConfig=config), DNS).count("nameserver") == 3
+    assert "nameserver 3.3.3.3" not in names.resolver(pod(dnsConfig=config), DNS)
+
+
+def test_a_lab_without_dns_of_its_own_writes_only_what_the_pod_asks_for() -> None:
+    assert names.resolver(pod()) == NONE
+    assert names.resolver(pod(dnsConfig=CONFIG)) == ALONE
 
 
 ENV = {"POD_NAME": "web-0", "EMPTY": "", "UP": "..", "ROOT": "/etc", "TICKS": "`id`"}

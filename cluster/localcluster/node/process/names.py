@@ -14,6 +14,7 @@ from localcluster.node.process.environment import ConfigError
 
 _DOMAIN = "cluster.local"
 _MOST_HOST, _MOST_KERNEL = 63, 64  # characters
+_MOST_SERVERS = 3  # the kubelet, as the C library, leaves out the rest
 _HEADER = "# Kubernetes-managed hosts file.\n"
 _HEADER_OF_THE_NODE = "# Kubernetes-managed hosts file (host network).\n"
 _LOCAL = (
@@ -90,7 +91,7 @@ def resolver(pod: Json, server: str = "") -> str:
     options |= {o["name"]: o.get("value") or "" for o in config.get("options") or ()}
     words = [f"{name}:{value}" if value else name for name, value in options.items()]
     lines = [f"search {' '.join(dict.fromkeys(searches))}\n"] if searches else []
-    lines += [f"nameserver {each}\n" for each in dict.fromkeys(servers)]
+    lines += [f"nameserver {each}\n" for each in [*dict.fromkeys(servers)][:_MOST_SERVERS]]
     lines += [f"options {' '.join(words)}\n"] if words else []
     return "".join(lines) or _NO_SERVER
 
