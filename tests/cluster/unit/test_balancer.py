@@ -262,4 +262,4 @@ def test_a_deleted_slice_takes_its_endpoints_along() -> None:
     table.put(service(sessionAffinity="ClientIP"))
     table.put(endpoint_slice(("10.244.1.2", READY)))
     table.drop(endpoint_slice())
-    assert table.frontends()[WEB] == Frontend((), affinity_seconds=10800)
+    assert table.frontends()[WEB] == Frontend((), "10.96.0.7", 80, affinity_seconds=10800)

@@ -81,7 +81,7 @@ class Listener:
         self._tasks: set[asyncio.Task[None]] = set()
         self._open = False
         self._sock = sock
-        self.port: int = sock.getsockname()[1]
+        self.ip, self.port = sock.getsockname()
 
     def update(self, frontend: Frontend) -> None:
         """Use these endpoints from now on; listen exactly while there are any."""
@@ -172,7 +172,7 @@ class Balancer:
     def sync(self, frontends: Mapping[str, Frontend]) -> None:
         """Open, update and close listeners so that they match; write down where they listen."""
         changed = not self._file.exists()
-        for name in [n for n in self._listeners if n not in frontends]:
+        for name in [n for n in self._listeners if n not in frontends or self._moved(n, frontends[n])]:
             self._listeners.pop(name).close()
             changed = True
         for name, frontend in frontends.items():
@@ -183,6 +183,10 @@ class Balancer:
             self._listeners[name].update(frontend)
         if changed and not self._own:
             self._write()
+
+    def _moved(self, name: str, frontend: Frontend) -> bool:
+        """Whether a Service was deleted and made again, with another address."""
+        return self._own and self._listeners[name].ip != frontend.ip
 
     def _socket(self, name: str, frontend: Frontend) -> socket.socket:
         if self._own:
