@@ -11,6 +11,7 @@ import json
 import os
 import socket
 from collections.abc import Iterator
+from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any
 
@@ -61,8 +62,9 @@ def resolved(lab_dir: Path, host: str, port: int) -> list[tuple[int, str]]:
 def split(target: str) -> tuple[str, int]:
     """Host and port of `ip:port`; raises `ValueError`."""
     host, _, port = target.rpartition(":")
-    socket.inet_aton(host)
-    return host, int(port)
+    if not 0 < int(port) < 65536:
+        raise ValueError(f"{port} is not a port")
+    return str(IPv4Address(host)), int(port)
 
 
 @contextlib.contextmanager
@@ -81,6 +83,8 @@ def _ask(edge: Path, request: dict[str, Any]) -> tuple[dict[str, Any], list[int]
         sock.connect(f"{short}/{edge.name}")
         sock.send(json.dumps(request).encode())
         word, handles, _, _ = socket.recv_fds(sock, _BYTES, 1)
+    for each in handles:
+        os.set_inheritable(each, False)
     if not word:
         raise ConnectionResetError("the lab's edge ended")
     reply: dict[str, Any] = json.loads(word)

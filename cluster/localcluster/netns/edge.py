@@ -17,7 +17,8 @@ import resource
 import signal
 import socket
 import sys
-from collections.abc import Awaitable, Callable
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ _BACKLOG = 1024
 _BYTES = 4096
 _PR_SET_PDEATHSIG = 1
 _CONNECT_SECONDS = 10.0
+_PAUSE = 0.2
 
 Answer = tuple[dict[str, Any], list[socket.socket]]
 
@@ -63,8 +65,7 @@ class Inner:
 
     async def _attend(self, listener: socket.socket, target: tuple[str, int]) -> None:
         loop, tasks = asyncio.get_running_loop(), set[asyncio.Task[None]]()
-        while True:
-            client, _ = await loop.sock_accept(listener)
+        async for client in _clients(listener):
             task = loop.create_task(self._through(client, target))
             tasks.add(task)
             task.add_done_callback(tasks.discard)
@@ -78,7 +79,7 @@ class Inner:
             self._relay.splice(client, server)
 
     async def _answer(self, request: dict[str, Any]) -> Answer:
-        return {}, [await _connected(doors.split(request["connect"]))]
+        return {}, [await _connected(doors.split(str(request["connect"])))]
 
 
 class Outer:
@@ -92,7 +93,10 @@ class Outer:
     async def run(self, lab_dir: Path) -> None:
         """Open the doors that are remembered, then serve until the inner process ends."""
         for target, port in doors.known(lab_dir).items():
-            self._open(target, port)
+            try:
+                self._open(target, port)
+            except OSError as error:  # whoever asks for this door again is given another port
+                _note(f"127.0.0.1:{port} is no longer the door to {target}: {error.strerror}")
         serving = asyncio.create_task(_serve(lab_dir, doors.OUTSIDE, self._answer))
         over = asyncio.Event()
         asyncio.get_running_loop().add_reader(self._control, over.set)
@@ -130,6 +134,30 @@ def _listening(port: int) -> socket.socket:
         sock.close()
         raise
     return sock
+
+
+async def _clients(listener: socket.socket) -> AsyncIterator[socket.socket]:
+    """Whoever connects, for ever: a door that failed once must not stay shut."""
+    while True:
+        try:
+            client, _ = await asyncio.get_running_loop().sock_accept(listener)
+        except OSError as error:
+            _note(f"nobody is let in for {_PAUSE:g} s: {error.strerror}")  # most often: too many open files
+            await asyncio.sleep(_PAUSE)
+            continue
+        client.setblocking(False)
+        yield client
+
+
+def _reason(error: OSError) -> str:
+    """The kernel's words: asyncio has others for a connection that failed."""
+    if error.errno and not isinstance(error, socket.gaierror):
+        return os.strerror(error.errno)
+    return error.strerror or str(error) or type(error).__name__
+
+
+def _note(said: str) -> None:
+    print(time.strftime("%H:%M:%S"), said, flush=True)  # noqa: T201 - standard output is the log
 
 
 async def _connected(target: tuple[str, int]) -> socket.socket:
@@ -173,16 +201,16 @@ async def _serve(lab_dir: Path, name: str, answer: Callable[[dict[str, Any]], Aw
         with client:
             try:
                 reply, handles = await answer(json.loads(await loop.sock_recv(client, _BYTES)))
-            except (OSError, ValueError, KeyError) as error:
-                reply = {"error": str(getattr(error, "strerror", "") or error) or type(error).__name__}
+            except OSError as error:
+                reply = {"error": _reason(error)}
+            except (LookupError, TypeError, ValueError) as error:
+                reply = {"error": f"not a request: {error!r}"}
             with contextlib.suppress(OSError):  # the one who asked is gone
                 socket.send_fds(client, [json.dumps(reply).encode()], [each.fileno() for each in handles])
         for each in handles:
             each.close()
 
-    while True:
-        client, _ = await loop.sock_accept(listener)
-        client.setblocking(False)
+    async for client in _clients(listener):
         task = loop.create_task(attend(client))
         tasks.add(task)
         task.add_done_callback(tasks.discard)

@@ -7,6 +7,7 @@ long as a process in it, or as the agent holds it; the kernel removes its links 
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import fcntl
 import hashlib
@@ -36,14 +37,16 @@ class PodNetworks:
 
     def adopt(self, uid: str, pid: int) -> bool:
         """Take up the network in which a process of the pod runs; False if it is of another lab's time."""
-        with contextlib.suppress(OSError):
+        try:
             handle = _opened(f"/proc/{pid}/ns/net")
-            if _owner(handle) == Path("/proc/self/ns/user").stat().st_ino:
-                self.drop(uid)
-                self._held[uid] = handle
-                return True
+        except OSError:  # it has ended
+            return False
+        if _owner(handle) != Path("/proc/self/ns/user").stat().st_ino:
             os.close(handle)
-        return False
+            return False
+        self.drop(uid)
+        self._held[uid] = handle
+        return True
 
     def drop(self, uid: str) -> None:
         """Let go of a pod's network; it ends with its last process."""
@@ -54,17 +57,19 @@ class PodNetworks:
     def inside(self, uid: str) -> Iterator[None]:
         """What this thread makes meanwhile, processes and sockets, belongs to the pod's network.
 
-        Nothing may be awaited in this block. A pod on its node's network has none of its own.
+        Nothing may be awaited in this block: other tasks would run in the pod's network. Raises
+        `RuntimeError` at its end if something was. A pod on its node's network has none of its own.
         """
         handle = self._held.get(uid)
-        if handle is None:
-            yield
-            return
-        setns.setns(handle, setns.NEW_NET)
-        try:
-            yield
-        finally:
-            setns.setns(self._lab, setns.NEW_NET)
+        with _uninterrupted():
+            if handle is None:
+                yield
+                return
+            setns.setns(handle, setns.NEW_NET)
+            try:
+                yield
+            finally:
+                setns.setns(self._lab, setns.NEW_NET)
 
     def _made(self, ip: str, name: str) -> int:
         setns.unshare(setns.NEW_NET)
@@ -98,6 +103,24 @@ class PodNetworks:
             setns.setns(self._lab, setns.NEW_NET)
 
 
+@contextlib.contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Raises `RuntimeError` if the event loop ran something else during the block."""
+    try:
+        loop = asyncio.get_running_loop()
+    except RuntimeError:  # a thread without one: nobody can be interrupted
+        yield
+        return
+    switched: list[bool] = []
+    watch = loop.call_soon(switched.append, True)
+    try:
+        yield
+    finally:
+        watch.cancel()
+        if switched:
+            raise RuntimeError("other tasks ran in a pod's network: something was awaited in the block")
+
+
 def link(uid: str) -> str:
     """The name of a pod's link on the lab's side; at most 15 characters, as the kernel wants it."""
     return "veth" + hashlib.sha256(uid.encode()).hexdigest()[:11]
@@ -108,8 +131,11 @@ def _opened(path: str) -> int:
 
 
 def _owner(network: int) -> int:
-    """The user namespace to which a network namespace belongs, as its inode number."""
-    handle = fcntl.ioctl(network, _OWNER)
+    """The user namespace to which a network namespace belongs, as its inode number; 0 for a stranger."""
+    try:
+        handle = fcntl.ioctl(network, _OWNER)
+    except PermissionError:
+        return 0
     try:
         return os.fstat(handle).st_ino
     finally:
