@@ -39,7 +39,7 @@ def plug_in(layout: Layout, node: NewNode) -> None:
         labels=dict(node.labels),
     )
     pki.ensure(layout.dir / "pki", pki.node_identities(spec.name, plan.node_ip(spec.index)))
-    kubeconfigs.write(layout, layout.load()[1], [spec.name])
+    kubeconfigs.write_one(layout, layout.load()[1], f"node-{spec.name}")
     replace(config, nodes=(*config.nodes, spec)).save(layout.dir / "node.json")
 
 

@@ -189,7 +189,7 @@ def soft_limit(mib: int) -> dict[str, str]:
     return {"GOGC": "400", "GOMEMLIMIT": f"{mib}MiB"}
 
 
-def answers(layout: Layout, port: int, path: str) -> Ready:
-    """Ready when `path` on a TLS port of the loopback answers 200 to the lab's admin."""
+def answers(layout: Layout, port: int, path: str, host: str = "127.0.0.1") -> Ready:
+    """Ready when `path` on a TLS port answers 200 to the lab's admin."""
     certs = (layout.pki("ca.crt"), layout.pki("admin.crt"), layout.pki("admin.key"))
-    return Ready(url=f"https://127.0.0.1:{port}{path}", certs=certs)
+    return Ready(url=f"https://{host}:{port}{path}", certs=certs)

@@ -13,7 +13,6 @@ from localcluster.clock import Flags
 from localcluster.data import DATA
 from localcluster.embedded import kubeconfigs, pki
 from localcluster.embedded.network import Network
-from localcluster.embedded.ports import DOORS
 from localcluster.images.distribution import config as registry_config
 from localcluster.images.distribution import htpasswd_line
 from localcluster.layout import Layout, Ports
@@ -59,7 +58,7 @@ def write_all(layout: Layout, spec: Spec, ports: Ports, flags: Flags, net: Netwo
     for folder in ("run", "logs", "pki", "kubeconfigs", "audit"):
         (layout.dir / folder).mkdir(exist_ok=True, mode=0o700)
     pki.ensure(layout.dir / "pki", pki.identities({n.name: plan.node_ip(n.index) for n in machines}))
-    kubeconfigs.write(layout, ports, names)
+    kubeconfigs.write(layout, ports, names, prometheus=plan.GATEWAY if net.own else "127.0.0.1")
     _registry(layout, ports)
     _scheduler(layout)
     _monitoring(layout, flags)
@@ -93,8 +92,10 @@ def _doors(layout: Layout, ports: Ports) -> None:
     """What the edge opens on this machine from the start; ports are the same inside and outside."""
     path = layout.dir / doors.REMEMBERED
     known = stored.find(path, dict[str, int]) or {}
-    own = {f"127.0.0.1:{port}": port for port in (getattr(ports, name) for name in DOORS)}
-    others = {target: port for target, port in known.items() if not target.startswith("127.0.0.1:")}
+    own = {f"127.0.0.1:{port}": port for port in (ports.api, ports.registry)}
+    own[f"{plan.PROMETHEUS}:{ports.prometheus}"] = ports.prometheus
+    servers = ("127.0.0.1:", f"{plan.PROMETHEUS}:")
+    others = {target: port for target, port in known.items() if not target.startswith(servers)}
     write_atomically(path, json.dumps(own | others, indent=1))
 
 

@@ -23,12 +23,21 @@ COMPONENTS = (
 )
 
 
-def write(layout: Layout, ports: Ports, nodes: Iterable[str]) -> None:
-    """Write all of them at each start: the API server's port may have changed."""
+def write(layout: Layout, ports: Ports, nodes: Iterable[str], *, prometheus: str) -> None:
+    """Write all of them at each start: the API server's port may have changed.
+
+    `prometheus` is the address at which Prometheus finds it: it has a network of its own.
+    """
     server = f"https://127.0.0.1:{ports.api}"
     _write(layout.kubeconfig, _kubeconfig(layout, server, identity="admin", namespace="llm-lab"))
     for identity in (*COMPONENTS, *(f"node-{name}" for name in nodes)):
-        _write(layout.kubeconfig_of(identity), _kubeconfig(layout, server, identity=identity))
+        write_one(layout, ports, identity, host=prometheus if identity == "prometheus" else "127.0.0.1")
+
+
+def write_one(layout: Layout, ports: Ports, identity: str, *, host: str = "127.0.0.1") -> None:
+    """That of one identity, which finds the API server at `host`."""
+    server = f"https://{host}:{ports.api}"
+    _write(layout.kubeconfig_of(identity), _kubeconfig(layout, server, identity=identity))
 
 
 def _kubeconfig(layout: Layout, server: str, *, identity: str, namespace: str = "") -> dict[str, Any]:

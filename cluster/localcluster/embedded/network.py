@@ -16,7 +16,7 @@ from pathlib import Path
 from localcluster import spawn, stored
 from localcluster.errors import ProviderError
 from localcluster.layout import Layout
-from localcluster.netns import holder
+from localcluster.netns import holder, plan
 from localcluster.netns.probe import Answer
 from localcluster.provider import Report
 from localcluster.toolchain import namespaces
@@ -37,6 +37,11 @@ class Network:
     def own(self) -> bool:
         """Whether the lab has a namespace."""
         return self.services != LOOPBACK
+
+    @property
+    def prometheus(self) -> str:
+        """Where Prometheus listens in the lab."""
+        return plan.PROMETHEUS if self.own else "127.0.0.1"
 
 
 def choose(isolation: str, ours: Path) -> Network:

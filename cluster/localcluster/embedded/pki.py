@@ -48,7 +48,7 @@ def identities(nodes: Mapping[str, str]) -> list[Identity]:
         Identity("kube-controller-manager", "system:kube-controller-manager", hosts=LOOPBACK),
         Identity("kube-scheduler", "system:kube-scheduler", hosts=LOOPBACK),
         Identity("kube-proxy", "system:kube-proxy"),
-        Identity("prometheus", "prometheus", hosts=LOOPBACK),
+        Identity("prometheus", "prometheus", hosts=(*LOOPBACK, plan.PROMETHEUS)),
         Identity("adapter", "adapter", hosts=adapter_hosts),
         Identity("kwok", "kwok"),
         Identity("coredns", "coredns"),

@@ -111,16 +111,18 @@ def balancer(layout: Layout, listens: str) -> Component:
     )
 
 
-def prometheus(layout: Layout, ports: Ports, binaries: Binaries, flags: Flags) -> Component:
+def prometheus(layout: Layout, ports: Ports, binaries: Binaries, flags: Flags, net: Network) -> Component:
     """Scrapes the pods and the nodes; only clients with a certificate of the lab can query it."""
-    folder = layout.dir / "prometheus"
+    folder, host = layout.dir / "prometheus", net.prometheus
+    beside = (*PYTHON, "localcluster.netns.beside", host) if net.own else ()
     return Component(
         name="prometheus",
         argv=(
+            *beside,
             str(binaries["prometheus"]),
             f"--config.file={folder / 'prometheus.yml'}",
             f"--web.config.file={folder / 'web.yml'}",
-            f"--web.listen-address=127.0.0.1:{ports.prometheus}",
+            f"--web.listen-address={host}:{ports.prometheus}",
             f"--storage.tsdb.path={folder / 'data'}",
             "--storage.tsdb.retention.time=1d",
             "--storage.tsdb.retention.size=512MB",
@@ -131,12 +133,12 @@ def prometheus(layout: Layout, ports: Ports, binaries: Binaries, flags: Flags) -
         needs=("kube-apiserver", "kube-controller-manager", "kube-scheduler"),
         env={"GOGC": "60"},
         cwd=folder,
-        ready=answers(layout, ports.prometheus, "/-/ready"),
+        ready=answers(layout, ports.prometheus, "/-/ready", host),
         why="collects the metrics of every pod from /metrics",
     )
 
 
-def adapter(layout: Layout, ports: Ports, binaries: Binaries, flags: Flags) -> Component:
+def adapter(layout: Layout, ports: Ports, binaries: Binaries, flags: Flags, net: Network) -> Component:
     """Serves custom.metrics.k8s.io and metrics.k8s.io out of Prometheus."""
     kubeconfig = layout.kubeconfig_of("adapter")
     return Component(
@@ -149,7 +151,7 @@ def adapter(layout: Layout, ports: Ports, binaries: Binaries, flags: Flags) -> C
             f"--lister-kubeconfig={kubeconfig}",
             f"--authentication-kubeconfig={kubeconfig}",
             f"--authorization-kubeconfig={kubeconfig}",
-            f"--prometheus-url=https://127.0.0.1:{ports.prometheus}/",
+            f"--prometheus-url=https://{net.prometheus}:{ports.prometheus}/",
             f"--prometheus-ca-file={layout.pki('ca.crt')}",
             f"--prometheus-client-tls-cert-file={layout.pki('adapter.crt')}",
             f"--prometheus-client-tls-key-file={layout.pki('adapter.key')}",

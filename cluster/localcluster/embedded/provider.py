@@ -211,8 +211,8 @@ class Embedded:
             platform.registry(at, chosen, binaries),
             platform.node_agent(at),
             *platform.services(at, binaries, net),
-            platform.prometheus(at, chosen, binaries, flags),
-            platform.adapter(at, chosen, binaries, flags),
+            platform.prometheus(at, chosen, binaries, flags, net),
+            platform.adapter(at, chosen, binaries, flags, net),
         ]
         if not net.own:
             return parts

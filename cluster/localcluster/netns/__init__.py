@@ -7,6 +7,7 @@
     probe.py       whether this machine can carry all that
     enter.py       runs a command in it
     pods.py        a network namespace for each pod
+    beside.py      gives such a network to a program of the lab
     edge.py        the process between this machine's loopback and the lab
     doors.py       asks the edge: for a door, for a connected socket
     outward.py     the agent's connections to other registries

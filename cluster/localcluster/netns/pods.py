@@ -71,6 +71,10 @@ class PodNetworks:
             finally:
                 setns.setns(self._lab, setns.NEW_NET)
 
+    def enter(self, uid: str) -> None:
+        """Move this thread into a pod's network for good; what it becomes by exec is there, too."""
+        setns.setns(self._held[uid], setns.NEW_NET)
+
     def _made(self, ip: str, name: str) -> int:
         setns.unshare(setns.NEW_NET)
         try:
