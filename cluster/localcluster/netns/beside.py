@@ -1,4 +1,4 @@
-"""`python -P -m localcluster.netns.beside IP COMMAND…`: runs a program of the lab with a network as pods have.
+"""`python -P -m localcluster.netns.beside IP COMMAND…`: runs a program of the lab in a network like a pod's.
 
 Its traffic is forwarded, so NetworkPolicies of others let it in or not. It starts in the lab's namespace.
 """
