@@ -10,8 +10,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import fcntl
-import hashlib
 import os
+import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -33,7 +33,7 @@ class PodNetworks:
     def make(self, uid: str, ip: str) -> None:
         """Give a pod its network; nothing happens if it has one."""
         if uid not in self._held:
-            self._held[uid] = self._made(ip, link(uid))
+            self._held[uid] = self._made(ip, _link())
 
     def adopt(self, uid: str, pid: int) -> bool:
         """Take up the network in which a process of the pod runs; False if it is of another lab's time."""
@@ -125,9 +125,9 @@ def _uninterrupted() -> Iterator[None]:
             raise RuntimeError("other tasks ran in a pod's network: something was awaited in the block")
 
 
-def link(uid: str) -> str:
-    """The name of a pod's link on the lab's side; at most 15 characters, as the kernel wants it."""
-    return "veth" + hashlib.sha256(uid.encode()).hexdigest()[:11]
+def _link() -> str:
+    """A name for a pod's link on the lab's side, new each time: an old one may be about to go."""
+    return f"veth{secrets.token_hex(4)}"
 
 
 def _opened(path: str) -> int:
