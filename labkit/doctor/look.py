@@ -20,7 +20,8 @@ from labkit.metrics.client import Metrics
 from localcluster.api.client import Request
 from localcluster.api.objects import KubeObject
 
-ADDRESS = "labkit.dev/address"
+ADDRESS = "labkit.dev/address"  # the node agent sets it where there is no isolation
+LOOPBACK = "127.0.0.1"
 METRICS = "/metrics"
 SERVICES = "/apis/apiregistration.k8s.io/v1/apiservices"
 VERSIONS = {subject.CUSTOM: "v1beta2"}  # if the APIService is not known; other groups have only v1beta1
@@ -44,7 +45,10 @@ def look(kube: Kube, prometheus: Callable[[], Metrics], *, hpa: str = "") -> Obs
         autoscalers=tuple(extract.autoscaler(h) for h in kube.objects("hpa")),
     )
     found = replace(found, api=_api(kube, found))  # from here on it is known which metric is meant
-    pages = tuple(_page(kube, found, pod) for pod in subject.ready(found))
+    known = {
+        pod.name: pod.annotations.get(ADDRESS, "") for pod in pods if pod.at("status.hostIP") == LOOPBACK
+    }
+    pages = tuple(_page(kube, found, pod, known.get(pod.name, "")) for pod in subject.ready(found))
     return replace(found, pages=pages, prometheus=_prometheus(prometheus, found))
 
 
@@ -107,12 +111,12 @@ def _usage(items: list[dict[str, Any]], found: Observation) -> dict[str, str]:
     }
 
 
-def _page(kube: Kube, found: Observation, pod: Pod) -> Page:
+def _page(kube: Kube, found: Observation, pod: Pod, address: str) -> Page:
     """The page at the annotated path, else the usual one: a wrong path is no fault of the server."""
     answer = Page(pod.name, error="not queried")
     for path in dict.fromkeys([pod.annotations.get("prometheus.io/path", METRICS), METRICS]):
         try:
-            text = _text(kube, found, pod, path)
+            text = _fetched(address, path) if address else _proxied(kube, found, pod, path)
         except (LabError, httpx.HTTPError) as error:
             answer = Page(pod.name, error=str(getattr(error, "what", error)) or type(error).__name__)
         else:
@@ -120,12 +124,14 @@ def _page(kube: Kube, found: Observation, pod: Pod) -> Page:
     return answer
 
 
-def _text(kube: Kube, found: Observation, pod: Pod, path: str) -> str:
-    """Fetch from the address that the node agent recorded, else through the API server's proxy."""
-    address = pod.annotations.get(ADDRESS)
-    if address:
-        answer = httpx.get(f"http://{address}{path}", trust_env=False, timeout=PATIENCE)
-        return answer.raise_for_status().text
+def _fetched(address: str, path: str) -> str:
+    """Without isolation: pods are ports of this machine, where the API server's proxy can't find them."""
+    answer = httpx.get(f"http://{address}{path}", trust_env=False, timeout=PATIENCE)
+    return answer.raise_for_status().text
+
+
+def _proxied(kube: Kube, found: Observation, pod: Pod, path: str) -> str:
+    """Through the API server's proxy, so it works for every cluster."""
     workload = subject.workload(found)
     ports = [port for c in (workload.containers if workload else ()) for port in c.ports]
     port = ports[0] if ports else pod.annotations.get("prometheus.io/port", "8000")

@@ -177,7 +177,7 @@ def another_server(template: Json) -> None:
     template["spec"]["containers"][0]["command"] = [
         "sh",
         "-c",
-        "exec python3 -m http.server -b 127.0.0.1 $PORT",
+        "exec python3 -m http.server 8000",
     ]
 
 
