@@ -1,0 +1,91 @@
+"""Which network a lab gets: what this machine can carry is tried, and what it lacks is said."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+from localcluster import spawn
+from localcluster.embedded import network
+from localcluster.embedded.network import Network, choose
+from localcluster.layout import Layout
+from localcluster.netns import holder
+from localcluster.toolchain import bwrap
+from tests.cluster.unit.netns_world import REFUSED, usable
+
+NFT = shutil.which("nft")
+namespaces = pytest.mark.skipif(not usable(), reason=REFUSED)
+tables = pytest.mark.skipif(NFT is None, reason="there is no nft on PATH")
+
+
+def program(folder: Path, text: str) -> Path:
+    folder.mkdir(exist_ok=True)
+    made = folder / "nft"
+    made.write_text(f"#!/bin/sh\n{text}\n")
+    made.chmod(0o755)
+    return made
+
+
+def test_without_isolation_nothing_is_tried() -> None:
+    found = choose("none", Path("/nowhere/nft"))
+    assert (found, found.own) == (Network("loopback"), False)
+
+
+@namespaces
+@tables
+def test_with_nf_tables_kube_proxy_forwards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert NFT
+    assert choose("bubblewrap", Path("/nowhere/nft")) == Network(holder.FORWARD, NFT)
+    broken = program(tmp_path, "echo no such option >&2; exit 1")
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    assert shutil.which("nft") == str(broken)
+    assert choose("bubblewrap", Path(NFT)) == Network(holder.FORWARD, NFT)  # ours, if that on PATH fails
+
+
+@namespaces
+def test_without_nf_tables_it_is_said_what_is_lacking(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    said: list[str] = []
+    found = choose("bubblewrap", program(tmp_path / "ours", "echo Operation not supported >&2; exit 1"))
+    network.save(Layout(tmp_path), found, said.append)
+    assert (found.services, found.own) == (holder.OWN, True)
+    assert said == [
+        (
+            "network: nf_tables does not work here (Operation not supported): "
+            "Services are TCP only, no policy is enforced"
+        )
+    ]
+    assert network.load(Layout(tmp_path)) == found
+
+
+@namespaces
+@tables
+def test_a_kernel_without_the_hairpin_rule_is_told_apart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", f"{tmp_path}:/bin:/usr/bin")
+    script = (
+        f'rules=$(cat); case $rules in *hairpin*) echo no fib >&2; exit 1; esac; echo "$rules" | {NFT} -f -'
+    )
+    half = program(tmp_path, script)
+    assert choose("bubblewrap", half) == Network(
+        holder.FORWARD, str(half), "a pod can't reach itself through its Service (no fib)"
+    )
+
+
+@namespaces
+def test_where_user_namespaces_are_refused_there_is_an_error_with_the_fix() -> None:
+    inside = [str(bwrap()), "--dev-bind", "/", "/", "--unshare-user", "--disable-userns"]
+    script = "from pathlib import Path; from localcluster.embedded.network import choose\n"
+    script += "choose('bubblewrap', Path('/nowhere/nft'))"
+    done = spawn.run([*inside, sys.executable, "-c", script])
+    assert (
+        "ProviderError: A lab can't have a network of its own on this machine: user namespaces:"
+        in done.stderr
+    )
+    assert "Fix: " in done.stderr
