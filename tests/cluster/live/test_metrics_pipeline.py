@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import httpx
@@ -20,7 +20,6 @@ pytestmark = pytest.mark.embedded
 HERE = Path(__file__).parents[2] / "images" / "queue_server"
 MANIFESTS = Path(__file__).parents[3] / "manifests"
 WAITING = "vllm:num_requests_waiting"
-LABKIT_ADDRESS = "labkit.dev/address"
 
 
 @pytest.fixture
@@ -41,10 +40,19 @@ def kube(cluster: Embedded, namespace: Kube, queue_image: None) -> Iterator[Kube
     namespace.kubectl("delete", "hpa,deployment,pod", "--all", "--grace-period=1", "--wait=true")
 
 
-def set_queue(kube: Kube, waiting: float) -> None:
-    for pod in kube.objects("pods"):
-        url = f"http://{pod.annotations[LABKIT_ADDRESS]}/queue/{waiting}"
-        httpx.put(url, trust_env=False).raise_for_status()
+SetQueue = Callable[[float], None]
+
+
+@pytest.fixture
+def set_queue(cluster: Embedded, kube: Kube) -> SetQueue:
+    """Make the queue of every pod as long as this."""
+
+    def put(waiting: float) -> None:
+        for pod in kube.objects("pods"):
+            url = f"http://{cluster.pod_address(pod)}/queue/{waiting}"
+            httpx.put(url, trust_env=False).raise_for_status()
+
+    return put
 
 
 def queue(kube: Kube, metrics: Metrics) -> dict[str, float]:
@@ -60,8 +68,8 @@ def served(kube: Kube, name: str = "vllm_request_queue_size") -> dict[str, float
     return {i["describedObject"]["name"]: float(i["value"].removesuffix("m")) for i in items}
 
 
-def test_one_number_through_every_hop(kube: Kube, metrics: Metrics) -> None:
-    set_queue(kube, 7)
+def test_one_number_through_every_hop(kube: Kube, metrics: Metrics, set_queue: SetQueue) -> None:
+    set_queue(7)
     wanted = {p.name: 7.0 for p in kube.objects("pods")}
     assert len(wanted) == 2
     polling.until(lambda: queue(kube, metrics) == wanted, "Prometheus to hold both pods", seconds=20)
@@ -70,12 +78,12 @@ def test_one_number_through_every_hop(kube: Kube, metrics: Metrics) -> None:
         kube.raw(f"/apis/custom.metrics.k8s.io/v1beta2/namespaces/{kube.namespace}/pods/*/{WAITING}")
 
 
-def test_the_lessons_hpa_scales_out_and_in(kube: Kube) -> None:
+def test_the_lessons_hpa_scales_out_and_in(kube: Kube, set_queue: SetQueue) -> None:
     kube.apply(MANIFESTS / "base" / "hpa.yaml")
-    set_queue(kube, 8)  # 2 pods: ceil(16 / 5) = 4 wanted; the new ones have an empty queue
+    set_queue(8)  # 2 pods: ceil(16 / 5) = 4 wanted; the new ones have an empty queue
     kube.until("hpa/llm-hpa desired=4", "hpa/llm-hpa scalingactive", seconds=30)
     kube.until("pods app=llm-model ready=4", seconds=30)
-    set_queue(kube, 0)
+    set_queue(0)
     kube.until("hpa/llm-hpa desired=2", seconds=60)  # after the stabilization window
     kube.until("deployment/llm-inference-service available", seconds=30)
 
@@ -110,8 +118,8 @@ def test_cpu_and_memory_are_served_too(kube: Kube) -> None:
     assert len(kube.raw("/apis/metrics.k8s.io/v1beta1/nodes")["items"]) == 4
 
 
-def test_a_range_comes_back_as_numbers(kube: Kube, metrics: Metrics) -> None:
-    set_queue(kube, 3)
+def test_a_range_comes_back_as_numbers(kube: Kube, metrics: Metrics, set_queue: SetQueue) -> None:
+    set_queue(3)
     polling.until(
         lambda: sorted(queue(kube, metrics).values()) == [3.0, 3.0], "both queues to be 3", seconds=20
     )

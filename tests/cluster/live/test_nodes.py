@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,10 +12,12 @@ from labkit.kube import Kube
 from labkit.metrics.client import Metrics
 from localcluster import polling
 from localcluster.api.client import Api
+from localcluster.api.objects import KubeObject
 from localcluster.embedded import nodes
 from localcluster.embedded.provider import Embedded
 from localcluster.gpus.breaking import GpuFaults
 from localcluster.gpus.device import device_uuid
+from localcluster.netns import doors
 from localcluster.provider import NewNode
 
 pytestmark = pytest.mark.embedded
@@ -58,6 +59,16 @@ def test_a_node_says_the_version_of_the_control_plane(kube: Kube) -> None:
     control_plane = kube.raw("/version")["gitVersion"]
     versions = {node.at("status.nodeInfo.kubeletVersion") for node in kube.objects("nodes")}
     assert versions == {f"{control_plane}+labkit"}
+
+
+def test_each_node_has_an_address_of_its_own_and_the_kubelets_port(kube: Kube) -> None:
+    nodes = {n.name: n for n in kube.objects("nodes")}
+    ips = {name: internal_ip(node) for name, node in nodes.items()}
+    assert len(set(ips.values())) == len(nodes)
+    ports = {node.at("status.daemonEndpoints.kubeletEndpoint.Port") for node in nodes.values()}
+    assert ports == {10250}
+    rows = [line.split() for line in kube.kubectl("get", "nodes", "-o", "wide", "--no-headers").splitlines()]
+    assert {row[0]: row[5] for row in rows} == ips
 
 
 def test_describe_says_that_the_machine_is_simulated(kube: Kube) -> None:
@@ -124,21 +135,26 @@ def test_a_node_joins_and_leaves_while_the_cluster_runs(kube: Kube, cluster: Emb
     kube.until(f"node/{ninth} ready", seconds=30)
     node = kube.object(f"node/{ninth}")
     assert (node.at("status.capacity")[GPU], node.labels["tier"]) == ("8", "burst")
-    port = node.at("status.daemonEndpoints.kubeletEndpoint.Port")
+    polling.until(lambda: not silent(cluster, node), "its kubelet to listen", seconds=30)
     assert cluster.plug_out() == [ninth]
-
-    def silent() -> bool:
-        with socket.socket() as probe:
-            return probe.connect_ex(("127.0.0.1", port)) != 0
-
-    polling.until(silent, "its kubelet to fall silent", seconds=30)
+    polling.until(lambda: silent(cluster, node), "its kubelet to fall silent", seconds=30)
     kube.until("node/gpu-node-1 ready", seconds=30)
     assert ninth not in {n.name for n in kube.objects("nodes")}
 
 
-def silent(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) != 0
+def internal_ip(node: KubeObject) -> str:
+    (found,) = [a["address"] for a in node.at("status.addresses") if a["type"] == "InternalIP"]
+    return str(found)
+
+
+def silent(cluster: Embedded, node: KubeObject) -> bool:
+    """Whether nothing listens at the place where the Node says that its kubelet is."""
+    port = node.at("status.daemonEndpoints.kubeletEndpoint.Port")
+    try:
+        doors.connected(cluster.layout.dir / doors.INSIDE, f"{internal_ip(node)}:{port}").close()
+    except ConnectionError as error:
+        return "refused" in str(error)
+    return False
 
 
 def test_a_node_that_there_is_not_is_told(cluster: Embedded) -> None:
@@ -148,9 +164,10 @@ def test_a_node_that_there_is_not_is_told(cluster: Embedded) -> None:
 
 
 def test_a_node_without_power_falls_silent_and_comes_back(kube: Kube, cluster: Embedded) -> None:
-    port = kube.object("node/gpu-node-3").at("status.daemonEndpoints.kubeletEndpoint.Port")
+    node = kube.object("node/gpu-node-3")
+    polling.until(lambda: not silent(cluster, node), "its kubelet to listen", seconds=30)
     cluster.stop_node("gpu-node-3")
-    assert silent(port)
+    assert silent(cluster, node)
     kube.until("node/gpu-node-1 ready", seconds=30)  # the others go on
     assert kube.object("node/gpu-node-3").is_true("Ready"), "nobody told the control plane"
     polling.until(

@@ -13,6 +13,7 @@ from labkit.errors import ClusterError
 from labkit.kube import Kube
 from localcluster import polling
 from localcluster.embedded.provider import Embedded
+from localcluster.netns import doors
 from tests.cluster.live.test_pods import IMAGE, finished, image, kill_agent, kube, run, shell, until_told
 
 pytestmark = pytest.mark.embedded
@@ -101,14 +102,13 @@ def test_a_finished_pods_address_is_taken_back_once(cluster: Embedded, kube: Kub
     run(kube, "done", shell("true"), restartPolicy="Never", nodeName="cpu-node-1")
     assert finished(kube, "done") == "Succeeded"
     kill_agent(cluster)
-    server = shell("sleep 999") | {"ports": [{"containerPort": 8000}]}
-    run(kube, "next", server, nodeName="cpu-node-1")
+    run(kube, "next", {"readinessProbe": {"tcpSocket": {"port": 8000}}}, nodeName="cpu-node-1")
     kube.until("pod/next ready", seconds=30)
     ip = kube.object("pod/next").at("status.podIP")
-    place = cluster.layout.dir / "addresses" / f"{ip}.json"
     kube.kubectl("delete", "pod", "done")
     assert kube.object("pod/next").at("status.phase") == "Running"
-    assert place.exists()
+    with doors.connected(cluster.layout.dir / doors.INSIDE, f"{ip}:8000"):
+        pass
     run(kube, "third", shell("sleep 999"), nodeName="cpu-node-1")
     kube.until("pod/third ready", seconds=30)
     assert kube.object("pod/third").at("status.podIP") != ip

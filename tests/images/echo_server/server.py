@@ -36,7 +36,7 @@ class Server(socketserver.ThreadingTCPServer):
 
 def main() -> None:
     """Serve until SIGTERM."""
-    with Server(("127.0.0.1", int(os.environ["PORT"])), Conversation) as server:
+    with Server(("", 7000), Conversation) as server:
         stop = threading.Thread(target=server.shutdown)
         signal.signal(signal.SIGTERM, lambda *_: stop.start())
         say("ready")

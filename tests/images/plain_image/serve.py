@@ -1,9 +1,8 @@
-"""Answers 200 on $PORT, or 503 while /tmp/sick exists; ends on SIGTERM."""
+"""Answers 200 on port 8000, or 503 while /tmp/sick exists; ends on SIGTERM."""
 
 from __future__ import annotations
 
 import http.server
-import os
 import signal
 import sys
 import threading
@@ -26,8 +25,8 @@ class Health(http.server.BaseHTTPRequestHandler):
 
 def main() -> None:
     """Serve until SIGTERM."""
-    port = int(sys.argv[1] if len(sys.argv) > 1 else os.environ["PORT"])
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", port), Health)
+    port = int(sys.argv[1] if len(sys.argv) > 1 else "8000")
+    server = http.server.ThreadingHTTPServer(("", port), Health)
     signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=server.shutdown).start())
     server.serve_forever()
 
