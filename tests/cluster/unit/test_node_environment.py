@@ -66,7 +66,7 @@ def test_variables_in_order_and_with_every_source() -> None:
     }
     assert references(container) == {("configmaps", "cm"), ("secrets", "s"), ("secrets", "no")}
     objects = {("configmaps", "cm"): {"a": "1"}, ("secrets", "s"): {"k": "v"}, ("secrets", "no"): None}
-    env = variables(container, POD, objects, NodeEnvironment({"PORT": "4711"}))
+    env = variables(container, POD, objects, NodeEnvironment(links={"PORT": "4711"}))
     assert env == {
         "PORT": "4711",
         "P_a": "1",
@@ -80,9 +80,21 @@ def test_variables_in_order_and_with_every_source() -> None:
     }
 
 
-def test_no_manifest_overrides_the_port_that_was_given() -> None:
-    container = {"name": "main", "env": [{"name": "PORT", "value": "8000"}]}
-    assert variables(container, POD, {}, NodeEnvironment({"PORT": "4711"}))["PORT"] == "4711"
+@pytest.mark.parametrize(
+    ("given", "port"),
+    [
+        (NodeEnvironment(links={"PORT": "8000"}), "9000"),  # a hint, where the pod has a network of its own
+        (NodeEnvironment(fixed={"PORT": "24711"}), "24711"),  # without isolation, where the node decides
+    ],
+)
+def test_a_manifest_overrides_a_port_that_is_a_hint_alone(given: NodeEnvironment, port: str) -> None:
+    container = {
+        "name": "main",
+        "env": [{"name": "PORT", "value": "9000"}, {"name": "AT", "value": ":$(PORT)"}],
+    }
+    env = variables(container, POD, {}, given)
+    assert (env["PORT"], env["AT"]) == (port, ":9000")
+    assert variables({"name": "main"}, POD, {}, given)["PORT"] in {"8000", "24711"}
 
 
 @pytest.mark.parametrize(

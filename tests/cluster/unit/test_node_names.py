@@ -114,10 +114,18 @@ def test_a_dns_config_is_merged_with_the_clusters() -> None:
     )
 
 
-def test_more_name_servers_than_a_resolver_asks_are_left_out() -> None:
-    config = {"nameservers": ["1.1.1.1", "2.2.2.2", "3.3.3.3"]}
-    assert names.resolver(pod(dnsConfig=config), DNS).count("nameserver") == 3
-    assert "nameserver 3.3.3.3" not in names.resolver(pod(dnsConfig=config), DNS)
+def test_more_name_servers_than_a_resolver_asks_are_left_out_and_named() -> None:
+    three = pod(dnsConfig={"nameservers": ["1.1.1.1", "2.2.2.2", "3.3.3.3"]})
+    written = names.resolver(three, DNS)
+    assert [line for line in written.splitlines() if line.startswith("nameserver")] == [
+        "nameserver 10.96.0.10",
+        "nameserver 1.1.1.1",
+        "nameserver 2.2.2.2",
+    ]
+    assert names.left_out(written, three).endswith("nameserver line is: 10.96.0.10 1.1.1.1 2.2.2.2")
+    two = pod(dnsConfig={"nameservers": ["1.1.1.1", "2.2.2.2"]})
+    assert names.left_out(names.resolver(two, DNS), two) == ""
+    assert names.left_out(names.resolver(pod(), DNS), pod()) == ""
 
 
 def test_a_lab_without_dns_of_its_own_writes_only_what_the_pod_asks_for() -> None:

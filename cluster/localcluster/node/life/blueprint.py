@@ -55,6 +55,9 @@ async def draw(pod: PodContext, container: Json, image: RunnableImage, folder: P
     uid, gid = environment.user(container, pod.object, image.config, image.rootfs)
     context = container.get("securityContext") or {}
     called = names.names(pod.object)
+    resolver = names.resolver(pod.object, plan.DNS if pod.machine.network.own else "")
+    if warning := names.left_out(resolver, pod.object):
+        pod.tell("DNSConfigForming", warning, warning=True)
     host = tuple(image.host_mounts())
     box = Sandbox(
         rootfs=image.rootfs,
@@ -71,7 +74,7 @@ async def draw(pod: PodContext, container: Json, image: RunnableImage, folder: P
         gid=gid,
         hostname=called.kernel,
         hosts=names.hosts(pod.object, called, ip=pod.record.pod_ip, node=_of_the_node()),
-        resolver=names.resolver(pod.object, plan.DNS if pod.machine.network.own else ""),
+        resolver=resolver,
         holder=pod.volumes.holder,
         read_only_root=bool(context.get("readOnlyRootFilesystem")),
         streams=_streams(container),

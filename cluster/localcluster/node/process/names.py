@@ -14,7 +14,7 @@ from localcluster.node.process.environment import ConfigError
 
 _DOMAIN = "cluster.local"
 _MOST_HOST, _MOST_KERNEL = 63, 64  # characters
-_MOST_SERVERS = 3  # the kubelet, as the C library, leaves out the rest
+_MOST_SERVERS = 3  # the C library asks no more, and the kubelet writes no more
 _HEADER = "# Kubernetes-managed hosts file.\n"
 _HEADER_OF_THE_NODE = "# Kubernetes-managed hosts file (host network).\n"
 _LOCAL = (
@@ -94,6 +94,18 @@ def resolver(pod: Json, server: str = "") -> str:
     lines += [f"nameserver {each}\n" for each in [*dict.fromkeys(servers)][:_MOST_SERVERS]]
     lines += [f"options {' '.join(words)}\n"] if words else []
     return "".join(lines) or _NO_SERVER
+
+
+def left_out(written: str, pod: Json) -> str:
+    """The kubelet's warning, where a pod's own name servers did not all find room in resolv.conf."""
+    known = [line.split()[1] for line in written.splitlines() if line.startswith("nameserver ")]
+    wanted = (pod["spec"].get("dnsConfig") or {}).get("nameservers") or ()
+    if set(wanted) <= set(known):
+        return ""
+    return (
+        "Nameserver limits were exceeded, some nameservers have been omitted, "
+        f"the applied nameserver line is: {' '.join(known)}"
+    )
 
 
 def _cluster_first(spec: Json) -> bool:
