@@ -19,8 +19,8 @@ class RunningContainer:
     """The latest run of one container, init containers too; `pid` is None unless it runs.
 
     `pid` is the host's pid of the container's pid 1: its children are the container's processes.
-    `env` is what the container was given; `exec` must run with it. `ports` maps containerPort to
-    "127.0.0.1:<port>". `usage_files` are what a simulated GPU's holder writes, one for each device.
+    `env` is what the container was given; `exec` must run with it. `ports` maps containerPort to where it
+    really is, `ip:port`. `usage_files` are what a simulated GPU's holder writes, one for each device.
     """
 
     name: str
