@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from labkit.errors import ToolchainError
 from localcluster import toolchain
+from localcluster.data import DATA
 from localcluster.toolchain import locate
 from localcluster.toolchain.progress import Progress, Silent
+from localcluster.toolchain.versions import load, target
 from tests.cluster.unit import toolchain_world as w
 
 HELLO = w.pins_at().programs[w.NAME]
@@ -109,6 +113,7 @@ def test_the_pins_agree_with_the_go_modules() -> None:
     assert f"go.etcd.io/etcd/server/v3 v{releases['etcd']}" in text
     assert f"github.com/prometheus/prometheus v0.{major}{int(minor):02d}.{patch}" in text
     assert f"github.com/distribution/distribution/v3 v{releases['distribution']}" in text
+    assert f"github.com/coredns/coredns v{releases['coredns']}" in text
     adapter = (toolchain.pins().modules["adapter"].folder / "go.mod").read_text()
     assert f"sigs.k8s.io/prometheus-adapter v{releases['prometheus-adapter']}" in adapter
     kwok = (toolchain.pins().modules["kwok"].folder / "go.mod").read_text()
@@ -127,6 +132,56 @@ def test_a_lab_comes_up_without_the_optional_programs() -> None:
     assert "kube-scheduler" in pins.wanted()
     assert "kwok" not in pins.wanted()
     assert "kwok" in pins.wanted(optional=True)
+
+
+def test_what_does_not_exist_for_this_system_is_neither_wanted_nor_found(tmp_path: Path) -> None:
+    pins = w.pins_at()
+    foreign = replace(pins.programs[w.NAME], platforms=("plan9-mips",))
+    pins = replace(pins, programs={w.NAME: foreign})
+    assert pins.wanted(optional=True) == []
+    ladder, _ = w.ladder(tmp_path / "cache", pins)
+    assert ladder.look([w.NAME]) == {}
+    with pytest.raises(ToolchainError, match="Not available here: hello") as told:
+        ladder.ensure([w.NAME])
+    assert f"for plan9-mips only, and this machine is {target()}" in told.value.cause
+
+
+def test_a_program_of_our_own_is_not_taken_for_another_of_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _path(monkeypatch, _script(tmp_path / "a", "echo hello v1.2.3").parent)
+    pins = w.pins_at()
+    own = replace(pins, programs={w.NAME: replace(pins.programs[w.NAME], ours=True)})
+    ladder, screen = w.ladder(tmp_path / "cache", pins, installed=True)
+    assert ladder.look([w.NAME])
+    ladder, screen = w.ladder(tmp_path / "cache", own, installed=True)
+    assert ladder.look([w.NAME]) == {}
+    assert screen.lines == []
+
+
+def test_labnet_and_nft_are_for_linux_only() -> None:
+    programs = toolchain.pins().programs
+    for name in ("labnet", "nft"):
+        assert {platform.split("-")[0] for platform in programs[name].platforms} == {"linux"}
+        assert programs[name].download is None
+        assert programs[name].here == (sys.platform == "linux")
+
+
+def test_a_source_of_one_program_changes_no_other_program(tmp_path: Path) -> None:
+    data = Path(shutil.copytree(DATA, tmp_path / "data"))
+
+    def keys() -> dict[str, str]:
+        return {name: program.key() for name, program in load(data).programs.items()}
+
+    before, folder = keys(), data / "go" / "controlplane"
+    with (folder / "cmd" / "nft" / "rule.go").open("a") as file:
+        file.write("// changed\n")
+    (folder / "cmd" / "labnet" / "new_test.go").write_text("package main\n")
+    after = keys()
+    assert [name for name in before if after[name] != before[name]] == ["nft"]
+    with (folder / "go.sum").open("a") as file:
+        file.write("\n")
+    assert keys()["kube-apiserver"] != before["kube-apiserver"]
 
 
 def test_every_program_has_a_key_of_its_own_that_tells_what_it_is() -> None:

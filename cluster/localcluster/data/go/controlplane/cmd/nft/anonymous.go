@@ -23,7 +23,7 @@ type item struct {
 // lookup reads the elements of a set or a map in braces, and makes it in the same
 // batch; into is the register for the values of a map.
 func (r *rule) lookup(set *nftables.Set, into uint32) *expr.Lookup {
-	set.Table, set.Anonymous, set.Constant = r.at.table, true, true
+	set.Table, set.Anonymous, set.Constant = r.place.table, true, true
 	set.Concatenation = len(parts(set.KeyType)) > 1
 	r.want("{")
 	items := r.items(set)
@@ -46,7 +46,7 @@ func (r *rule) items(set *nftables.Set) []item {
 		one := item{}
 		one.from, one.to = r.key(set.KeyType)
 		if r.take("comment") {
-			one.comment = unquoted(r.next())
+			one.comment = r.comment()
 		}
 		if r.take(":") {
 			r.value(set, &one)
@@ -152,7 +152,7 @@ func (tx *transaction) element(at place, asked command, c *cursor) {
 		return
 	}
 	set := &nftables.Set{Table: at.table, Name: asked.name, KeyType: kind}
-	r := &rule{cursor: c, tx: tx, at: at}
+	r := &rule{cursor: c, tx: tx, place: at}
 	if set.IsMap = strings.Contains(" "+strings.Join(c.words, " ")+" ", " : "); set.IsMap {
 		set.DataType = nftables.TypeVerdict
 	}

@@ -16,17 +16,19 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// The kernel's numbers for what programs note about a table, a chain and a counter
+// (linux/netfilter/nf_tables.h).
+const tableComment, chainComment, counterComment = 6, 12, 8
+
 // A batch is what the kernel takes as a whole or not at all.
 type batch struct {
 	messages []netlink.Message
 	// commands says for each message which command it belongs to.
 	commands []command
-	current  command
-}
-
-// begin says which command the next messages are for.
-func (b *batch) begin(c command) {
-	b.current = c
+	// current is the command that messages are being made for, and comment what it
+	// says about the table, chain or counter.
+	current command
+	comment string
 }
 
 // collect takes a batch of the library's apart, without what begins and ends it.
@@ -39,11 +41,30 @@ func (b *batch) collect(request []netlink.Message) ([]netlink.Message, error) {
 		if b.current.verb == "create" {
 			message.Header.Flags |= netlink.Excl
 		}
-		message.Data = inHostOrder(message.Data)
+		data, err := b.commented(message.Header.Type, inHostOrder(message.Data))
+		if err != nil {
+			return nil, err
+		}
+		message.Data = data
 		b.messages = append(b.messages, message)
 		b.commands = append(b.commands, b.current)
 	}
 	return []netlink.Message{{Header: netlink.Header{Type: netlink.Error}, Data: make([]byte, 20)}}, nil
+}
+
+// commented adds the comment to the message that makes a table, a chain or a
+// counter: the library has no field for it.
+func (b *batch) commented(kind netlink.HeaderType, data []byte) ([]byte, error) {
+	places := map[netlink.HeaderType]uint16{
+		unix.NFT_MSG_NEWTABLE: tableComment, unix.NFT_MSG_NEWCHAIN: chainComment, unix.NFT_MSG_NEWOBJ: counterComment,
+	}
+	place, known := places[kind&0xff]
+	if !known || b.comment == "" {
+		return data, nil
+	}
+	text := userdata.AppendString(nil, userdata.TypeComment, b.comment)
+	added, err := netlink.MarshalAttributes([]netlink.Attribute{{Type: place, Data: text}})
+	return append(data, added...), err
 }
 
 // inHostOrder corrects a note for readers. The library says of every set in braces

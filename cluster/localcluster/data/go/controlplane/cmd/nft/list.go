@@ -139,9 +139,8 @@ func listCounters(conn *nftables.Conn, at place) ([]object, error) {
 	}
 	var listed []object
 	for _, counter := range counters {
-		if named, ok := counter.(*nftables.NamedObj); ok && named.Type == nftables.ObjTypeCounter {
-			counts := named.Obj.(*expr.Counter)
-			one := at.named(named.Name)
+		if counts, ok := counter.(*nftables.CounterObj); ok {
+			one := at.named(counts.Name)
 			one["packets"], one["bytes"] = counts.Packets, counts.Bytes
 			listed = append(listed, object{"counter": one})
 		}

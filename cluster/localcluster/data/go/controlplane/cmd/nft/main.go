@@ -4,8 +4,6 @@
 // nftables' own nft that kube-proxy and labkit use, and refuses all others.
 //
 // A file of commands is one transaction: the kernel takes all of it or nothing.
-// Comments of sets, elements and rules are kept; those of tables and chains are
-// read and dropped.
 package main
 
 import (

@@ -22,13 +22,13 @@ func (r *rule) match() {
 		r.unknown()
 		return
 	}
-	start := r.at0()
+	start := r.at
 	unequal := r.take("!=")
 	r.take("==")
 	switch {
 	case r.take("vmap"):
 		if unequal {
-			r.cursor.at = start
+			r.at = start
 			r.unknown()
 		}
 		r.say(left.load...)
@@ -42,8 +42,6 @@ func (r *rule) match() {
 		r.compare(left, r.next(), unequal)
 	}
 }
-
-func (r *rule) at0() int { return r.cursor.at }
 
 // selectors reads one selector or several: ip daddr . meta l4proto . th dport.
 // nil if the next words are none.
@@ -72,7 +70,7 @@ func (r *rule) selector(register uint32) *selector {
 	meta := func(key expr.MetaKey, kind nftables.SetDatatype) *selector {
 		return &selector{[]expr.Any{&expr.Meta{Key: key, Register: register}}, kind}
 	}
-	ip := r.at.family
+	ip := r.place.family
 	switch {
 	case r.take(ip.name, "saddr"):
 		return header(expr.PayloadBaseNetworkHeader, ip.source, ip.address)
@@ -130,7 +128,7 @@ func (r *rule) vmap(kind nftables.SetDatatype) {
 
 // among reads { 10.1.0.0/16, 10.2.0.1 }. One value in braces is a comparison.
 func (r *rule) among(left *selector, unequal bool) {
-	if len(parts(left.kind)) == 1 && r.cursor.at+2 < len(r.words) && r.words[r.cursor.at+2] == "}" {
+	if len(parts(left.kind)) == 1 && r.at+2 < len(r.words) && r.words[r.at+2] == "}" {
 		r.want("{")
 		word := r.next()
 		r.want("}")

@@ -16,10 +16,10 @@ const first = unix.NFT_REG32_00
 // A rule translates a rule's words into the kernel's expressions.
 type rule struct {
 	*cursor
-	tx      *transaction
-	at      place
-	exprs   []expr.Any
-	comment []byte
+	tx     *transaction
+	place  place
+	exprs  []expr.Any
+	remark []byte
 	// protocol is what the rule so far says about it: its ports need one.
 	protocol string
 }
@@ -92,15 +92,15 @@ func (r *rule) reject() {
 		r.depend("tcp")
 		r.say(&expr.Reject{Type: unix.NFT_REJECT_TCP_RST})
 	} else {
-		r.say(&expr.Reject{Type: unix.NFT_REJECT_ICMP_UNREACH, Code: r.at.family.unreachable})
+		r.say(&expr.Reject{Type: unix.NFT_REJECT_ICMP_UNREACH, Code: r.place.family.unreachable})
 	}
 }
 
 // dnat reads to 10.244.1.2:8000, and ip addr . port to numgen random mod 2 map { 0 : 10.244.1.2 . 8000, ... }.
 func (r *rule) dnat() {
-	nat := &expr.NAT{Type: expr.NATTypeDestNAT, Family: uint32(r.at.family.number), RegAddrMin: unix.NFT_REG_1}
-	address := r.at.family.address
-	if r.take("to") || r.take(r.at.family.name, "to") {
+	nat := &expr.NAT{Type: expr.NATTypeDestNAT, Family: uint32(r.place.family.number), RegAddrMin: unix.NFT_REG_1}
+	address := r.place.family.address
+	if r.take("to") || r.take(r.place.family.name, "to") {
 		word := r.next()
 		to, err := netip.ParseAddrPort(word)
 		if err != nil || to.Addr().Is4() != (address.Bytes == 4) {
@@ -113,7 +113,7 @@ func (r *rule) dnat() {
 			&expr.Immediate{Register: unix.NFT_REG_2, Data: port}, nat)
 		return
 	}
-	r.want(r.at.family.name)
+	r.want(r.place.family.name)
 	for _, word := range []string{"addr", ".", "port", "to", "numgen"} {
 		r.want(word)
 	}

@@ -34,6 +34,7 @@ func newTransaction() (*transaction, error) {
 func (tx *transaction) do(c command) error {
 	at := place{&nftables.Table{Name: c.table, Family: families[c.family].number}, families[c.family]}
 	words := &cursor{words: c.body}
+	tx.current, tx.comment = c, ""
 	switch c.kind {
 	case "table":
 		tx.table(at, c.verb, words)
@@ -54,7 +55,6 @@ func (tx *transaction) do(c command) error {
 	if words.err != nil {
 		return words.err
 	}
-	tx.begin(c)
 	return tx.conn.Flush()
 }
 
@@ -65,10 +65,7 @@ type place struct {
 }
 
 func (tx *transaction) table(at place, verb string, c *cursor) {
-	for c.take("comment") {
-		c.next()
-		c.take(";")
-	}
+	tx.remark(c)
 	switch verb {
 	case "add", "create":
 		tx.conn.AddTable(at.table)
@@ -87,7 +84,7 @@ func (tx *transaction) chain(at place, asked command, c *cursor) {
 	case "flush":
 		tx.conn.FlushChain(chain)
 	default:
-		describe(chain, c)
+		tx.describe(chain, c)
 		tx.conn.AddChain(chain)
 	}
 }
@@ -102,13 +99,21 @@ var policies = map[string]nftables.ChainPolicy{
 	"accept": nftables.ChainPolicyAccept, "drop": nftables.ChainPolicyDrop,
 }
 
+// remark reads comment "TEXT" and the semicolons around it.
+func (tx *transaction) remark(c *cursor) {
+	for c.take(";") {
+	}
+	if c.take("comment") {
+		tx.comment = c.comment()
+	}
+	for c.take(";") {
+	}
+}
+
 // describe reads type filter hook forward priority 0; policy accept.
-func describe(chain *nftables.Chain, c *cursor) {
-	for c.more() {
+func (tx *transaction) describe(chain *nftables.Chain, c *cursor) {
+	for tx.remark(c); c.more(); tx.remark(c) {
 		switch {
-		case c.take(";"):
-		case c.take("comment"):
-			c.next()
 		case c.take("type"):
 			chain.Type = nftables.ChainType(c.takeOne("filter", "nat", "route"))
 			c.want("hook")
@@ -207,7 +212,7 @@ func specify(set *nftables.Set, c *cursor) {
 			}
 			set.Size = size
 		case c.take("comment"):
-			set.Comment = unquoted(c.next())
+			set.Comment = c.comment()
 		default:
 			c.unknown()
 		}
@@ -247,10 +252,7 @@ func (tx *transaction) counter(at place, asked command, c *cursor) {
 	named := &nftables.NamedObj{
 		Table: at.table, Name: asked.name, Type: nftables.ObjTypeCounter, Obj: &expr.Counter{},
 	}
-	for c.take("comment") {
-		c.next()
-		c.take(";")
-	}
+	tx.remark(c)
 	if asked.verb == "delete" {
 		tx.conn.DeleteObject(named)
 	} else {
@@ -259,16 +261,16 @@ func (tx *transaction) counter(at place, asked command, c *cursor) {
 }
 
 func (tx *transaction) rule(at place, asked command, c *cursor) {
-	r := &rule{cursor: c, tx: tx, at: at}
+	r := &rule{cursor: c, tx: tx, place: at}
 	for c.more() {
 		if c.take("comment") {
-			r.comment = userdata.AppendString(nil, userdata.TypeComment, unquoted(c.next()))
+			r.remark = userdata.AppendString(nil, userdata.TypeComment, c.comment())
 			break
 		}
 		r.statement()
 	}
 	made := &nftables.Rule{
-		Table: at.table, Chain: &nftables.Chain{Name: asked.name, Table: at.table}, Exprs: r.exprs, UserData: r.comment,
+		Table: at.table, Chain: &nftables.Chain{Name: asked.name, Table: at.table}, Exprs: r.exprs, UserData: r.remark,
 	}
 	if c.err == nil && len(r.exprs) == 0 {
 		c.fail("the rule is empty")

@@ -100,6 +100,15 @@ func (c *cursor) takeOne(words ...string) string {
 	return ""
 }
 
+// comment reads the text of a comment.
+func (c *cursor) comment() string {
+	text := unquoted(c.next())
+	if len(text) > 128 {
+		c.fail("a comment has at most 128 characters: %q", text)
+	}
+	return text
+}
+
 func (c *cursor) want(word string) {
 	if !c.take(word) {
 		c.fail("expected %q before %q", word, c.rest())

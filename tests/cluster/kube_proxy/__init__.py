@@ -1,0 +1,1 @@
+"""What kube-proxy says to nft: a recording, and what makes it (`record.py`)."""
