@@ -66,11 +66,13 @@ def node_agent(layout: Layout) -> Component:
     )
 
 
-def services(layout: Layout, binaries: Binaries, net: Network) -> list[Component]:
-    """What makes the addresses and names of Services work."""
+def services(layout: Layout, binaries: Binaries, net: Network, *, nodes: bool) -> list[Component]:
+    """What makes the addresses and names of Services work; `nodes`: whether the lab starts with any."""
     if not net.own:
         return [balancer(layout, "loopback")]
     first = kube_proxy(layout, binaries, net) if net.services == holder.FORWARD else balancer(layout, "own")
+    if not nodes:  # kube-proxy gives its node half a minute to appear; until one joins nobody needs it
+        first = replace(first, ready=None)
     return [first, dns(layout, binaries)]
 
 
@@ -81,7 +83,8 @@ def kube_proxy(layout: Layout, binaries: Binaries, net: Network) -> Component:
         argv=(str(binaries["labnet"]), "kube-proxy", f"--config={layout.dir / 'kube-proxy.yaml'}"),
         needs=("kube-apiserver",),
         env={"GOGC": "60", "PATH": f"{Path(net.nft).parent}{os.pathsep}{os.defpath}"},
-        ready=Ready(url="http://127.0.0.1:10256/healthz"),
+        # Not /healthz: that is 503 while the node whose name it bears is missing or leaves.
+        ready=Ready(url="http://127.0.0.1:10256/livez"),
         why="writes the kernel's rules that spread connections to a Service over its ready pods",
     )
 

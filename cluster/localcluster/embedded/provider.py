@@ -210,7 +210,7 @@ class Embedded:
             control_plane.scheduler(at, chosen, binaries),
             platform.registry(at, chosen, binaries),
             platform.node_agent(at),
-            *platform.services(at, binaries, net),
+            *platform.services(at, binaries, net, nodes=bool(files.nodes(spec))),
             platform.prometheus(at, chosen, binaries, flags, net),
             platform.adapter(at, chosen, binaries, flags, net),
         ]
