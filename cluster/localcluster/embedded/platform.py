@@ -23,7 +23,7 @@ def network(layout: Layout, net: Network) -> Component:
         name=holder.COMPONENT,
         argv=(*PYTHON, "localcluster.netns.holder", str(layout.dir), net.services, net.nft),
         ready=Ready(file=layout.dir / holder.READY),
-        why="holds the lab's own network, in which everything below lives",
+        why="holds the lab's own network, in which everything below lives" + (net.lacks and f"; {net.lacks}"),
     )
 
 
