@@ -16,7 +16,7 @@ from localcluster.embedded.network import Network
 from localcluster.images.distribution import config as registry_config
 from localcluster.images.distribution import htpasswd_line
 from localcluster.layout import Layout, Ports
-from localcluster.netns import doors, holder, plan
+from localcluster.netns import doors, furnish, plan
 from localcluster.node.config import AgentConfig, NodeSpec, Registry
 from localcluster.provider import Spec
 from localcluster.stored import write_atomically
@@ -82,7 +82,7 @@ def bootstrap_documents(layout: Layout, ports: Ports) -> Iterable[str]:
 def _services(layout: Layout, names: Sequence[str], net: Network) -> None:
     """The configuration of kube-proxy and CoreDNS."""
     proxy = {"KUBECONFIG": str(layout.kubeconfig_of("kube-proxy")), "NODE": names[0] if names else ""}
-    address = plan.COREDNS if net.services == holder.FORWARD else plan.DNS
+    address = plan.COREDNS if net.services == furnish.FORWARD else plan.DNS
     dns = {"KUBECONFIG": str(layout.kubeconfig_of("coredns")), "ADDRESS": address}
     for name, values in (("kube-proxy.yaml", proxy), ("Corefile", dns)):
         write_atomically(layout.dir / name, Template((DATA / name).read_text()).substitute(values))
@@ -150,5 +150,5 @@ def _agent(layout: Layout, spec: Spec, ports: Ports, machines: tuple[NodeSpec, .
         registries=(registry,),
         cache_dir=str(cache_root()),
         isolation=spec.isolation,
-        nft=net.nft if net.services == holder.FORWARD else "",
+        nft=net.nft if net.services == furnish.FORWARD else "",
     ).save(layout.dir / "node.json")

@@ -9,17 +9,16 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 from localcluster import spawn, stored
 from localcluster.errors import ProviderError
 from localcluster.layout import Layout
-from localcluster.netns import holder, plan
+from localcluster.netns import furnish, holder, plan
 from localcluster.netns.probe import Answer
 from localcluster.provider import Report
-from localcluster.toolchain import namespaces
+from localcluster.toolchain import bwrap, namespaces
 
 LOOPBACK = "loopback"
 FILE = "network.json"
@@ -27,10 +26,11 @@ FILE = "network.json"
 
 @dataclass(frozen=True)
 class Network:
-    """The kind, the program that writes kube-proxy's rules, and what this machine lacks, in words."""
+    """The kind, the programs that write its rules and make its namespace, and what is lacking, in words."""
 
-    services: str = holder.FORWARD
-    nft: str = ""
+    services: str = furnish.FORWARD
+    nft: str = "nft"
+    bwrap: str = "bwrap"
     lacks: str = ""
 
     @property
@@ -62,9 +62,9 @@ def choose(isolation: str, ours: Path) -> Network:
         )
     if answer.rules:
         lacks = f"nf_tables does not work here ({answer.rules}): Services are TCP only, no policy is enforced"
-        return Network(holder.OWN, nft, lacks)
+        return Network(furnish.OWN, nft, str(bwrap()), lacks)
     lacks = f"a pod can't reach itself through its Service ({answer.hairpin})" if answer.hairpin else ""
-    return Network(holder.FORWARD, nft, lacks)
+    return Network(furnish.FORWARD, nft, str(bwrap()), lacks)
 
 
 def save(layout: Layout, network: Network, report: Report) -> None:
@@ -80,7 +80,7 @@ def load(layout: Layout) -> Network | None:
 
 
 def _asked(nft: str) -> Answer:
-    argv = [sys.executable, "-P", "-m", "localcluster.netns.probe", nft]
+    argv = holder.new(str(bwrap()), "localcluster.netns.probe", nft)
     done = spawn.run(argv, seconds=60, env=dict(os.environ))
     try:
         return Answer(**json.loads(done.stdout))

@@ -12,7 +12,7 @@ from localcluster.embedded.component import Component, Ready
 from localcluster.embedded.control_plane import Binaries, answers, audit, serving
 from localcluster.embedded.network import Network
 from localcluster.layout import Layout, Ports
-from localcluster.netns import doors, holder
+from localcluster.netns import doors, furnish, holder
 
 PYTHON = (sys.executable, "-P", "-m")
 
@@ -21,8 +21,8 @@ def network(layout: Layout, net: Network) -> Component:
     """Makes the lab's namespace and holds it."""
     return Component(
         name=holder.COMPONENT,
-        argv=(*PYTHON, "localcluster.netns.holder", str(layout.dir), net.services, net.nft),
-        ready=Ready(file=layout.dir / holder.READY),
+        argv=(*PYTHON, "localcluster.netns.holder", str(layout.dir), net.services, net.nft, net.bwrap),
+        ready=Ready(file=layout.dir / furnish.READY),
         why="holds the lab's own network, in which everything below lives" + (net.lacks and f"; {net.lacks}"),
     )
 
@@ -70,7 +70,7 @@ def services(layout: Layout, binaries: Binaries, net: Network, *, nodes: bool) -
     """What makes the addresses and names of Services work; `nodes`: whether the lab starts with any."""
     if not net.own:
         return [balancer(layout, "loopback")]
-    first = kube_proxy(layout, binaries, net) if net.services == holder.FORWARD else balancer(layout, "own")
+    first = kube_proxy(layout, binaries, net) if net.services == furnish.FORWARD else balancer(layout, "own")
     if not nodes:  # kube-proxy gives its node half a minute to appear; until one joins nobody needs it
         first = replace(first, ready=None)
     return [first, dns(layout, binaries)]

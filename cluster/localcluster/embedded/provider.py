@@ -74,7 +74,12 @@ class Embedded:
         names = [*ports.COMPONENT.values(), "etcd", "kubectl", "labnet", "nft"]
         binaries = {binary: Path("/BIN") / binary for binary in names}
         symbolic = type("SymbolicPorts", (), {field: f"${field.upper()}_PORT" for field in ports.COMPONENT})()
-        return transcript(self.layout, spec, self.components(spec, symbolic, binaries, Network()), "/BIN")
+        return transcript(
+            self.layout,
+            spec,
+            self.components(spec, symbolic, binaries, Network(nft=str(binaries["nft"]))),
+            "/BIN",
+        )
 
     def down(self, report: Report = silent) -> None:
         """End every process of the lab and delete its files but the logs."""

@@ -2,7 +2,8 @@
 
     plan.py        the addresses of nodes, pods and Services
     rtnl.py        links, addresses and routes by rtnetlink
-    holder.py      makes the lab's namespace, and holds it
+    holder.py      finds the lab's namespace, or has bubblewrap make one
+    furnish.py     the lab's own links in it; then the process that holds it
     rules.py       the lab's own nftables rules
     probe.py       whether this machine can carry all that
     enter.py       runs a command in it

@@ -1,7 +1,7 @@
 """`python -P -m localcluster.netns.probe NFT`: can this machine carry a lab's network? Tried, not guessed.
 
-In namespaces of its own that end with it: links, addresses, routes, and one transaction of the kinds of rules
-that kube-proxy needs. The only output is a line of JSON, see `Answer`.
+Started in new namespaces, which end with it: links, addresses, routes, and one transaction of the kinds of
+rules that kube-proxy needs. The only output is a line of JSON, see `Answer`.
 """
 
 from __future__ import annotations
@@ -11,8 +11,7 @@ import os
 import sys
 from dataclasses import asdict, dataclass
 
-from localcluster import setns
-from localcluster.netns import holder
+from localcluster.netns import furnish
 from localcluster.netns.pods import PodNetworks
 from localcluster.netns.rules import HAIRPIN, apply
 
@@ -47,16 +46,11 @@ class Answer:
 
 def tried(nft: str) -> Answer:
     """Make what a lab makes, in this process."""
-    step = "user namespaces"
     try:
-        setns.new_user()
-        step = "network namespaces"
-        setns.unshare(setns.NEW_NET)
-        step = "links between them (veth)"
-        holder.furnish(holder.FORWARD)
+        furnish.links(furnish.FORWARD)
         PodNetworks().make("probe", "10.244.1.2")
     except OSError as error:
-        return Answer(network=f"{step}: {error.strerror}")
+        return Answer(network=f"links between network namespaces (veth): {error.strerror}")
     if rules := apply(nft, RULES):
         return Answer(rules=rules)
     return Answer(hairpin=apply(nft, HAIRPIN))

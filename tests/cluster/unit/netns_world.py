@@ -22,7 +22,8 @@ import psutil
 
 from localcluster import polling, setns, spawn
 from localcluster.layout import Layout
-from localcluster.netns import doors, enter, holder
+from localcluster.netns import doors, enter, furnish, holder
+from localcluster.toolchain import bwrap
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -97,7 +98,7 @@ class Lab:
     """A lab's folder, and the processes that a test started in it."""
 
     dir: Path
-    services: str = holder.OWN
+    services: str = furnish.OWN
     children: dict[str, Popen[bytes]] = field(default_factory=dict)
 
     @property
@@ -106,12 +107,12 @@ class Lab:
 
     def hold(self) -> int:
         """Start the holder; its pid, once the namespace is ready."""
-        ready = self.dir / holder.READY
+        ready = self.dir / furnish.READY
         ready.unlink(missing_ok=True)
-        where = [str(self.dir), self.services, shutil.which("nft") or "nft"]
+        where = [str(self.dir), self.services, shutil.which("nft") or "nft", str(bwrap())]
         self.start(holder.COMPONENT, [*PYTHON, "localcluster.netns.holder", *where])
         self._until(holder.COMPONENT, ready.exists)
-        return self.children[holder.COMPONENT].pid
+        return holder.pid_of(self.dir)
 
     def edge(self, *before: str) -> int:
         """Start the edge, with the words of another command before it; its pid, once it answers."""
@@ -171,7 +172,7 @@ def _join(pid: int) -> None:
 
 
 @contextlib.contextmanager
-def lab(folder: Path, services: str = holder.OWN) -> Iterator[Lab]:
+def lab(folder: Path, services: str = furnish.OWN) -> Iterator[Lab]:
     """A lab with nothing in it; its processes end with the block."""
     for name in ("run", "logs"):
         (folder / name).mkdir(parents=True)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from localcluster.netns import holder
+from localcluster.netns import furnish
 from localcluster.netns.rtnl import Netlink
 from localcluster.node.network.balancer import Balancer
 from localcluster.node.network.service_table import Frontend
@@ -37,7 +37,7 @@ def balanced(folder: Path, scenario: Scenario) -> tuple[list[str], list[str]]:
         pod.close()
         return said
 
-    holder.furnish(holder.OWN)
+    furnish.links(furnish.OWN)
     with Netlink() as net:
         net.address("lo", POD)
     return asyncio.run(run()), [path.name for path in folder.iterdir()]

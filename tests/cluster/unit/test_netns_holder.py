@@ -11,8 +11,8 @@ import psutil
 import pytest
 
 from localcluster import spawn
-from localcluster.netns import enter, holder
-from localcluster.netns.plan import GATEWAY
+from localcluster.netns import enter, furnish, holder
+from localcluster.netns.plan import COREDNS, GATEWAY
 from localcluster.netns.rtnl import Netlink
 from tests.cluster.unit.netns_world import REFUSED, Lab, lab, network_of, usable
 
@@ -45,8 +45,8 @@ def _marked() -> dict[str, list[str]]:
 @pytest.mark.parametrize(
     ("services", "links"),
     [
-        (holder.OWN, {"lo": ["127.0.0.1", GATEWAY]}),
-        (holder.FORWARD, {"lo": ["127.0.0.1", GATEWAY], "svc0": [], "svc1": []}),
+        (furnish.OWN, {"lo": ["127.0.0.1", GATEWAY, COREDNS]}),
+        (furnish.FORWARD, {"lo": ["127.0.0.1", GATEWAY, COREDNS], "svc0": [], "svc1": []}),
     ],
 )
 def test_a_lab_gets_a_network_of_its_own(tmp_path: Path, services: str, links: dict[str, list[str]]) -> None:
@@ -89,7 +89,7 @@ def test_when_nothing_is_left_there_is_a_new_network(held: Lab) -> None:
     held.kill("agent")
     assert network_of(held.hold()) != network_of(os.getpid())
     with held.worker() as inside:
-        assert inside.call(_links)["lo"] == ["127.0.0.1", GATEWAY]
+        assert inside.call(_links)["lo"] == ["127.0.0.1", GATEWAY, COREDNS]
 
 
 def test_two_labs_do_not_meet(held: Lab, tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ import pytest
 
 import localcluster
 from localcluster import polling, spawn
-from localcluster.netns import holder
+from localcluster.netns import furnish
 from localcluster.netns.plan import GATEWAY
 from localcluster.netns.pods import PodNetworks
 from tests.cluster.unit.netns_world import REFUSED, Fresh, descriptors, lab, network, network_of, usable
@@ -35,7 +35,7 @@ def fresh() -> Iterator[Fresh]:
 
 def two() -> PodNetworks:
     """Two pods, in a lab whose network is new."""
-    holder.furnish(holder.OWN)
+    furnish.links(furnish.OWN)
     networks = PodNetworks()
     networks.make("one", ONE)
     networks.make("other", OTHER)
@@ -209,7 +209,7 @@ def test_no_block_in_a_pods_network_awaits() -> None:
 
 
 def _hundred() -> tuple[list[float], int]:
-    holder.furnish(holder.OWN)
+    furnish.links(furnish.OWN)
     networks, took = PodNetworks(), []
     for number in range(100):
         began = time.perf_counter()
