@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,9 @@ from localcluster.provider import Report
 from localcluster.toolchain import bwrap, namespaces
 
 LOOPBACK = "loopback"
+OLDEST = (1, 0, 1)
+"""The oldest nft that kube-proxy takes."""
+
 FILE = "network.json"
 
 
@@ -52,7 +56,8 @@ def choose(isolation: str, ours: Path) -> Network:
     if isolation == "none":
         return Network(LOOPBACK)
     found = shutil.which("nft")
-    answers = {nft: _asked(nft) for nft in dict.fromkeys([found or str(ours), str(ours)])}
+    known = [found] if found and _recent(found) else []
+    answers = {nft: _asked(nft) for nft in dict.fromkeys([*known, str(ours)])}
     nft, answer = next(((n, a) for n, a in answers.items() if not a.rules), (str(ours), answers[str(ours)]))
     if answer.network:
         raise ProviderError(
@@ -79,6 +84,12 @@ def load(layout: Layout) -> Network | None:
     return stored.find(layout.dir / FILE, Network)
 
 
+def _recent(nft: str) -> bool:
+    """Whether it is new enough for kube-proxy (https://kubernetes.io/docs/reference/networking/virtual-ips)."""
+    said = re.search(r"nftables v(\d+)\.(\d+)\.(\d+)", spawn.run([nft, "--version"], seconds=20).stdout)
+    return said is not None and tuple(map(int, said.groups())) >= OLDEST
+
+
 def _asked(nft: str) -> Answer:
     argv = holder.new(str(bwrap()), "localcluster.netns.probe", nft)
     done = spawn.run(argv, seconds=60, env=dict(os.environ))
@@ -86,4 +97,4 @@ def _asked(nft: str) -> Answer:
         return Answer(**json.loads(done.stdout))
     except (ValueError, TypeError):
         words = (done.stderr.strip().splitlines() or [f"the probe ended with status {done.returncode}"])[-1]
-        return Answer(network=words)
+        return Answer(network=re.sub("^bwrap:", "user namespaces:", words))

@@ -12,11 +12,12 @@ from localcluster import spawn
 from localcluster.embedded import network
 from localcluster.embedded.network import Network, choose
 from localcluster.layout import Layout
-from localcluster.netns import holder
+from localcluster.netns import furnish
 from localcluster.toolchain import bwrap
 from tests.cluster.unit.netns_world import REFUSED, usable
 
 NFT = shutil.which("nft")
+BWRAP = str(bwrap())
 namespaces = pytest.mark.skipif(not usable(), reason=REFUSED)
 tables = pytest.mark.skipif(NFT is None, reason="there is no nft on PATH")
 
@@ -38,11 +39,13 @@ def test_without_isolation_nothing_is_tried() -> None:
 @tables
 def test_with_nf_tables_kube_proxy_forwards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert NFT
-    assert choose("bubblewrap", Path("/nowhere/nft")) == Network(holder.FORWARD, NFT)
-    broken = program(tmp_path, "echo no such option >&2; exit 1")
+    assert choose("bubblewrap", Path("/nowhere/nft")) == Network(furnish.FORWARD, NFT, BWRAP)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
-    assert shutil.which("nft") == str(broken)
-    assert choose("bubblewrap", Path(NFT)) == Network(holder.FORWARD, NFT)  # ours, if that on PATH fails
+    odd = ("echo no such option >&2; exit 1", "echo 'nftables v0.9.8 (E.D.S.)'", "echo nftables")
+    for text in (*odd, "echo 'nftables v1.0.9 (Old Doc)'; test $1 = --version"):
+        made = program(tmp_path, text)
+        assert shutil.which("nft") == str(made)  # then ours
+        assert choose("bubblewrap", Path(NFT)) == Network(furnish.FORWARD, NFT, BWRAP)
 
 
 @namespaces
@@ -53,7 +56,7 @@ def test_without_nf_tables_it_is_said_what_is_lacking(
     said: list[str] = []
     found = choose("bubblewrap", program(tmp_path / "ours", "echo Operation not supported >&2; exit 1"))
     network.save(Layout(tmp_path), found, said.append)
-    assert (found.services, found.own) == (holder.OWN, True)
+    assert (found.services, found.own) == (furnish.OWN, True)
     assert said == [
         (
             "network: nf_tables does not work here (Operation not supported): "
@@ -74,7 +77,7 @@ def test_a_kernel_without_the_hairpin_rule_is_told_apart(
     )
     half = program(tmp_path, script)
     assert choose("bubblewrap", half) == Network(
-        holder.FORWARD, str(half), "a pod can't reach itself through its Service (no fib)"
+        furnish.FORWARD, str(half), BWRAP, "a pod can't reach itself through its Service (no fib)"
     )
 
 

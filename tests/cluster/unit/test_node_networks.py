@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from localcluster import spawn
-from localcluster.netns import holder
+from localcluster.netns import furnish
 from localcluster.node.kubelet.port_forward import _connected
 from localcluster.node.network.networks import Loopback, OwnNetworks
 from localcluster.node.pod.pods import RunningContainer, RunningPod
@@ -31,7 +31,7 @@ namespaces = pytest.mark.skipif(not usable(), reason=REFUSED)
 
 
 def own() -> OwnNetworks:
-    holder.furnish(holder.OWN)
+    furnish.links(furnish.OWN)
     return OwnNetworks()
 
 
