@@ -24,6 +24,7 @@ from localcluster.images.build import Request, build
 from localcluster.images.push import publish
 from localcluster.images.reference import parse
 from localcluster.images.store import Store
+from localcluster.netns.plan import GATEWAY
 from localcluster.node.process import bounds
 from localcluster.toolchain import cache_root
 
@@ -152,6 +153,10 @@ def finished(kube: Kube, name: str) -> str:
     return phase()
 
 
+def nodes_of(kube: Kube) -> list[dict[str, Any]]:
+    return list(kube.raw("/api/v1/nodes")["items"])
+
+
 def host_folder(cluster: Embedded, kube: Kube, name: str) -> Path:
     return cluster.layout.dir / "pods" / str(kube.object(f"pod/{name}").at("metadata.uid"))
 
@@ -229,23 +234,27 @@ def test_the_environment_of_a_pod_stays_inside_it(cluster: Embedded, kube: Kube)
     assert list((host_folder(cluster, kube, "env") / "volumes" / "data").iterdir()) == []
 
 
-def test_what_listens_on_loopback_asks_who_is_there(cluster: Embedded, kube: Kube) -> None:
+def test_of_the_control_plane_a_pod_reaches_only_what_asks_who_is_there(
+    cluster: Embedded, kube: Kube
+) -> None:
+    """At every address that the lab has in its own network; the pod's own loopback is nobody else's."""
     _, ports = cluster.layout.load()
+    nodes = {n["metadata"]["name"]: n["status"]["addresses"][0]["address"] for n in nodes_of(kube)}
+    hosts = {"loopback": "127.0.0.1", "gateway": GATEWAY, **nodes}
     paths = {"registry": "/v2/_catalog", "prometheus": "/api/v1/query?query=up"}
     urls = {
-        name: f"https://127.0.0.1:{getattr(ports, name)}{paths.get(name, '/metrics')}"
-        for name in ("api", "controller_manager", "scheduler", "registry", "prometheus", "adapter")
+        f"{name} at {where}": f"https://{host}:{port}{paths.get(name, '/metrics')}"
+        for where, host in hosts.items()
+        for name, port in vars(ports).items()
     }
-    for node in kube.raw("/api/v1/nodes")["items"]:
-        port = node["status"]["daemonEndpoints"]["kubeletEndpoint"]["Port"]
-        urls[node["metadata"]["name"]] = f"https://127.0.0.1:{port}/pods"
+    urls |= {f"kubelet at {where}": f"https://{host}:10250/pods" for where, host in hosts.items()}
     own = f"/api/v1/namespaces/{kube.namespace}"
     paths = {"secrets": f"{own}/secrets", "exec": f"{own}/pods/x/exec?command=id", "nodes": "/api/v1/nodes"}
     run(kube, "knocks", {"command": ["python3", "-c", KNOCK, json.dumps(urls), json.dumps(paths)]})
     assert finished(kube, "knocks") == "Succeeded", kube.logs("knocks")
     answers = json.loads(kube.logs("knocks"))
     assert {name: code for name, code in answers.items() if code not in {0, 401, 403}} == {}
-    assert (answers["api"], answers["registry"], answers["prometheus"]) == (401, 401, 0)
+    assert {name for name in urls if answers[name]} == {f"api at {where}" for where in ("gateway", *nodes)}
 
 
 def test_too_many_processes_end_their_container_and_nobody_else(kube: Kube) -> None:

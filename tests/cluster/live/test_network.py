@@ -141,6 +141,17 @@ def test_a_service_leads_a_pod_to_each_replica(kube: Kube, replicas: dict[str, s
     assert heard == set(replicas.values())
 
 
+def test_a_service_has_the_names_that_a_cluster_gives_it(kube: Kube, replicas: dict[str, str]) -> None:
+    names = ["web", f"web.{kube.namespace}", f"web.{kube.namespace}.svc.cluster.local"]
+
+    def known() -> bool:
+        return set(get(kube, "client", *(f"http://{name}/" for name in names))) <= set(replicas.values())
+
+    polling.until(known, "the names to lead to the replicas", seconds=30)
+    told = get(kube, "client", "http://web.elsewhere/", "http://example.com/")
+    assert all("Name or service not known" in said for said in told), told
+
+
 def test_a_pod_reaches_itself_through_its_service(kube: Kube) -> None:
     apply(kube, pod("alone", SERVER), service("alone"))
     kube.until("pod/alone ready", seconds=60)

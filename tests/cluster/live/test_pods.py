@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import socket
@@ -21,6 +20,7 @@ from localcluster.images.build import Request, build
 from localcluster.images.push import publish
 from localcluster.images.reference import parse
 from localcluster.images.store import Store
+from localcluster.netns import doors
 
 pytestmark = pytest.mark.embedded
 
@@ -215,14 +215,24 @@ def test_readiness_comes_and_goes_and_liveness_restarts(kube: Kube) -> None:
     until_told(kube, "alive", "Container main failed liveness probe, will be restarted")
 
 
-def test_a_server_that_ignores_its_port_is_told_so(kube: Kube) -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    probe = {"tcpSocket": {"port": 8000}, "periodSeconds": 3}
-    stubborn = {"args": ["python3", "/work/serve.py", str(port)], "ports": [{"containerPort": 8000}]}
-    run(kube, "stubborn", stubborn | {"readinessProbe": probe})
-    until_told(kube, "stubborn", f"PortIgnored: Container main listens on port {port} and ignores PORT=")
+@pytest.mark.parametrize(
+    ("container", "hint"),
+    [
+        ({"ports": [{"containerPort": 8000}]}, "8000"),
+        ({"ports": [{"containerPort": 8000}], "env": [{"name": "PORT", "value": "5"}]}, "5"),
+        ({}, ""),
+    ],
+    ids=["declared", "set by the manifest", "not declared"],
+)
+def test_a_server_listens_where_it_likes_and_port_is_only_a_hint(
+    kube: Kube, container: dict[str, Any], hint: str
+) -> None:
+    """What is declared changes neither where the server is probed nor where it can be reached."""
+    serves = {"args": ["python3", "/work/serve.py", "9000"], "readinessProbe": {"tcpSocket": {"port": 9000}}}
+    run(kube, "free", serves | container)
+    kube.until("pod/free ready", seconds=30)
+    assert kube.kubectl("exec", "free", "--", "sh", "-c", "echo $PORT").strip() == hint
+    assert "PORT" not in told(kube, "free")
 
 
 def test_a_gpu_is_held_by_one_container_and_too_many_are_refused(kube: Kube) -> None:
@@ -291,14 +301,22 @@ def kill_agent_and(cluster: Embedded, act: Any) -> None:
     kill_agent(cluster)
 
 
-def test_annotations_say_where_the_ports_really_are(kube: Kube) -> None:
-    run(kube, "ports", {"ports": [{"containerPort": 8000}], "readinessProbe": {"tcpSocket": {"port": 8000}}})
-    kube.until("pod/ports ready", seconds=30)
-    annotations = kube.object("pod/ports").annotations
-    assert json.loads(annotations["labkit.dev/ports"]) == {"8000": annotations["labkit.dev/address"]}
-    host, _, port = annotations["labkit.dev/address"].rpartition(":")
-    with socket.create_connection((host, int(port)), timeout=5):
-        pass
+def test_each_pod_has_an_address_of_its_own_where_its_port_is(cluster: Embedded, kube: Kube) -> None:
+    """Two servers on the same node and the same port; nothing but the status says where they are."""
+    server = {"ports": [{"containerPort": 8000}], "readinessProbe": {"httpGet": {"port": 8000}}}
+    for name in ("one", "two"):
+        run(kube, name, server, nodeName="cpu-node-1")
+    kube.until("pod/one ready", "pod/two ready", seconds=30)
+    pods = [kube.object(f"pod/{name}") for name in ("one", "two")]
+    ips = {pod.at("status.podIP") for pod in pods}
+    assert len(ips) == 2
+    for pod in pods:
+        assert not [name for name in pod.annotations if name.startswith("labkit.dev/")]
+        with doors.connected(cluster.layout.dir / doors.INSIDE, f"{pod.at('status.podIP')}:8000"):
+            pass
+        host, _, port = cluster.pod_address(pod).rpartition(":")
+        with socket.create_connection((host, int(port)), timeout=5):
+            pass
 
 
 def test_a_volume_in_memory_is_shared_and_outlives_its_containers(kube: Kube) -> None:
