@@ -45,6 +45,7 @@ PHRASES = frozenset(
     {
         ("get", "secrets", "--all-namespaces"),
         ("get", "services", "-n", "monitoring"),
+        ("get", "namespaces", "--show-labels"),
         ("get", "pods", "--show-labels"),
         ("delete", "secret", "team-login", "--namespace", "default", "--ignore-not-found"),
     }
@@ -55,8 +56,8 @@ KUSTOMIZED = ("apply", "-k")
 TARGETS = frozenset(
     {"daemonset", "deployment", "deploy", "pod", "pods", "hpa", "node", "nodes", "service", "svc", "events"}
 )
-DELETED = frozenset({"priorityclass/placeholder"})
-"""Objects outside the namespace that a cell deletes, by their whole names: a reset deletes them as well."""
+DELETED = frozenset({"networkpolicy/only-ours", "priorityclass/placeholder"})
+"""Objects that a cell deletes by their whole names: no other of their kind may be deleted."""
 MARKS = ("labkit.dev/address", "labkit.dev/ports", "managedFields", "externalIPs")
 """Where the node agent says that a pod answers, the server who wrote a field; and others' traffic."""
 

@@ -26,6 +26,7 @@ NAMESPACED = frozenset(
         "DaemonSet",
         "Deployment",
         "HorizontalPodAutoscaler",
+        "NetworkPolicy",
         "Pod",
         "PodDisruptionBudget",
         "Service",
@@ -67,6 +68,23 @@ def refuse_foreign(path: Path, released: Path) -> None:
             raise BadInput(
                 f"An exercise stays in namespace {NAMESPACE}, not {place!s:.60}.", fix="Leave it out."
             )
+        if kind == "NetworkPolicy":
+            _refuse_opening(one, released)
+
+
+def _refuse_opening(policy: Mapping[str, Any], released: Path) -> None:
+    """Policies add up, so a rule of egress would open what grading's own policy closes to pods."""
+    spec, meta = policy.get("spec"), policy.get("metadata")
+    name = str(meta.get("name") if isinstance(meta, dict) else meta)
+    if not re.search(rf"^  name: {re.escape(name)}$", released.read_text(), re.MULTILINE):
+        raise BadInput(
+            f"An exercise does not create the NetworkPolicy {name:.60}.", fix="Leave its name as it was."
+        )
+    if not isinstance(spec, dict) or spec.get("policyTypes") != ["Ingress"] or "egress" in spec:
+        raise BadInput(
+            "An exercise's NetworkPolicy is about ingress only.",
+            fix="Write policyTypes: [Ingress], and no egress.",
+        )
 
 
 def spreading(path: Path) -> set[str]:

@@ -11,7 +11,7 @@ from typing import Any
 from labkit.evidence import Event, Series, Timeline
 from labkit.load.results import LoadResult
 from labkit.load.rows import Row
-from tests.course.examples import hpa_queue_faults
+from tests.course.examples import hpa_queue_faults, hpa_queue_policy
 from tests.course.mutants import Case
 
 HPA = {
@@ -96,6 +96,7 @@ PASSING: list[Case] = [
     ("05.alone", {"hpas": [HPA]}),
     ("05.keep-alive", {"kept": {"a": 90, "b": 80, "c": 0}, "fresh": {"a": 30, "b": 40, "c": 30}}),
     *hpa_queue_faults.passing(HPA),
+    *hpa_queue_policy.PASSING,
 ]
 
 CPU_HPA = {**HPA, "metadata": {"name": "llm-hpa-cpu"}}
@@ -170,6 +171,7 @@ MUTANTS: list[Case] = [
     ("05.keep-alive", {"kept": {"a": 30, "b": 40, "c": 30}, "fresh": {"a": 90, "b": 80, "c": 0}}),
     ("05.keep-alive", {"kept": {"a": 90, "b": 80, "c": 1}, "fresh": {"a": 30, "b": 40, "c": 30}}),
     *hpa_queue_faults.mutants(HPA),
+    *hpa_queue_policy.MUTANTS,
 ]
 
 EMPTY = Timeline(15, "test")
@@ -203,5 +205,6 @@ TOO_EARLY: list[Case] = [
     ("05.keep-alive", {"kept": {"a": 0, "b": 0}, "fresh": {"a": 9, "b": 40}}),  # nobody asked
     ("05.keep-alive", {"kept": {"a": 3, "b": 0}, "fresh": {"a": 2, "b": 1}}),
     *hpa_queue_faults.TOO_EARLY,
+    *hpa_queue_policy.TOO_EARLY,
 ]
 """Evidence that is empty, or was taken before there was anything to see: nobody's wrong answer."""

@@ -313,6 +313,41 @@ def test_the_kustomization_of_an_exercise_stays_as_it_is(tmp_path: Path, edition
         allowed("apply", Confined(tmp_path, edition), [str(place.parent)], {})
 
 
+@pytest.mark.parametrize(
+    ("ours", "theirs", "why"),
+    [
+        ("policyTypes: [Ingress]", "policyTypes: [Ingress, Egress]\n  egress: [{}]", "ingress only"),
+        ("policyTypes: [Ingress]", "policyTypes: [Ingress]\n  egress: [{}]", "ingress only"),
+        ("policyTypes: [Ingress]", "egress: [{}]", "ingress only"),
+        ("  name: only-ours", "  name: class", "NetworkPolicy class"),
+        ("  name: only-ours", "  name: only-ours\n  namespace: kube-system", "stays in namespace"),
+        ("metadata:\n  name: only-ours", "metadata: [only-ours]", "NetworkPolicy"),
+    ],
+)
+def test_a_students_policy_opens_no_way_out(
+    tmp_path: Path, edition: Path, ours: str, theirs: str, why: str
+) -> None:
+    place = Path("manifests/05-hpa-queue/exercises/only-ours.yaml")
+    (tmp_path / place).parent.mkdir(parents=True)
+    released = (edition / place).read_text()
+    assert ours in released
+    (tmp_path / place).write_text(released)
+    mine = Confined(tmp_path, edition)
+    assert allowed("apply", mine, [str(place)], {}) == ([tmp_path / place], {})
+    assert not mine.spread
+    (tmp_path / place).write_text(released.replace(ours, theirs))
+    with pytest.raises(BadInput, match=why):
+        allowed("apply", mine, [str(place)], {})
+
+
+@pytest.mark.parametrize("name", ["networkpolicy/class", "networkpolicies", "netpol/only-ours"])
+def test_only_the_courses_own_policy_is_deleted(confined: Confined, name: str) -> None:
+    own = "networkpolicy/only-ours"
+    assert allowed("delete", confined, [own], {}) == ([own], {})
+    with pytest.raises(BadInput, match="can't be deleted"):
+        allowed("delete", confined, [name], {})
+
+
 @pytest.mark.parametrize("verb", ["get", "kubectl", "show", "faults.kill", "url", "follow"])
 def test_what_the_notebooks_name_goes_through(confined: Confined, verb: str) -> None:
     found = [[word.replace("overlays/x", "overlays/embedded") for word in words] for words in called(verb)]
