@@ -21,10 +21,6 @@ from localcluster.node.process.bounds import MOST_PROCESSES
 from localcluster.stored import write_atomically
 
 WORK = "work"
-LOOPBACK = (
-    "Pods that a submission starts share this machine's loopback interface: they can reach everything that "
-    "listens there without a login."
-)
 NODES = (
     "Pods that a submission starts run on shared nodes: under Pod Security `baseline` and a quota of 40 pods "
     "and 12 GPUs, but with no limit on CPU (notebook 04 needs pods without CPU requests)."
@@ -36,7 +32,7 @@ NETWORK = (
 )
 MEMORY = "Memory is limited for each process of a notebook (3 GiB), not for all of them together."
 AT: Mapping[str, tuple[str, ...]] = {
-    "embedded": (LOOPBACK, MEMORY),
+    "embedded": (MEMORY,),
     "kind": (NODES, KIND, NETWORK, MEMORY),
     "existing": (NODES, NETWORK, MEMORY),
 }
