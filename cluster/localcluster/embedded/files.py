@@ -83,7 +83,8 @@ def _services(layout: Layout, names: Sequence[str], net: Network) -> None:
     """The configuration of kube-proxy and CoreDNS."""
     proxy = {"KUBECONFIG": str(layout.kubeconfig_of("kube-proxy")), "NODE": names[0] if names else ""}
     address = plan.COREDNS if net.services == furnish.FORWARD else plan.DNS
-    dns = {"KUBECONFIG": str(layout.kubeconfig_of("coredns")), "ADDRESS": address}
+    kubeconfig = layout.kubeconfig_of("coredns").relative_to(layout.dir)
+    dns = {"KUBECONFIG": str(kubeconfig), "ADDRESS": address}
     for name, values in (("kube-proxy.yaml", proxy), ("Corefile", dns)):
         write_atomically(layout.dir / name, Template((DATA / name).read_text()).substitute(values))
 

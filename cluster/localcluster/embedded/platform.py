@@ -97,6 +97,7 @@ def dns(layout: Layout, binaries: Binaries) -> Component:
         # Its first list would be refused before its permissions are there, and it would back off for seconds.
         needs=("kube-apiserver", "kube-controller-manager", "kube-scheduler"),
         env={"GOGC": "60"},
+        cwd=layout.dir,
         ready=Ready(url="http://127.0.0.1:10154/ready"),
         why="answers for the names of Services, such as llm-inference-service.llm-lab",
     )
