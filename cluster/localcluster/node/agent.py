@@ -49,7 +49,9 @@ class Agent:
         self._network: Network = OwnNetworks() if own else Loopback(self.lab_dir)
         self._services = Services()
         self._policies: Policies = (
-            Enforced(self.lab_dir, config.nft, clock=config.clock) if config.nft else NotEnforced()
+            Enforced(self.lab_dir, config.nft, clock=config.clock)
+            if config.nft
+            else NotEnforced(self.lab_dir, clock=config.clock)
         )
         self._store = Store(Path(config.cache_dir))
         self._stop = asyncio.Event()

@@ -116,7 +116,7 @@ def test_a_pod_that_comes_later_is_isolated_from_its_first_moment(kube: Kube, we
     target = web[0].rpartition(":")
     script = f"import socket; socket.create_connection({(target[0], int(target[2]))!r}, timeout=3)"
     apply(kube, pod("late", {"command": ["python3", "-c", script]}, restartPolicy="Never"))
-    kube.until("pod/late phase=Failed", seconds=60)
+    polling.until(lambda: kube.object("pod/late").at("status.phase") == "Failed", "its end", seconds=60)
     assert "timed out" in kube.logs("late")
 
 

@@ -12,10 +12,12 @@ from localcluster.api.asynchronous import Api
 from localcluster.api.events import Recorder
 from localcluster.errors import LabError
 from localcluster.netns import plan
+from localcluster.node.policy import state
 from localcluster.node.policy.pods import NamedPort, Pod
 from localcluster.node.policy.writer import PolicyWriter
 
 IDENTITY = "network-policies"
+NOT_HERE = "This lab enforces no policies: everything is allowed. `localcluster status` says what it lacks."
 PEERS = (
     Pod(
         "kube-system",
@@ -73,11 +75,28 @@ class Enforced:
 
 
 class NotEnforced:
-    """Where the kernel has no nf_tables, and in labs without isolation: policies are objects, no more."""
+    """Where the kernel has no nf_tables, and in labs without isolation: each policy gets an event about it."""
+
+    def __init__(self, lab_dir: Path, *, clock: float) -> None:
+        self._api = Api(lab_dir / "kubeconfigs" / IDENTITY)
+        self._recorder = Recorder(self._api, IDENTITY, clock=clock, component=IDENTITY)
+        self._told: set[str] = set()
 
     async def isolate(self, pod: Json, ip: str) -> None:
         """Nothing holds."""
 
     async def run(self) -> None:
-        """Nothing to keep in step."""
-        await asyncio.Event().wait()
+        """Tell about each policy once."""
+        try:
+            await asyncio.gather(self._follow(), self._recorder.run())
+        finally:
+            await self._api.close()
+
+    async def _follow(self) -> None:
+        known = state.Policies()
+        async for event in self._api.watch(known.path):
+            known.take(event)
+            for uid, reference in known.references().items():
+                if uid not in self._told:
+                    self._told.add(uid)
+                    self._recorder.warning(reference, "PolicyNotEnforced", NOT_HERE)
