@@ -75,7 +75,7 @@ class Enforced:
 
 
 class NotEnforced:
-    """Where the kernel has no nf_tables, and in labs without isolation: each policy gets an event about it."""
+    """Where the kernel has no nf_tables, and in labs without isolation: an event on each policy says so."""
 
     def __init__(self, lab_dir: Path, *, clock: float) -> None:
         self._api = Api(lab_dir / "kubeconfigs" / IDENTITY)
