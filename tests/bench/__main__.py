@@ -1,6 +1,6 @@
 """`make bench`: what we hold ourselves to, as a table on the screen and as JSON in out/.
 
-    python -m tests.bench [--cold] [--only cluster|pods|idle|grading|kind] [--students 100]
+    python -m tests.bench [--cold] [--only cluster|pods|idle|network|grading|kind] [--students 100]
 
 kwokctl, which we compare ourselves with, is fetched or built first where it is missing. `--cold` also builds
 the control plane's programs from nothing, which takes about ten minutes on two cores. A class of a hundred
@@ -16,11 +16,11 @@ import time
 from pathlib import Path
 
 from localcluster import spawn, toolchain
-from tests.bench import cluster, grading, kind, pods
+from tests.bench import cluster, grading, kind, network, pods
 from tests.bench.figures import Figure, write
 
 OUT = Path("out")
-PARTS = ("cluster", "idle", "pods", "grading", "kind")
+PARTS = ("cluster", "idle", "pods", "network", "grading", "kind")
 
 
 def main() -> None:
@@ -41,6 +41,8 @@ def main() -> None:
             figures += cluster.idle()
         if asked.only in {None, "pods"}:
             figures += pods.run(OUT)
+        if asked.only in {None, "network"}:
+            figures += network.figures()
         if asked.only in {None, "grading"}:
             figures += grading.figures(Path(home) / "grading", asked.students)
         if asked.only == "kind":
