@@ -24,8 +24,8 @@ ProviderName = Annotated[str, typer.Option("--provider", "-p", help=f"One of: {'
 
 MOST_GPUS = 16
 NO_ISOLATION = (
-    "no isolation. Pods of this lab run as ordinary processes of your user and can read your files; "
-    "run only your own code in it, and don't grade submissions in it."
+    "no isolation. Pods of this lab run as ordinary processes of your user, can read your files and share "
+    "this machine's network; run only your own code in it, and don't grade submissions in it."
 )
 
 app = typer.Typer()
@@ -45,7 +45,7 @@ def up(
         bool, typer.Option("--dry-run", help="Show what would be started, but start nothing.")
     ] = False,
     isolation: Annotated[
-        str, typer.Option(help="bubblewrap, or none: no isolation, for your own code only.")
+        str, typer.Option(help="bubblewrap, or none: no isolation and no network of its own.")
     ] = "bubblewrap",
     node_image: Annotated[str, typer.Option(help="kind: node image to use instead of kind's own.")] = "",
     node_patches: Annotated[
@@ -53,7 +53,7 @@ def up(
     ] = None,
     keep: Annotated[bool, typer.Option("--keep", help="kind: keep the nodes if the start fails.")] = False,
 ) -> None:
-    """Start a lab: a real control plane on 127.0.0.1, pods as processes. No Docker, no root, no GPU.
+    """Start a lab: a real control plane and network, pods as processes. No Docker, no root, no GPU.
 
     With --provider kind: real kubelets in Docker or Podman containers, with simulated GPUs, or with this
     machine's own: --gpus real.
