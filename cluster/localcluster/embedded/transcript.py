@@ -14,7 +14,7 @@ from localcluster.provider import Spec
 
 HEAD = """\
 # localcluster up --name {name}: what it does, step by step.
-# Only the edge listens on this machine, on 127.0.0.1. All others are in the lab's own network; TLS between them.
+# Only the edge listens on this machine, on 127.0.0.1; all others do in the lab's own network, with TLS.
 # Real: etcd, API server, controllers, scheduler, kube-proxy, CoreDNS, registry, Prometheus, adapter.
 # Simulated: the nodes ({nodes}), their GPUs, and the time that a GPU takes.
 # CLOCK={clock:g}: one second here stands for {clock:g} seconds of production.
@@ -24,8 +24,8 @@ BIN={bin}
 
 # 1. Certificates (ECDSA): two authorities, one identity for each part, in $LAB/pki.
 # 2. kubeconfigs for each identity in $LAB/kubeconfigs, one for you in $LAB/kubeconfig.
-# 3. These processes, each under a supervisor that starts it again if it dies. The first makes the lab's user and
-#    network namespace; those after the edge are started in it, as `nsenter` would.
+# 3. These processes, each under a supervisor that starts it again if it dies. The first makes the lab's
+#    user and network namespace; those after the edge are started in it, as `nsenter` would do.
 """
 
 TAIL = """
