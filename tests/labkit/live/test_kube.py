@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from labkit.errors import BadInput, LabError, NotOurs, Refused, Unreachable, WaitTimeout
+from labkit.evidence.reads import read
 from labkit.kube import Kube, Which
 from localcluster.embedded.provider import Embedded
 
@@ -241,3 +242,13 @@ def test_no_server_and_no_kubeconfig(tmp_path: Path, cluster: Embedded) -> None:
     nowhere.write_text(text.replace(kube.api.host, "https://127.0.0.1:9"))
     with pytest.raises(Unreachable, match="localcluster up"):
         Kube(nowhere).get("pods")
+
+
+def test_what_a_check_reads_is_there_or_says_why_not(namespace: Kube) -> None:
+    nodes = "/api/v1/nodes"
+    found = read(
+        namespace, {"one": "hpa/none", "every": "hpa", "path": nodes, "refused": "/apis/no.such.group"}
+    )
+    assert (found["one"], found["every"]) == (None, [])
+    assert {node["metadata"]["name"] for node in found["path"]["items"]} >= {"cpu-node-1"}
+    assert set(found["refused"]) == {"error"}
