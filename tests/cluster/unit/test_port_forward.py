@@ -12,8 +12,12 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from localcluster.node.kubelet.port_forward import PROTOCOL
+from localcluster.netns import furnish
+from localcluster.node.kubelet.port_forward import PROTOCOL, _connected
 from localcluster.node.kubelet.spdy import DICTIONARY
+from localcluster.node.network.networks import OwnNetworks
+from localcluster.node.pod.pods import RunningPod
+from tests.cluster.unit.netns_world import REFUSED, Fresh, usable
 from tests.cluster.unit.test_kubelet_api import Node, anyio_backend, certificates, kubelet
 
 __all__ = ["anyio_backend", "certificates"]
@@ -113,6 +117,34 @@ async def test_what_no_process_of_the_pod_listens_on_is_refused(tmp_path: Path, 
         said = client.data[error].decode()
         assert said.startswith(f"error forwarding port {strangers} to pod web, uid uid-1: ")
         assert "connection refused; nothing in it listens" in said
+
+
+def _refusals(ports: list[str]) -> list[str]:
+    """How a pod with a network of its own answers for each."""
+    furnish.links(furnish.OWN)
+    networks, pod = OwnNetworks(), RunningPod("uid-1", "default", "web", "node", Path("/nowhere"))
+    networks.make(pod.uid, "10.244.1.2")
+
+    async def answer(port: str) -> str:
+        try:
+            async with _connected(pod, networks, port):
+                return "connected"
+        except ConnectionRefusedError as error:
+            return str(error)
+
+    async def answers() -> list[str]:
+        return [await answer(port) for port in ports]
+
+    return asyncio.run(answers())
+
+
+@pytest.mark.skipif(not usable(), reason=REFUSED)
+def test_what_is_no_port_is_refused_like_a_closed_one() -> None:
+    ports = ["65535", "0", "65536", "99999", "9" * 5000, "²", "-1", "http", ""]
+    with Fresh() as fresh:
+        said = fresh.call(_refusals, ports)
+    refused = "failed to connect to localhost:{} inside the pod: connection refused; nothing in it listens"
+    assert said == [refused.format(port) for port in ports]
 
 
 async def test_a_port_that_a_process_of_the_pod_listens_on_needs_no_declaration(

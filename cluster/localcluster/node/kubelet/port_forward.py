@@ -23,6 +23,7 @@ from localcluster.node.process import processes
 
 PROTOCOL = "SPDY/3.1+portforward.k8s.io"
 _CHUNK = 64 * 1024
+_LAST = 65535
 _TYPE, _PORT, _REQUEST = "streamtype", "port", "requestid"  # headers of each stream
 
 
@@ -103,7 +104,7 @@ async def _connected(
     pod: RunningPod, network: Network, port: str
 ) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
     """A connection to a port of the pod. Raises `ConnectionError` with a readable message."""
-    for address in addresses(pod, network, int(port) if port.isdigit() else 0):
+    for address in addresses(pod, network, _number(port)):
         try:
             with network.inside(pod.uid):
                 sock = socket.socket()  # it stays in the pod's network, wherever we are
@@ -123,6 +124,12 @@ async def _connected(
     raise ConnectionRefusedError(
         f"failed to connect to localhost:{port} inside the pod: connection refused; {where}"
     )
+
+
+def _number(port: str) -> int:
+    """0, on which nobody can listen, for anything that is no port."""
+    number = int(port) if port.isdecimal() and len(port) <= len(str(_LAST)) else 0
+    return number if number <= _LAST else 0
 
 
 def addresses(pod: RunningPod, network: Network, port: int) -> Iterator[tuple[str, int]]:
