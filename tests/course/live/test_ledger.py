@@ -16,9 +16,9 @@ from labkit.kube import Kube
 from labkit.lab import Lab, Session
 from localcluster import polling
 from localcluster.embedded.provider import Embedded
-from tests.cluster.live.test_metrics_pipeline import MANIFESTS, kube, served, set_queue
+from tests.cluster.live.test_metrics_pipeline import MANIFESTS, SetQueue, kube, served, set_queue
 
-__all__ = ["kube"]  # a fixture of the metrics pipeline: servers whose queue a test sets
+__all__ = ["kube", "set_queue"]  # fixtures of the metrics pipeline: servers whose queue a test sets
 
 pytestmark = pytest.mark.embedded
 
@@ -54,17 +54,19 @@ def hpa(path: Path, **spec: Any) -> Path:
     return path
 
 
-def scale_out_and_in(kube: Kube, path: Sequence[int]) -> None:
+def scale_out_and_in(kube: Kube, set_queue: SetQueue, path: Sequence[int]) -> None:
     """Fill and empty the queues, and see the HPA go through the first and the last of these counts."""
-    set_queue(kube, 50)
+    set_queue(50)
     kube.until(f"hpa/llm-hpa desired={path[-1]}", f"pods app=llm-model ready={path[-1]}", seconds=60)
-    set_queue(kube, 0)
+    set_queue(0)
     kube.until("hpa/llm-hpa desired=2", seconds=90)
 
 
-def test_every_decision_of_the_lessons_hpa_comes_out_again(cluster: Embedded, kube: Kube) -> None:
+def test_every_decision_of_the_lessons_hpa_comes_out_again(
+    cluster: Embedded, kube: Kube, set_queue: SetQueue
+) -> None:
     kube.apply(MANIFESTS / "base" / "hpa.yaml")
-    scale_out_and_in(kube, [2, 4, 8, 10])
+    scale_out_and_in(kube, set_queue, [2, 4, 8, 10])
     found = kept(cluster, kube)
     assert found.disagreements == ()
     assert len(found.lines) > 20
@@ -75,11 +77,13 @@ def test_every_decision_of_the_lessons_hpa_comes_out_again(cluster: Embedded, ku
     assert all(line.why.startswith("Stays at") or "counts" in line.why for line in held)
 
 
-def test_a_notebook_is_told_why(cluster: Embedded, kube: Kube, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_notebook_is_told_why(
+    cluster: Embedded, kube: Kube, set_queue: SetQueue, capsys: pytest.CaptureFixture[str]
+) -> None:
     lab = Lab(Session(cluster, cluster.spec().clock, 0, "test"), kube)
     kube.apply(MANIFESTS / "base" / "hpa.yaml")
     seen = lab.record()
-    set_queue(kube, 50)
+    set_queue(50)
     kube.until("hpa/llm-hpa desired=10", seconds=60)
     kube.until("pods app=llm-model ready=10", seconds=60)
     run = seen.stop()
@@ -93,7 +97,9 @@ def test_a_notebook_is_told_why(cluster: Embedded, kube: Kube, capsys: pytest.Ca
     assert run.one("gpus").peak() == run.one("desired").peak()
 
 
-def test_with_a_behavior_and_several_metrics(cluster: Embedded, kube: Kube, tmp_path: Path) -> None:
+def test_with_a_behavior_and_several_metrics(
+    cluster: Embedded, kube: Kube, set_queue: SetQueue, tmp_path: Path
+) -> None:
     queue = yaml.safe_load((MANIFESTS / "base" / "hpa.yaml").read_text())["spec"]["metrics"]
     steps = [{"type": "Pods", "value": 4}, {"type": "Percent", "value": 100}]
     up = {"tolerance": "0.2", "policies": [{**step, "periodSeconds": 15} for step in steps]}
@@ -106,7 +112,7 @@ def test_with_a_behavior_and_several_metrics(cluster: Embedded, kube: Kube, tmp_
             maxReplicas=8,
         )
     )
-    scale_out_and_in(kube, [2, 6, 8])
+    scale_out_and_in(kube, set_queue, [2, 6, 8])
     kube.apply(hpa(tmp_path / "hpa.yaml", metrics=[CPU], maxReplicas=5))
     polling.until(lambda: any(on_cpu(line) for line in kept(cluster, kube).lines), "a CPU figure", seconds=60)
     found = kept(cluster, kube)
