@@ -14,6 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from localcluster import spawn
+from localcluster.gpus import handout
 from localcluster.node.process import container
 from localcluster.node.process.container import Place, Run, StartFailure
 from localcluster.node.process.environment import ConfigError
@@ -55,6 +56,9 @@ def _real(path: str, box: Sandbox) -> Path:
     for mount in sorted(box.mounts, key=lambda m: -len(m.target)):
         if Path(path).is_relative_to(mount.target):
             return mount.source / Path(path).relative_to(mount.target)
+    for mount in box.mounts:  # the folder that GPUs are handed out in is no mount itself
+        if Path(mount.target).parent == Path(path) and mount.target.startswith(f"{handout.GPU_DIR}/"):
+            return mount.source.parent
     inside = box.rootfs / path.lstrip("/")
     brought = inside.exists() or inside.is_symlink()
     return inside if brought and path != "/" else Path(path)
