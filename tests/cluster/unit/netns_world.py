@@ -148,6 +148,14 @@ class Lab:
         """SIGKILL; returns when it is gone."""
         self.children[name].kill()
         self.children.pop(name).wait()
+        if name == holder.COMPONENT:  # bubblewrap's child, the holder itself, ends with it
+            polling.until(lambda: not self._held(), "the holder to end", seconds=SECONDS)
+
+    def _held(self) -> bool:
+        try:
+            return holder.pid_of(self.dir) > 0
+        except ProcessLookupError:
+            return False
 
     def log(self, name: str) -> str:
         """What a process said so far."""

@@ -16,6 +16,7 @@ ROOT = Path(__file__).parents[3]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 QUEUE = "05-hpa-queue"
 HPA = "manifests/05-hpa-queue/exercises/hpa.yaml"
+POLICY = "manifests/05-hpa-queue/exercises/only-ours.yaml"
 ANSWER = 'renamed_by, labelled_by = "adapter", "Prometheus"'
 
 

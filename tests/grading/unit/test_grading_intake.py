@@ -22,6 +22,7 @@ from localcluster.cli.console import FOR_A_PERSON
 from tests.grading.unit.grading_class import (
     ANSWER,
     HPA,
+    POLICY,
     QUEUE,
     ROOT,
     billion_laughs,
@@ -375,5 +376,5 @@ def test_a_page_shows_a_name_and_does_not_become_it(tmp_path: Path) -> None:
 def test_only_an_authors_course_can_say_what_was_handed_out() -> None:
     assert Collected("a", "a", 0, ()).flagged is False
     assert QUEUE in released().notebooks
-    assert list(released().exercises) == [PurePosixPath(HPA)]
+    assert list(released().exercises) == [PurePosixPath(HPA), PurePosixPath(POLICY)]
     assert (ROOT / HPA).read_bytes() == released().exercises[PurePosixPath(HPA)]

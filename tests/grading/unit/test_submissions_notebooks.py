@@ -20,6 +20,7 @@ from tests.grading.unit.grading_class import (
     ANSWER,
     HPA,
     NOTEBOOKS,
+    POLICY,
     QUEUE,
     ROOT,
     by_mark,
@@ -527,7 +528,8 @@ def test_an_exercise_that_may_be_in_what_can_not_be_read_is_for_a_person(
     assert found.answers == 1
     assert found.for_a_person
     assert "05.hpa" in found.unsure
-    mine = Files(taken={**files.taken, PurePosixPath(HPA): MINE.encode()}, remarks=[what])
+    both = {PurePosixPath(HPA): MINE.encode(), PurePosixPath(POLICY): b"kind: NetworkPolicy\n"}
+    mine = Files(taken={**files.taken, **both}, remarks=[what])
     assert not clean(Submission("ada", "ada", mine), wanted).for_a_person
 
 

@@ -199,7 +199,7 @@ def test_the_checks_of_a_notebook_are_listed_and_counted(labkit: Type) -> None:
     listed = labkit("checks", "ls", "05")
     assert "05.hpa" in listed.out
     assert "04.hpa" not in listed.out
-    assert listed.out.splitlines()[-1].split() == ["all", "8", "6", "9", "23"]
+    assert listed.out.splitlines()[-1].split() == ["all", "8", "6", "10", "24"]
 
 
 def test_a_notebook_without_checks_is_named_with_those_that_have_some(labkit: Type) -> None:
