@@ -167,6 +167,7 @@ def test_a_client_in_the_lab_is_seen_with_its_own_address(kube: Kube, replicas: 
     (first, *_) = replicas
     hold = f"import socket, time; s = socket.create_connection(('{first}', 8000)); print('x', flush=True); "
     apply(kube, pod("holds", {"command": ["python3", "-c", f"{hold} time.sleep(999)"]}))
+    kube.until("pod/holds ready", seconds=60)
     polling.until(lambda: "x" in kube.logs("holds"), "the connection", seconds=30)
     mine = kube.object("pod/holds").at("status.podIP")
     (server,) = [p.name for p in kube.objects("pods") if p.at("status.podIP") == first]
