@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import threading
@@ -212,20 +213,33 @@ def networks_of(layout: Layout) -> set[int]:
     return {network_of(proc.pid) for proc in spawn.marked(layout.dir)} - {here}
 
 
+@contextlib.contextmanager
+def kept(layout: Layout) -> Iterator[None]:
+    """Keep the numbers of a lab's networks from being given to new ones."""
+    with contextlib.ExitStack() as stack:
+        for proc in spawn.marked(layout.dir):
+            with contextlib.suppress(OSError):  # it has just ended
+                stack.callback(os.close, os.open(f"/proc/{proc.pid}/ns/net", os.O_RDONLY))
+        yield
+
+
 def test_pods_that_outlived_their_lab_are_restarted_in_its_new_network(
     lab: Embedded, kube: Kube, load: Load
 ) -> None:
     old, before = networks_of(lab.layout), pods(kube)
     lab_network = network_of(holder.pid_of(lab.layout.dir))
-    for pid in components(lab.layout):
-        os.kill(pid, signal.SIGKILL)
-    polling.until(
-        lambda: not [p for p in in_networks({lab_network}) if p.is_running()], "the lab to end", seconds=20
-    )
-    assert in_networks(old), "the pods live on"
-    lab.up(lab.spec())
-    mended(lab, load, kube)
-    assert in_networks(old) == []
+    with kept(lab.layout):
+        for pid in components(lab.layout):
+            os.kill(pid, signal.SIGKILL)
+        polling.until(
+            lambda: not [p for p in in_networks({lab_network}) if p.is_running()],
+            "the lab to end",
+            seconds=20,
+        )
+        assert in_networks(old), "the pods live on"
+        lab.up(lab.spec())
+        mended(lab, load, kube)
+        assert in_networks(old) == []
     after = pods(kube)
     assert {name: ip for name, (ip, *_) in after.items()} == {name: ip for name, (ip, *_) in before.items()}
     assert {name: run[2] for name, run in after.items()} == {name: run[2] + 1 for name, run in before.items()}
@@ -237,12 +251,14 @@ def test_pods_that_outlived_their_lab_are_restarted_in_its_new_network(
     ids=["no holder", "no agent", "only pods"],
 )
 def test_down_leaves_no_process_whatever_died_before(own_home: Path, dead: tuple[str, ...]) -> None:
-    with running(replace(SMALL, name="ends")) as lab:
-        furnished(lab)
-        networks = networks_of(lab.layout)
-        pids = [pid_of(lab.layout, name) for name in sorted(dead, reverse=True)] or components(lab.layout)
-        for pid in pids:
-            os.kill(pid, signal.SIGKILL)
-    assert spawn.marked(lab.layout.dir) == []
-    assert in_networks(networks) == []
+    with contextlib.ExitStack() as stack:
+        with running(replace(SMALL, name="ends")) as lab:
+            furnished(lab)
+            networks = networks_of(lab.layout)
+            stack.enter_context(kept(lab.layout))
+            pids = [pid_of(lab.layout, name) for name in sorted(dead, reverse=True)] or components(lab.layout)
+            for pid in pids:
+                os.kill(pid, signal.SIGKILL)
+        assert spawn.marked(lab.layout.dir) == []
+        assert in_networks(networks) == []
     assert [path.name for path in lab.layout.dir.iterdir()] == ["logs"]
