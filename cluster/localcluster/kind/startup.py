@@ -32,6 +32,9 @@ from localcluster.stored import write_atomically
 PATIENCE = 300.0
 """Seconds for the nodes, and for what runs on them; a slow machine needs sixty, a first pull the rest."""
 
+TRIES = 3
+"""How often manifests are applied to an API server that stops answering."""
+
 GPU_RESOURCE = "nvidia.com/gpu"
 NETWORK = "kind"
 
@@ -153,9 +156,21 @@ class Startup:
         )
         write_atomically(config, known.stdout)
         kubectl("config", "set-context", "--current", "--namespace=llm-lab", kubeconfig=config)
-        words = ("--server-side", "--force-conflicts", "--field-manager=labkit")
-        kubectl("apply", *words, "-k", self.layout.dir, kubeconfig=config)
+        self._apply_manifests()
         self.say("manifests are applied")
+
+    def _apply_manifests(self) -> None:
+        """Again if the API server stopped answering: kind may still be at work on the control plane."""
+        words = ("--server-side", "--force-conflicts", "--field-manager=labkit", "-k", self.layout.dir)
+        for left in reversed(range(TRIES)):
+            try:
+                kubectl("apply", *words, kubeconfig=self.layout.kubeconfig)
+            except ClusterError:
+                if not left:
+                    raise
+            else:
+                return
+            self._until(lambda: Api(self.layout.kubeconfig).get("/version"), "the API server to answer again")
 
     def _give_gpus(self, real: nvidia.Plan) -> None:
         """The plan's steps inside each GPU worker; the first that fails ends the start."""
