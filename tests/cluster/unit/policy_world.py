@@ -53,7 +53,7 @@ class Rules:
 
     def __init__(self, text: str) -> None:
         table = re.fullmatch(
-            r"table ip labkit-policy\ndelete table ip labkit-policy\ntable ip labkit-policy \{\n(.*)\}\n",
+            r"add table ip labkit-policy\ndelete table ip labkit-policy\ntable ip labkit-policy \{\n(.*)\}\n",
             text,
             re.DOTALL,
         )

@@ -234,7 +234,7 @@ def test_the_whole_text() -> None:
     assert (
         rules([policy(spec)], PODS).text
         == """\
-table ip labkit-policy
+add table ip labkit-policy
 delete table ip labkit-policy
 table ip labkit-policy {
   chain self-10.244.1.2 {

@@ -164,7 +164,7 @@ def _table(isolated: Mapping[str, _Isolated]) -> Iterator[str]:
     ips = sorted(set().union(*isolated.values()), key=IPv4Address)
     chains: _Chains = {f"self-{ip}": (f"ip saddr {{ {ip} }} accept",) for ip in ips}
     jumps = {way: _named_chains(way, isolated[way], chains) for way in isolated}
-    yield f"table ip {TABLE}"
+    yield f"add table ip {TABLE}"
     yield f"delete table ip {TABLE}"
     yield f"table ip {TABLE} {{"
     for name, rules in chains.items():
