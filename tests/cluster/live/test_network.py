@@ -228,8 +228,10 @@ def test_port_forward_reaches_what_no_manifest_declares_and_only_the_pod_can(kub
     apply(kube, pod("quiet", quiet), pod("client", IDLE))
     kube.until("pod/quiet ready", "pod/client ready", seconds=60)
     ip = kube.object("pod/quiet").at("status.podIP")
-    with forwarded(kube, "pod/quiet", 5678) as url:
-        polling.until(lambda: answers(url), "the server to answer", seconds=20)
+    local = "http://127.0.0.1:5678/"
+    polling.until(lambda: "failed" not in get(kube, "quiet", local)[0], "the server to listen", seconds=60)
+    with forwarded(kube, "pod/quiet", 5678) as url:  # kubectl ends with the first connection that is refused
+        assert answers(url)
     assert "refused" in get(kube, "client", f"http://{ip}:5678/")[0]
 
 

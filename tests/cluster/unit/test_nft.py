@@ -17,8 +17,12 @@ from shlex import quote
 import pytest
 
 from localcluster import spawn, toolchain
+from localcluster.node.policy.compile import ruleset
+from localcluster.node.policy.pods import NamedPort
+from localcluster.node.policy.reading import read
 from localcluster.toolchain.golang import Go
 from tests.cluster.kube_proxy.record import RECORDED, VERSION
+from tests.cluster.unit.policy_world import NAMESPACES, pod, policy
 
 LABKIT = RECORDED.parent / "labkit.nft"
 REAL = shutil.which("nft", path=f"{os.environ['PATH']}:/usr/sbin:/sbin")
@@ -211,3 +215,27 @@ def test_its_go_tests() -> None:
             [GO, "-C", module.folder, verb, *flags, "./cmd/nft"], env=Go(Path(GO)).environment(), seconds=600
         )
         assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_it_takes_what_policies_become(tmp_path: Path) -> None:
+    """Each text replaces the one before: as the node agent applies them."""
+    block = {"ipBlock": {"cidr": "10.0.0.0/8", "except": ["10.1.0.0/16", "10.1.2.0/24"]}}
+    ports = [
+        {"port": 80, "endPort": 90},
+        {"port": "http"},
+        {"protocol": "UDP", "port": 53},
+        {"protocol": "SCTP"},
+    ]
+    peers = [{"namespaceSelector": {}, "podSelector": {"matchLabels": {"app": "load"}}}, block]
+    rich = {"podSelector": {}, "ingress": [{"from": peers, "ports": ports}, {"ports": ports}, {}]}
+    out = {"podSelector": {}, "policyTypes": ["Egress"], "egress": [{"to": peers, "ports": ports}]}
+    pods = (
+        pod(2, "shop", ports=(NamedPort("http", "tcp", 8000),), app="db"),
+        pod(3, "shop", app="web"),
+        pod(4, "bench", app="load"),
+    )
+    files: list[Path] = []
+    for policies in ([], [policy({"podSelector": {}})], [policy(rich), policy(out)], []):
+        files.append(tmp_path / f"{len(files)}.nft")
+        files[-1].write_text(ruleset([read(each) for each in policies], pods, NAMESPACES))
+    replayed(ours(), files)
