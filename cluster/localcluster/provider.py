@@ -42,6 +42,11 @@ class Spec:
     keep: bool = False
     """kind: keep the nodes of a failed start for inspection."""
 
+    @property
+    def isolated(self) -> bool:
+        """Whether containers are isolated, and so the lab has a network of its own."""
+        return self.isolation != "none"
+
 
 @dataclass(frozen=True)
 class Endpoint:

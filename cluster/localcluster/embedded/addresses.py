@@ -58,7 +58,7 @@ def inside(layout: Layout, url: str) -> Inside | None:
 
 
 def _isolated(layout: Layout) -> bool:
-    return layout.load()[0].isolation != "none"
+    return layout.load()[0].isolated
 
 
 def _door(layout: Layout, target: str) -> str:

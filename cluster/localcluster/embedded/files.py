@@ -72,7 +72,7 @@ def write_all(layout: Layout, spec: Spec, ports: Ports, flags: Flags, net: Netwo
 def bootstrap_documents(layout: Layout, ports: Ports) -> Iterable[str]:
     """The YAML of data/bootstrap with this lab's ports and authority filled in, in order."""
     bundle = base64.b64encode(layout.pki("ca.crt").read_bytes()).decode()
-    without_dns = layout.load()[0].isolation == "none"
+    without_dns = not layout.load()[0].isolated
     for path in sorted((DATA / "bootstrap").glob("*.yaml")):
         if without_dns and path.name == "05-dns.yaml":
             continue

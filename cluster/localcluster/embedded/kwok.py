@@ -50,7 +50,7 @@ def start(layout: Layout) -> None:
     binary = toolchain.ensure([NAME])[NAME]
     admin.apply(Api(layout.kubeconfig), [(DATA / "kwok" / "rbac.yaml").read_text()])
     part = component(layout, binary)
-    if layout.load()[0].isolation != "none":
+    if layout.load()[0].isolated:
         part = platform.inside(layout, part)
     wanted = [*(with_room(each) for each in known), part]
     changed = [each for each in wanted if each not in known and each.name != NAME]

@@ -144,7 +144,7 @@ class Embedded:
     def parts(self) -> list[Part]:
         """Every process of the lab, the supervisor last."""
         spec, chosen = self.layout.load()
-        here = ports.DOORS if spec.isolation != "none" else ports.COMPONENT
+        here = ports.DOORS if spec.isolated else ports.COMPONENT
         listens = {ports.COMPONENT[field]: getattr(chosen, field) for field in here}
         found = [
             Part(c.name, state, c.why, proc.pid if proc else None, listens.get(c.name))
@@ -253,7 +253,7 @@ class Embedded:
 
     def _lives(self, component: str) -> bool:
         """Whether our own process listens on a component's port of this machine."""
-        listens = component if self.layout.load()[0].isolation == "none" else "edge"
+        listens = "edge" if self.layout.load()[0].isolated else component
         proc = spawn.Proc.load(self.layout.record(listens))
         return proc is not None and proc.alive()
 
