@@ -78,12 +78,16 @@ class OwnNetworks:
 
     def __init__(self) -> None:
         self._pods = PodNetworks()
+        self._nodes: set[str] = set()  # the addresses that this agent has made
 
     def node_ip(self, index: int) -> str:
-        """An address on the lab's own loopback link."""
-        with Netlink() as net:
-            net.address("lo", plan.node_ip(index))
-        return plan.node_ip(index)
+        """An address on the lab's own loopback link; each status of a pod asks for it."""
+        ip = plan.node_ip(index)
+        if ip not in self._nodes:
+            with Netlink() as net:
+                net.address("lo", ip)
+            self._nodes.add(ip)
+        return ip
 
     def ports(self, ip: str, declared: Iterable[int]) -> dict[str, str]:
         """As declared."""
