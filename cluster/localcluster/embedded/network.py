@@ -57,8 +57,10 @@ def choose(isolation: str, ours: Path) -> Network:
         return Network(LOOPBACK)
     found = shutil.which("nft")
     known = [found] if found and _recent(found) else []
-    answers = {nft: _asked(nft) for nft in dict.fromkeys([*known, str(ours)])}
-    nft, answer = next(((n, a) for n, a in answers.items() if not a.rules), (str(ours), answers[str(ours)]))
+    for nft in (*known, str(ours)):
+        answer = _asked(nft)
+        if not answer.rules:
+            break
     if answer.network:
         raise ProviderError(
             f"A lab can't have a network of its own on this machine: {answer.network}.",
