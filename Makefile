@@ -49,7 +49,7 @@ clean:  ## delete what was made in this checkout (not the cache of binaries)
 #   make test        what CI runs: all gates and all tests but those marked `long`
 #   make test-all    those, too: hours on two cores
 # The gates are scripts, one each, the same for people and CI: see scripts/.
-.PHONY: test test-all test-kind gates unit embedded notebooks browser bench fidelity gpu-profile lock
+.PHONY: test test-all test-kind gates unit embedded notebooks browser bench conformance fidelity gpu-profile lock
 
 CHOSEN ?= -m "not long"
 
@@ -87,6 +87,10 @@ test-kind: toolchain  ## tests and notebooks on a kind cluster (needs Docker or 
 
 bench: toolchain  ## measure the figures of docs/how-real.md; table on screen, JSON in out/
 	@scripts/bench
+
+# Areas, --failed, --slice, --provider kind: make conformance CONFORMANCE="--failed node"
+conformance: toolchain  ## Kubernetes' own end-to-end suite on the embedded cluster; what ran is not run again
+	@python -m tests.conformance $(CONFORMANCE)
 
 fidelity: toolchain  ## one scenario on embedded and on kind, every difference explained; table in out/
 	@python -m tests.fidelity embedded kind
