@@ -6,13 +6,14 @@
     audit, hpa_v1, memory, rounds, answers, syncs → ledger     a real controller's syncs, recomputed
     scenario, replica, fleet → simulator → comparison        what if, and how far it is off
     setting, candidates → search                the server as deployed; a thousand policies and their frontier
+    demand, cheapest → lower_bound              the floor: no autoscaler keeps a promise for less
 
-    explain, model, frontier                    a notebook's verbs: `why`, `what_if`, `sweep`, `plot_frontier`
+    explain, model, frontier                    a notebook's verbs, as listed below
 
 Nothing here scales anything: the controller does.
 """
 
 from course.hpa.explain import why
-from course.hpa.model import plot_frontier, sweep, what_if
+from course.hpa.model import floor, plot_frontier, sweep, what_if
 
-__all__ = ["plot_frontier", "sweep", "what_if", "why"]
+__all__ = ["floor", "plot_frontier", "sweep", "what_if", "why"]

@@ -12,6 +12,7 @@ from typing import Protocol, runtime_checkable
 
 from course.hpa import frontier, search
 from course.hpa.candidates import candidates
+from course.hpa.lower_bound import Floor, lower_bound
 from course.hpa.policy import Policy
 from course.hpa.search import Question, Sweep
 from course.hpa.setting import Choice, Setting, policy_of
@@ -61,6 +62,11 @@ class WhatIf:
         question = Question(self._load(shape), ttft, seconds, (self.seed,))
         return search.sweep(self.setting(), question, candidates(), live.Countdown("policies asked").tell)
 
+    def floor(self, shape: Open, *, ttft: float, share: float, seconds: float = 0.0) -> Floor:
+        """As `floor`."""
+        scenario = self.setting().scenario(self._load(shape), 1, seconds=seconds)
+        return lower_bound(scenario, ttft=ttft, share=share)
+
     def picture(self, found: Sweep, *, title: str, real: Mapping[str, Bill]) -> Picture:
         """The sweep and its frontier, with the cluster's runs as stars."""
         dots = {name: (bill.gpu_seconds, bill.attainment) for name, bill in real.items()}
@@ -106,6 +112,15 @@ def what_if(  # noqa: PLR0913 - each is an option of a question
 def sweep(lab: Lab, shape: Open, *, ttft: float, seconds: float = 0.0) -> Sweep:
     """Ask the model about a thousand policies: share served within `ttft` seconds, and GPU-seconds."""
     return _of(lab).sweep(shape, ttft=ttft, seconds=seconds)
+
+
+def floor(lab: Lab, shape: Open, *, ttft: float, share: float, seconds: float = 0.0) -> Floor:
+    """The fewest GPU-seconds with which any autoscaler could serve `share` of a load in `ttft` lab seconds.
+
+    It is computed for the server as deployed, and nothing goes below it: see `lower_bound`. `seconds` as for
+    `what_if`.
+    """
+    return _of(lab).floor(shape, ttft=ttft, share=share, seconds=seconds)
 
 
 def plot_frontier(lab: Lab, found: Sweep, *, title: str, real: Mapping[str, Bill] = NONE) -> None:
