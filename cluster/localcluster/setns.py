@@ -12,6 +12,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+NEW_IPC = 0x08000000
 NEW_NET = 0x40000000
 NEW_USER = 0x10000000
 _LIBC = ctypes.CDLL(None, use_errno=True)

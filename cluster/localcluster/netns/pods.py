@@ -1,5 +1,7 @@
 """A network namespace for each pod: eth0 with the pod's own address, routed; joined by all its containers.
 
+So is its IPC namespace, which a pod on its node's network has, too.
+
 There is no bridge. Each packet between pods is forwarded by the lab, so policies see it. A namespace lives as
 long as a process in it, or as the agent holds it; the kernel removes its links then. Making one takes 1 to
 2 ms; deleting a link by hand would take 20.
@@ -27,13 +29,36 @@ class PodNetworks:
 
     def __init__(self) -> None:
         self._lab = _opened("/proc/self/ns/net")
+        setns.unshare(setns.NEW_IPC)  # there is no way back into the machine's own
+        self._labs_ipc = _opened("/proc/thread-self/ns/ipc")
         self._held: dict[str, int] = {}
+        self._ipc: dict[str, int] = {}
         self._netlink = Netlink()
 
     def make(self, uid: str, ip: str) -> None:
         """Give a pod its network; nothing happens if it has one."""
         if uid not in self._held:
             self._held[uid] = self._made(ip, _link())
+
+    def make_ipc(self, uid: str) -> None:
+        """Give a pod its IPC namespace; nothing happens if it has one."""
+        if uid in self._ipc:
+            return
+        setns.unshare(setns.NEW_IPC)
+        try:
+            self._ipc[uid] = _opened("/proc/thread-self/ns/ipc")
+        finally:
+            setns.setns(self._labs_ipc, setns.NEW_IPC)
+
+    def adopt_ipc(self, uid: str, pid: int) -> None:
+        """Take up the IPC namespace of a process of the pod, if it is the pod's; else make one."""
+        with contextlib.suppress(OSError):  # it has ended
+            handle = _opened(f"/proc/{pid}/ns/ipc")
+            if _owner(handle) == Path("/proc/self/ns/user").stat().st_ino:
+                self._ipc[uid] = handle
+            else:
+                os.close(handle)
+        self.make_ipc(uid)
 
     def adopt(self, uid: str, pid: int) -> bool:
         """Take up the network in which a process of the pod runs; False if it is of another lab's time."""
@@ -44,32 +69,28 @@ class PodNetworks:
         if _owner(handle) != Path("/proc/self/ns/user").stat().st_ino:
             os.close(handle)
             return False
-        self.drop(uid)
+        if (old := self._held.pop(uid, None)) is not None:
+            os.close(old)
         self._held[uid] = handle
         return True
 
     def drop(self, uid: str) -> None:
-        """Let go of a pod's network; it ends with its last process."""
-        if (handle := self._held.pop(uid, None)) is not None:
-            os.close(handle)
+        """Let go of a pod's namespaces; they end with its last process."""
+        for held in (self._held, self._ipc):
+            if (handle := held.pop(uid, None)) is not None:
+                os.close(handle)
 
     @contextlib.contextmanager
     def inside(self, uid: str) -> Iterator[None]:
-        """What this thread makes meanwhile, processes and sockets, belongs to the pod's network.
+        """What this thread makes meanwhile, processes and sockets, belongs to the pod's namespaces.
 
         Nothing may be awaited in this block: other tasks would run in the pod's network. Raises
         `RuntimeError` at its end if something was. A pod on its node's network has none of its own.
         """
-        handle = self._held.get(uid)
-        with _uninterrupted():
-            if handle is None:
-                yield
-                return
-            setns.setns(handle, setns.NEW_NET)
-            try:
-                yield
-            finally:
-                setns.setns(self._lab, setns.NEW_NET)
+        net = _within(self._held.get(uid), self._lab, setns.NEW_NET)
+        ipc = _within(self._ipc.get(uid), self._labs_ipc, setns.NEW_IPC)
+        with _uninterrupted(), net, ipc:
+            yield
 
     def enter(self, uid: str) -> None:
         """Move this thread into a pod's network for good; what it becomes by exec is there, too."""
@@ -105,6 +126,19 @@ class PodNetworks:
                 there.route("0.0.0.0/0", "eth0", via=GATEWAY)
         finally:
             setns.setns(self._lab, setns.NEW_NET)
+
+
+@contextlib.contextmanager
+def _within(handle: int | None, home: int, kind: int) -> Iterator[None]:
+    """In a namespace, if there is one; then back home."""
+    if handle is None:
+        yield
+        return
+    setns.setns(handle, kind)
+    try:
+        yield
+    finally:
+        setns.setns(home, kind)
 
 
 @contextlib.contextmanager

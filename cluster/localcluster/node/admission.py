@@ -7,7 +7,7 @@ from localcluster.api.asynchronous import ApiError
 from localcluster.errors import Unreachable
 from localcluster.gpus import handout
 from localcluster.gpus.inventory import NoFreeGpu
-from localcluster.node import fitting
+from localcluster.node import fitting, unsupported
 from localcluster.node.fitting import Rejection
 from localcluster.node.pod.context import PodContext
 from localcluster.node.pod.machine import Machine
@@ -20,7 +20,10 @@ async def admit(pod: PodContext) -> None:
         node = None if _was_scheduled(pod) else await _node(machine)
         if node:
             fitting.check(pod.object, node, machine.table.held(machine.name))
+        unsupported.check(pod.object)
         _give_all(pod)
+        for each in unsupported.unsupported(pod.object):
+            pod.tell(unsupported.EVENT, each.message, container=each.container, warning=True)
     pod.view.holds = not pod.stopping.is_set()
 
 

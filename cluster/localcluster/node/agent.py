@@ -159,6 +159,5 @@ class Agent:
         while True:
             for loop in self.loops:
                 for worker in list(loop.workers.values()):
-                    for container in worker.loops:
-                        container.keep_in_bounds()
+                    worker.keep_in_bounds()
             await asyncio.sleep(_MEMORY_SECONDS)

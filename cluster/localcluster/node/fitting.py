@@ -6,7 +6,7 @@ The kubelet's checks of operating system, features, resources, labels and host p
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 
 from localcluster.api import Json
@@ -37,7 +37,7 @@ def check(pod: Json, node: Json, others: Sequence[Json]) -> None:
     if any(restarts_all(c) for c in _containers(spec)):
         said = "Pod requires node features that are not available: RestartAllContainersOnContainerExits"
         raise Rejection("PodFeatureUnsupported", said)
-    _check_resources(spec, node["status"].get("allocatable") or {}, others)
+    check_resources(spec, node["status"].get("allocatable") or {}, others)
     if not _wanted(spec, node["metadata"]):
         said = "Predicate NodeAffinity failed: node(s) didn't match Pod's node affinity/selector"
         raise Rejection("NodeAffinity", said)
@@ -54,13 +54,21 @@ def _containers(spec: Json) -> list[Json]:
 # Resources --------------------------------------------------------------------------------------------------
 
 
-def _check_resources(spec: Json, allocatable: Json, others: Sequence[Json]) -> None:
+def check_resources(spec: Json, allocatable: Mapping[str, str], others: Sequence[Json]) -> None:
+    """Raise `Rejection` if a node has no room for these requests beside the `others`."""
     _check("pods", 1, len(others), int(amount(allocatable.get("pods", "110"))))
     for name, unit in _RESOURCES.items():
         wanted = int(requested(spec, name) * unit)
         used = sum(int(requested(other, name) * unit) for other in others)
         if wanted and name in allocatable:
             _check(name, wanted, used, int(amount(allocatable[name]) * unit))
+    for name in _huge_pages(spec):
+        _check(name, int(requested(spec, name)), 0, int(amount(allocatable.get(name, "0"))))
+
+
+def _huge_pages(spec: Json) -> set[str]:
+    asked = [c.get("resources") or {} for c in (*_containers(spec), spec)]
+    return {name for each in asked for name in each.get("requests") or () if name.startswith("hugepages-")}
 
 
 def _check(name: str, wanted: int, used: int, capacity: int) -> None:

@@ -16,10 +16,13 @@ from localcluster.api.asynchronous import ApiError
 from localcluster.errors import Unreachable
 from localcluster.node.admission import admit, release, release_devices
 from localcluster.node.fitting import Rejection
+from localcluster.node.life import pod_sandbox
 from localcluster.node.life.blueprint import address_annotations
 from localcluster.node.life.ephemeral import EphemeralContainers
 from localcluster.node.life.lifecycle import ContainerLoop
-from localcluster.node.pod import records, storage, volumes
+from localcluster.node.life.pod_sandbox import SandboxFailure
+from localcluster.node.life.resizes import Resizes
+from localcluster.node.pod import records, resizing, storage, volumes
 from localcluster.node.pod.context import PodContext, Stopped
 from localcluster.node.pod.machine import Machine
 from localcluster.node.pod.pods import RunningPod
@@ -28,6 +31,7 @@ from localcluster.node.pod.records import PodRecord
 from localcluster.node.pod.restarts import is_sidecar
 from localcluster.node.pod.status import OWN_CONDITIONS, PodView, pod_status
 from localcluster.node.pod.volumes import MountFailure, Volumes
+from localcluster.quantities import amount
 
 _MOUNT_RETRY = 10.0  # lab seconds
 _REFRESH = 60.0  # lab seconds between looks at ConfigMaps, Secrets and tokens
@@ -64,8 +68,12 @@ class PodWorker:
             view,
             self._changed,
         )
-        self.init = [ContainerLoop(self.pod, c, init=True) for c in pod["spec"].get("initContainers", ())]
-        self.main = [ContainerLoop(self.pod, c, init=False) for c in pod["spec"]["containers"]]
+        self._resizes = Resizes(self.pod)
+        self._seen = pod
+        self.pod.object = self._resizes.in_force(pod)
+        spec = self.pod.spec
+        self.init = [ContainerLoop(self.pod, c, init=True) for c in spec.get("initContainers", ())]
+        self.main = [ContainerLoop(self.pod, c, init=False) for c in spec["containers"]]
         self.ephemeral = EphemeralContainers(self.pod)
         self.finished = asyncio.Event()  # nothing of it is left on this node
         self._sandbox = bool(record.pod_ip)
@@ -94,7 +102,6 @@ class PodWorker:
         """The object has changed: it may have been deleted, or with a shorter grace period."""
         if any(pod["metadata"].get(k) != self.pod.object["metadata"].get(k) for k in _SHOWN):
             self._relabelled.set()
-        self.pod.object = pod
         own = [c for c in self._conditions if c["type"] in OWN_CONDITIONS]
         others = [c for c in pod.get("status", {}).get("conditions", []) if c["type"] not in OWN_CONDITIONS]
         self._conditions = [*own, *others]
@@ -102,11 +109,32 @@ class PodWorker:
         if pod["metadata"].get("deletionTimestamp"):
             self._deleted.set()
             self._end_within(float(pod["metadata"].get("deletionGracePeriodSeconds") or 0))
-        specs = {c["name"]: c for c in (*pod["spec"].get("initContainers", ()), *pod["spec"]["containers"])}
-        for loop in (*self.init, *self.main):
-            loop.redefine(specs[loop.name])
+        self._seen = pod
+        self._redefine()
         self.ephemeral.look()
         self._changed()
+
+    def _redefine(self) -> None:
+        """Images and resources may have changed."""
+        before = self.pod.record.allocated
+        self.pod.object = self._resizes.in_force(self._seen)
+        spec = self.pod.spec
+        specs = {c["name"]: c for c in (*spec.get("initContainers", ()), *spec["containers"])}
+        for loop in (*self.init, *self.main):
+            loop.redefine(specs[loop.name])
+        if self.pod.record.allocated != before:
+            self._relabelled.set()
+
+    def keep_in_bounds(self) -> None:
+        """Kill what holds more than its limit; try again what had no room for other resources."""
+        for loop in self.loops:
+            loop.keep_in_bounds()
+        whole = amount(((self.pod.spec.get("resources") or {}).get("limits") or {}).get("memory", 0))
+        if whole and sum(loop.memory for loop in self.loops) > whole:
+            max(self.loops, key=lambda loop: loop.memory).run_out_of_memory()
+        if self._resizes.waits or any(loop.resize_error for loop in self.loops):
+            self._redefine()
+            self._changed()
 
     def vanish(self) -> None:
         """The object was deleted by force: end what runs, without a report.
@@ -183,9 +211,10 @@ class PodWorker:
         while True:
             try:
                 await self.pod.unless_stopped(self.pod.volumes.set_up(self.pod.with_addresses))
+                await self.pod.unless_stopped(pod_sandbox.make(self.pod))
                 break
-            except MountFailure as failure:
-                self.pod.tell("FailedMount", str(failure), warning=True)
+            except (MountFailure, SandboxFailure) as failure:
+                self.pod.tell(failure.reason, str(failure), warning=True)
                 self._changed()
                 await self.pod.sleep(_MOUNT_RETRY)
         record = self.pod.record
@@ -259,7 +288,7 @@ class PodWorker:
             try:
                 await self.pod.volumes.set_up(self.pod.with_addresses)
             except MountFailure as failure:
-                self.pod.tell("FailedMount", str(failure), warning=True)
+                self.pod.tell(failure.reason, str(failure), warning=True)
 
     # End ----------------------------------------------------------------------------------------------------
 
@@ -344,9 +373,13 @@ class PodWorker:
             told_phase=self.pod.view.status.get("phase", ""),
             terminating=self.pod.stopping.is_set(),
             alive=not self._ended,
+            resizes=self._resizes.conditions(filter(None, (loop.resize_error for loop in self.loops))),
         )
         status = pod_status(view)
         kept = {c["type"]: c for c in self._conditions} | {c["type"]: c for c in status["conditions"]}
-        self._conditions = list(kept.values())
+        shown = {c["type"] for c in status["conditions"]}
+        over = [kind for kind in resizing.CONDITIONS if kind in kept and kind not in shown]
+        self._conditions = [c for kind, c in kept.items() if kind not in over]
+        status["conditions"] += [{"type": kind, "$patch": "delete"} for kind in over]
         own = self.pod.machine.network.own
         return status, {} if own else address_annotations(self.pod.record.ports)

@@ -160,13 +160,26 @@ def test_users(tmp_path: Path) -> None:
     assert user(careful, POD, ImageConfig(user="1000:50"), tmp_path) == (1000, 50)
 
 
-def test_groups_that_no_user_namespace_holds_are_refused_with_a_way_out(tmp_path: Path) -> None:
-    container = {"name": "main", "securityContext": {"runAsUser": 7, "runAsGroup": 8}}
-    pod = POD | {"spec": POD["spec"] | {"securityContext": {"supplementalGroups": [8, 3000]}}}
-    with pytest.raises(ConfigError, match=r"supplementalGroups \[3000\].*runAsGroup: 3000"):
-        user(container, pod, ImageConfig(), tmp_path)
-    pod["spec"]["securityContext"]["supplementalGroups"] = [8]
-    assert user(container, pod, ImageConfig(), tmp_path) == (7, 8)
+@pytest.mark.parametrize(
+    ("whole", "own", "expected"),
+    [
+        ({}, {"runAsGroup": 8}, 8),
+        ({"runAsGroup": 9}, {"runAsGroup": 8}, 8),
+        ({"fsGroup": 2000}, {}, 2000),
+        ({"fsGroup": 2000, "supplementalGroups": [3000]}, {}, 2000),
+        ({"supplementalGroups": [3000]}, {}, 3000),
+        ({"fsGroup": 2000}, {"runAsGroup": 8}, 8),
+        ({}, {}, 50),
+    ],
+)
+def test_of_several_groups_a_process_has_the_most_important(
+    tmp_path: Path, whole: dict[str, Any], own: dict[str, Any], expected: int
+) -> None:
+    pod = POD | {"spec": POD["spec"] | {"securityContext": whole}}
+    assert user({"name": "main", "securityContext": own}, pod, ImageConfig(user="7:50"), tmp_path) == (
+        7,
+        expected,
+    )
 
 
 def test_home_is_what_the_image_says(tmp_path: Path) -> None:

@@ -78,6 +78,7 @@ async def draw(pod: PodContext, container: Json, image: RunnableImage, folder: P
         holder=pod.volumes.holder,
         read_only_root=bool(context.get("readOnlyRootFilesystem")),
         streams=_streams(container),
+        pods_ipc=pod.machine.network.own,
     )
     return Blueprint(container_id, image, box if pod.machine.isolated else unboxed.translate(box))
 

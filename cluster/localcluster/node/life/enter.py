@@ -33,7 +33,9 @@ import termios
 from collections.abc import Callable
 from pathlib import Path
 
-_NAMESPACES = ("user", "ipc", "uts", "pid", "mnt")
+_NAMESPACES = ("user", "uts", "pid", "mnt")
+_PODS = ("net", "ipc")
+_OWNER = 0xB701  # NS_GET_USERNS: ioctl_ns(2)
 _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_CAPBSET_DROP = 1, 4, 24
 _PR_SET_CHILD_SUBREAPER, _PR_SET_NO_NEW_PRIVS = 36, 38
 _CAP_VERSION_3 = 0x20080522
@@ -62,16 +64,35 @@ def _be_bounded_as(pid: int) -> None:
 
 def _join(pid: int) -> None:
     """Enter the container's namespaces; its pid namespace holds for children only."""
-    here = Path("/proc/self/ns/net").stat().st_ino == Path(f"/proc/{pid}/ns/net").stat().st_ino
-    names = _NAMESPACES if here else ("net", *_NAMESPACES)  # first: it belongs to the lab's user namespace
-    handles = [os.open(f"/proc/{pid}/ns/{name}", os.O_RDONLY) for name in names]
+    theirs = {name: os.open(f"/proc/{pid}/ns/{name}", os.O_RDONLY) for name in (*_PODS, *_NAMESPACES)}
+    shared = [name for name in _PODS if Path(f"/proc/self/ns/{name}").stat().st_ino == _inode(theirs[name])]
+    first = [name for name in _PODS if name not in shared and _is_ours(theirs[name])]
+    then = [name for name in (*_NAMESPACES, *_PODS) if name not in {*shared, *first}]
+    handles = [theirs[name] for name in (*first, *then)]
     folder = os.open(f"/proc/{pid}/cwd", os.O_PATH)
     for handle in handles:
         if _LIBC.setns(handle, 0):
             raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
         os.close(handle)
     os.fchdir(folder)
-    os.close(folder)
+    for handle in (folder, *(theirs[name] for name in shared)):
+        os.close(handle)
+
+
+def _inode(handle: int) -> int:
+    return os.fstat(handle).st_ino
+
+
+def _is_ours(namespace: int) -> bool:
+    """Whether it belongs to our user namespace, the lab's, and has to be joined before the container's."""
+    try:
+        owner = fcntl.ioctl(namespace, _OWNER)
+    except PermissionError:
+        return False
+    try:
+        return _inode(owner) == Path("/proc/self/ns/user").stat().st_ino
+    finally:
+        os.close(owner)
 
 
 def _checked(result: int) -> int:

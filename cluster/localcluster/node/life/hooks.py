@@ -32,8 +32,11 @@ async def run(hook: Json, pod: PodContext, container: RunningContainer) -> str:
             words = " ".join(command)
             ended = f"command '{words}' exited with {code}: {output}"
             return f'Exec lifecycle hook ([{words}]) {of} {ended}, message: "{output}"'
-    elif "httpGet" in hook and (said := await _http(hook["httpGet"], pod, container)):
-        return f"HTTP lifecycle hook ({hook['httpGet'].get('path', '')}) {of} {said}"
+    elif "httpGet" in hook:
+        if said := await _http(hook["httpGet"], pod, container):
+            return f"HTTP lifecycle hook ({hook['httpGet'].get('path', '')}) {of} {said}"
+    else:
+        return f"Cannot run handler: {', '.join(hook)} is not supported in a lifecycle hook"
     return ""
 
 

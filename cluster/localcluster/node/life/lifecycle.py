@@ -23,6 +23,7 @@ from localcluster.node.life.blueprint import Blueprint
 from localcluster.node.life.ending import Left
 from localcluster.node.life.history import History, terminated
 from localcluster.node.life.monitor import Callbacks, Monitor
+from localcluster.node.pod import resizing
 from localcluster.node.pod.context import PodContext, Stopped
 from localcluster.node.pod.pods import RunningContainer
 from localcluster.node.pod.records import RunRecord
@@ -52,7 +53,9 @@ class ContainerLoop:
         if init:
             first = "PodInitializing"
         resources = spec.get("resources") or {}
-        self.state = ContainerState(self.name, spec["image"], Waiting(first), resources=resources)
+        self.state = ContainerState(self.name, spec["image"], Waiting(first))
+        self.state.resources = self.state.allocated = resources
+        self.resize_error = ""  # why it runs with other resources than those given to it
         self.run: Run | None = None
         self.record: RunRecord | None = None
         self.over = asyncio.Event()  # ended, and will not run again
@@ -78,10 +81,11 @@ class ContainerLoop:
             self._task.add_done_callback(self._report)
 
     def redefine(self, spec: Json) -> None:
-        """The object has changed: the image is the one field of a container that can."""
+        """The object has changed: of a container that can be its image and its resources."""
+        self._resize(spec.get("resources") or {})
         if spec["image"] == self.spec["image"]:
             return
-        self.spec = spec
+        self.spec = spec | {"resources": self.state.resources}
         self.state.image = spec["image"]
         self._acquisition.redefine(spec)
         self._backoff.reset()
@@ -95,6 +99,24 @@ class ContainerLoop:
             return
         kind, again = ("Init container", "") if self.init else ("Container", ", will be restarted")
         self._restart_for(f"{kind} {self.name} definition changed{again}", None)
+
+    def _resize(self, resources: Json) -> None:
+        """Take up other resources: with a restart if the container wants one, else where it runs."""
+        self.state.allocated = resources
+        self.resize_error = ""
+        if resources == self.state.resources:
+            return
+        restarted = resizing.restarts(self.spec, resources)
+        limit, used = _memory_limit(resources), self.memory
+        if not restarted and 0 < limit <= used and not 0 < self.memory_limit <= limit:
+            said = f'attempting to set container "{self.name}" memory limit ({limit}) below current usage'
+            self.resize_error = f"cannot decrease memory limits: {said} ({used})"
+            return
+        self.spec = self.spec | {"resources": resources}
+        self.state.resources = resources
+        if restarted and self.run:
+            self._redefined.set()
+            self._restart_for(f"Container {self.name} resize requires restart", None)
 
     def _report(self, task: asyncio.Task[None]) -> None:
         """A bug in the agent must not look like a waiting container."""
@@ -317,14 +339,24 @@ class ContainerLoop:
             return
         bounds.shorten(self.run.log)
         if self.memory_limit and self._memory(self.run) > self.memory_limit:
-            self.killed_for = "OOMKilled"
-            self.run.kill()
+            self.run_out_of_memory()
         elif bounds.too_many(self.run.pid):
             said = (
                 f"Container {self.name} has more than {bounds.MOST_PROCESSES} processes and was killed. "
                 "Cause: it keeps starting processes. Fix: `kubectl logs --previous` shows what it did last."
             )
             self.pod.tell("TooManyProcesses", said, container=self.name, warning=True)
+            self.run.kill()
+
+    @property
+    def memory(self) -> int:
+        """Bytes that it holds now."""
+        return self._memory(self.run) if self.run else 0
+
+    def run_out_of_memory(self) -> None:
+        """Kill it as the kernel does, for a limit of its own or of its pod."""
+        if self.run is not None:
+            self.killed_for = "OOMKilled"
             self.run.kill()
 
     def _memory(self, run: Run) -> int:
@@ -367,8 +399,7 @@ class ContainerLoop:
     @property
     def memory_limit(self) -> int:
         """In bytes; 0 for none."""
-        limits = (self.spec.get("resources") or {}).get("limits") or {}
-        return int(amount(limits.get("memory", 0)))
+        return _memory_limit(self.spec.get("resources") or {})
 
     @property
     def succeeded(self) -> bool:
@@ -406,3 +437,7 @@ class ContainerLoop:
         self.state.image_id = record.image_id
         self.state.container_id = f"labkit://{record.container_id}"
         self.state.restart_count = record.number
+
+
+def _memory_limit(resources: Json) -> int:
+    return int(amount((resources.get("limits") or {}).get("memory", 0)))

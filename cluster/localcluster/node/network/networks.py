@@ -94,18 +94,21 @@ class OwnNetworks:
         return {str(port): f"{ip}:{port}" for port in declared}
 
     def make(self, uid: str, ip: str) -> None:
-        """A namespace, if the pod is not on its node's network."""
+        """Its namespaces; no network of its own if the pod is on its node's."""
+        self._pods.make_ipc(uid)
         if ip_address(ip) in _PODS:
             self._pods.make(uid, ip)
 
     def adopt(self, uid: str, ip: str, ports: Mapping[str, Mapping[str, str]], pids: Iterable[int]) -> bool:
         """The namespace of its processes; a new one if it has none."""
         del ports
-        if ip_address(ip) not in _PODS:
+        alive = next(iter(pids), None)
+        if alive is None:
+            self.make(uid, ip)
             return True
-        for pid in pids:
-            return self._pods.adopt(uid, pid)
-        self.make(uid, ip)
+        if ip_address(ip) in _PODS and not self._pods.adopt(uid, alive):
+            return False
+        self._pods.adopt_ipc(uid, alive)
         return True
 
     def publish(self, ip: str, ports: Mapping[int, str]) -> None:

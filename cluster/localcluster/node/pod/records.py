@@ -28,6 +28,7 @@ class PodRecord:
     started_at: float = 0.0
     ports: dict[str, dict[str, str]] = field(default_factory=dict)  # container -> {"8000": "127.0.0.1:4711"}
     gpus: dict[str, list[str]] = field(default_factory=dict)  # container -> device UUIDs
+    allocated: dict[str, Json] = field(default_factory=dict)  # container -> resources that are in force
     over: bool = False  # everything was released
     failed: list[str] = field(default_factory=list)  # reason and message, where the pod failed as a whole
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from localcluster.api import Json
 from localcluster.api.times import stamp
 from localcluster.gpus import handout
+from localcluster.node.pod.resizing import CONDITIONS as RESIZES
 from localcluster.node.pod.restarts import is_sidecar, should_restart
 
 
@@ -41,10 +42,19 @@ class Terminated:
     message: str = ""
 
 
+@dataclass(frozen=True)
+class Resize:
+    """A condition of a pod that is being resized: PodResizePending or PodResizeInProgress."""
+
+    kind: str
+    reason: str
+    message: str
+
+
 State = Waiting | Running | Terminated
 
 OWN_CONDITIONS = frozenset(
-    {"PodScheduled", "PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady"}
+    {"PodScheduled", "PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", *RESIZES}
 )
 """The kubelet's own conditions; all others are kept as the API has them."""
 _OVER = {"Succeeded", "Failed"}
@@ -63,7 +73,8 @@ class ContainerState:
     restart_count: int = 0
     started: bool = False  # running, and its startup probe (if any) has passed
     ready: bool = False
-    resources: Json = field(default_factory=dict)
+    resources: Json = field(default_factory=dict)  # of the container as it runs
+    allocated: Json = field(default_factory=dict)  # that the node has given to it
     gpus: dict[str, bool] = field(default_factory=dict)  # UUID -> whether it is healthy
 
 
@@ -86,6 +97,7 @@ class PodView:
     terminating: bool = False
     alive: bool = False  # containers may still run here, so it is not over
     ephemeral: Sequence[ContainerState] = ()
+    resizes: Sequence[Resize] = ()
 
 
 def pod_status(view: PodView) -> Json:
@@ -217,6 +229,7 @@ def conditions(view: PodView, where: str) -> list[Json]:
         _condition(view, "Ready", not ready[0], ready),
         _condition(view, "ContainersReady", not containers[0], containers),
         _condition(view, "PodScheduled", True, ("", "")),
+        *(_condition(view, each.kind, True, (each.reason, each.message)) for each in view.resizes),
     ]
 
 
@@ -279,8 +292,8 @@ def container_status(container: ContainerState) -> Json:
         status["allocatedResourcesStatus"] = [_health(container)]
     if container.resources and isinstance(container.state, Running):
         status["resources"] = container.resources
-        if container.resources.get("requests"):
-            status["allocatedResources"] = container.resources["requests"]
+    if container.allocated.get("requests") and isinstance(container.state, Running):
+        status["allocatedResources"] = container.allocated["requests"]
     return status
 
 

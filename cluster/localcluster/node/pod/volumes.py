@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import os
 import shutil
+import stat
 import tempfile
 import time
 from collections.abc import Mapping
@@ -34,11 +35,15 @@ HELD = "memory"
 _TOKEN_SECONDS = 3607  # what the service-account admission asks for
 _FILES = ("configMap", "secret", "downwardAPI", "projected")
 _DEFAULT_MODE = 0o644
+_SHARED = 0o777
+_GROUP_READS = 0o440
 _LINKS = 40  # as many symbolic links as Linux follows in one path
 
 
 class MountFailure(Exception):
-    """A volume can't be set up (yet); the message is that of the kubelet's FailedMount event."""
+    """A volume can't be set up (yet); the message is that of the kubelet's event."""
+
+    reason = "FailedMount"
 
 
 @dataclass
@@ -108,10 +113,10 @@ class Volumes:
     async def _set_up(self, volume: Json, pod: Json) -> None:
         name = volume["name"]
         path = self.folder / name
+        grouped = (pod["spec"].get("securityContext") or {}).get("fsGroup") is not None
         try:
             if "emptyDir" in volume:
-                path.mkdir(parents=True, exist_ok=True)
-                path.chmod(0o777)
+                _make_empty(self.place(volume), volume["emptyDir"] or {}, grouped=grouped)
                 return
             kind = _kind(volume)
             sources = volume[kind].get("sources") or [] if kind == "projected" else [{kind: volume[kind]}]
@@ -119,6 +124,8 @@ class Volumes:
             files: Files = {}
             for source in sources:
                 files |= await self._files(source, pod, mode)
+            if grouped:  # https://kubernetes.io/docs/tasks/configure-pod-container/security-context/
+                files = {where: (data, bits | _GROUP_READS) for where, (data, bits) in files.items()}
             publish(path, files)
         except (MountFailure, ClusterError) as error:
             said = error.what if isinstance(error, ClusterError) else str(error)
@@ -167,6 +174,13 @@ class Volumes:
         expires = datetime.fromisoformat(token.expires).timestamp()
         self._tokens[key] = (token.text, time.time() + 0.8 * (expires - time.time()))
         return token.text
+
+
+def _make_empty(path: Path, spec: Json, *, grouped: bool) -> None:
+    if str(spec.get("medium", "")).startswith("HugePages"):
+        raise MountFailure(f"this node has no pages for medium {spec['medium']}")
+    path.mkdir(parents=True, exist_ok=True)
+    path.chmod(_SHARED | stat.S_ISGID if grouped else _SHARED)
 
 
 def _kind(volume: Json) -> str:

@@ -111,20 +111,23 @@ def command_line(container: Json, image: ImageConfig, env: Mapping[str, str]) ->
 def user(container: Json, pod: Json, image: ImageConfig, rootfs: Path) -> tuple[int, int]:
     """(uid, gid) from the securityContext, else the image's USER, else root.
 
-    The group of a uid is that of its line in the image's /etc/passwd; without a line it is root's.
+    The group of a uid is that of its line in the image's /etc/passwd; without a line it is root's. A group
+    that the pod asks for beside it (`groups`) takes its place: a process has one group here.
     """
     context = {**(pod["spec"].get("securityContext") or {}), **(container.get("securityContext") or {})}
     chosen = context.get("runAsUser")
     uid, gid = _image_user(image.user if chosen is None else str(chosen), rootfs)
-    gid = int(context.get("runAsGroup", gid))
     if context.get("runAsNonRoot"):
         _refuse_root(container, pod, image, uid)
-    if more := [group for group in context.get("supplementalGroups") or () if group != gid]:
-        raise ConfigError(
-            f"supplementalGroups {more} can't be given: an ordinary user can map only one group into a "
-            f"container. Omit the field, or write runAsGroup: {more[0]}"
-        )
-    return uid, gid
+    return uid, (groups(container, pod["spec"]) or [gid])[0]
+
+
+def groups(container: Json, spec: Json) -> list[int]:
+    """The groups that a pod asks for by number, the most important first: `runAsGroup`, `fsGroup`, others."""
+    whole, own = spec.get("securityContext") or {}, container.get("securityContext") or {}
+    wanted = [own.get("runAsGroup", whole.get("runAsGroup")), whole.get("fsGroup")]
+    wanted += whole.get("supplementalGroups") or ()
+    return [*dict.fromkeys(int(group) for group in wanted if group is not None)]
 
 
 def _refuse_root(container: Json, pod: Json, image: ImageConfig, uid: int) -> None:

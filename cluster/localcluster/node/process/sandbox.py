@@ -18,8 +18,8 @@ from localcluster.node.process import held, mounting
 
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
-_NAMESPACES = ("--unshare-user", "--unshare-pid", "--unshare-ipc", "--unshare-uts", "--as-pid-1")
-_BESIDE = ("--unshare-ipc", "--unshare-uts")
+_NAMESPACES = ("--unshare-uts", "--unshare-user", "--unshare-pid", "--as-pid-1")
+_BESIDE = ("--unshare-uts",)
 _SHARED = (("user", "--userns"), ("pid", "--pidns"))  # of the target container, to see its processes
 _SHARED_MEMORY = 64 * 2**20  # bytes in /dev/shm, as containerd gives; no process is seen to hold them
 
@@ -62,6 +62,7 @@ class Sandbox:
     holder: int = 0  # the process that holds the pod's volumes in memory (`holder.py`); 0: none
     streams: Streams | None = None  # of a container that has stdin or a terminal
     target: int | None = None  # the first process of the container whose processes this one shall see
+    pods_ipc: bool = False  # started in its pod's IPC namespace, which it keeps
 
 
 @dataclass
@@ -88,6 +89,7 @@ def arguments(box: Sandbox, volumes: Sequence[str] = ()) -> list[str]:
     """The options for `bwrap --args`, without the command itself; `volumes` are those of `opened`."""
     return [
         *(_NAMESPACES if box.target is None else _BESIDE),
+        *(() if box.pods_ipc else ("--unshare-ipc",)),
         *NO_CAPABILITIES,
         *("--uid", str(box.uid), "--gid", str(box.gid), "--hostname", box.hostname, "--clearenv"),
         *_root(box),
