@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 
 from localcluster import spawn, toolchain
-from tests.bench import cluster, grading, kind, network, pods
+from tests.bench import cluster, grading, kind, network, pods, services
 from tests.bench.figures import Figure, write
 
 OUT = Path("out")
@@ -42,7 +42,7 @@ def main() -> None:
         if asked.only in {None, "pods"}:
             figures += pods.run(OUT)
         if asked.only in {None, "network"}:
-            figures += network.figures()
+            figures += [*network.figures(), *services.figures()]
         if asked.only in {None, "grading"}:
             figures += grading.figures(Path(home) / "grading", asked.students)
         if asked.only == "kind":
