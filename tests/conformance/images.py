@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import shutil
 import socket
+import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -86,6 +87,8 @@ _FILES = {
     "nautilus": _WEB.format("nautilus"),
     "resource-consumer": f"{_BASE}COPY consumer /consumer\nCOPY consume-cpu /consume-cpu/consume-cpu\n"
     'EXPOSE 8080\nENTRYPOINT ["/consumer"]\n',
+    "sample-apiserver": f'{_BASE}COPY sample-apiserver /\nENTRYPOINT ["/sample-apiserver"]\n',
+    "etcd": f"{_BASE}COPY etcd /usr/local/bin/etcd\n",
 }
 _STAND_IN = {"ipc-utils": "busybox", "perl": "busybox", "glibc-dns-testing": "agnhost"}
 
@@ -101,15 +104,15 @@ def served(built: Mapping[str, Path], work: Path, progress: Progress) -> Iterato
     """A registry on 127.0.0.1 with all stand-ins; yields the suite's list of registries (a YAML file)."""
     work.mkdir(parents=True, exist_ok=True)
     context = _context(built, work / "context", progress)
-    with _registry(work) as address:
+    with tempfile.TemporaryDirectory(prefix="run-", dir=work) as run, _registry(Path(run)) as address:
         names = [name for name in wanted(built[programs.SUITE]) if _kind(name)]
         with progress.task("Making images for the suite's pods", len(names)) as task:
             for name in names:
-                _publish(f"{address}/e2e/{name}", _FILES[_kind(name)], context)
+                _publish(f"{address}/e2e/{name}", _FILES[_kind(name)], context, Path(run))
                 task.advance(1, name)
-        list_file = work / "registries.yaml"
+        list_file = Path(run, "registries.yaml")
         list_file.write_text(
-            yaml.safe_dump({"promoterE2eRegistry": f"{address}/e2e", "gcRegistry": f"{address}/e2e"})
+            yaml.safe_dump({f"{kind}Registry": f"{address}/e2e" for kind in ("promoterE2e", "gc", "gcEtcd")})
         )
         yield list_file
 
@@ -120,9 +123,9 @@ def _kind(name: str) -> str:
     return plain if plain in _FILES else ""
 
 
-def _publish(name: str, dockerfile: str, context: Path) -> None:
+def _publish(name: str, dockerfile: str, context: Path, scratch: Path) -> None:
     store = Store()
-    file = context / "Dockerfile"
+    file = scratch / "Dockerfile"
     file.write_text(dockerfile)
     ref = parse(name)
     build(Request(context, ref, file), store)
@@ -163,9 +166,9 @@ def _answers(port: int) -> bool:
 
 def _context(built: Mapping[str, Path], place: Path, progress: Progress) -> Path:
     """The build context of all images: a root folder of tools, and the suite's programs."""
-    if (place / ".complete").exists():
+    if place.is_dir():
         return place
-    shutil.rmtree(place, ignore_errors=True)
+    done, place = place, Path(tempfile.mkdtemp(prefix="context-", dir=place.parent))
     base, agnhost = place / "base", place / "agnhost"
     for folder in _FOLDERS:
         (base / folder).mkdir(parents=True, exist_ok=True)
@@ -173,7 +176,7 @@ def _context(built: Mapping[str, Path], place: Path, progress: Progress) -> Path
         (base / folder).mkdir(parents=True, exist_ok=True)
         (base / folder).chmod(0o1777)
     (base / "uploads").chmod(0o777)
-    _unpack_tools(base, place.parent / "packages", progress)
+    _unpack_tools(base, place / "packages", progress)
     (base / "etc").mkdir(exist_ok=True)
     for name, text in _PEOPLE.items():
         (base / "etc" / name).write_text(text)
@@ -184,15 +187,19 @@ def _context(built: Mapping[str, Path], place: Path, progress: Progress) -> Path
     (agnhost / "index.html").write_text("<html><body>agnhost</body></html>\n")
     for name in ("localhost.crt", "localhost.key"):
         shutil.copy(programs.sources(programs.images("agnhost/porter"), progress) / name, agnhost)
-    for name in ("consumer", "consume-cpu", "nnp"):
+    for name in ("consumer", "consume-cpu", "nnp", "sample-apiserver"):
         shutil.copy(built[name], place)
+    shutil.copy(toolchain.ensure(["etcd"])["etcd"], place)
     (place / "nnp").chmod(0o6755)
     root = programs.sources(programs.images("agnhost"), progress).parent
     for name in ("kitten", "nautilus"):
         shutil.copytree(root / name / "html", place / name, copy_function=shutil.copyfile)
-    (place / ".dockerignore").write_text(".complete\nDockerfile\n")
-    (place / ".complete").touch()
-    return place
+    shutil.rmtree(place / "packages")
+    try:
+        place.rename(done)  # complete, or not there
+    except OSError:  # another run was faster
+        shutil.rmtree(place)
+    return done
 
 
 def _unpack_tools(base: Path, packages: Path, progress: Progress) -> None:
@@ -210,6 +217,7 @@ def _unpack_tools(base: Path, packages: Path, progress: Progress) -> None:
     for folder in ("usr/share/doc", "usr/share/man", "usr/share/locale", "usr/share/info"):
         shutil.rmtree(base / folder, ignore_errors=True)
     busybox = next(path for path in (base / "bin/busybox", base / "usr/bin/busybox") if path.exists())
+    (base / "usr/bin/nc").symlink_to("/bin/nc.openbsd")  # as Debian's alternatives do
     there = {
         path.name for folder in ("bin", "sbin", "usr/bin", "usr/sbin") for path in (base / folder).glob("*")
     }

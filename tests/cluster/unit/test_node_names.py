@@ -165,10 +165,11 @@ def test_a_sub_path_expression_that_leads_nowhere_is_refused(text: str, message:
 
 def test_pods_that_share_a_volume_by_an_expression_do_not_write_over_each_other(tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
+    (tmp_path / "data").chmod(0o1777)
     spec = pod(volumes=[{"name": "data", "emptyDir": {}}])
     mount = {"name": "data", "mountPath": "/logs", "subPathExpr": "$(POD_NAME)"}
     container = {"name": "main", "volumeMounts": [mount]}
     held = volumes.Volumes(tmp_path, cast("ObjectReader", None))  # nothing is read
     (found,) = volumes.mounts(container, spec, held, ENV)
     assert found.source == tmp_path / "data" / "web-0"
-    assert found.source.is_dir()
+    assert found.source.stat().st_mode == (tmp_path / "data").stat().st_mode  # any user may write, as there

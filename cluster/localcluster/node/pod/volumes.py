@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import stat
 import shutil
 import stat
 import tempfile
@@ -291,11 +292,12 @@ def _wanted(mount: Json, env: Mapping[str, str]) -> str:
 
 
 def _sub_path(volume: Path, sub: str) -> Path:
-    """The path of a `subPath`, created if it is missing; links must stay inside the volume."""
+    """The path of a `subPath`, created if it is missing, of the volume's mode; links must stay inside."""
     if ".." in Path(sub).parts or Path(sub).is_absolute():
         raise Astray(f"{sub} leads out of the volume")
     inner = _followed(volume, sub)
-    os.close(mounting.opened(volume, inner, make=not (volume / inner).exists()))
+    mode = stat.S_IMODE(volume.stat().st_mode)
+    os.close(mounting.opened(volume, inner, make=not (volume / inner).exists(), mode=mode))
     return volume / inner
 
 

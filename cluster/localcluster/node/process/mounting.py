@@ -40,12 +40,12 @@ def resolved(root: Path, path: str) -> str:
     return str(here)
 
 
-def opened(folder: Path, inner: str, *, make: bool = False) -> int:
-    """A descriptor (O_PATH) of `inner` below `folder`; with `make`, folders that are missing are made."""
+def opened(folder: Path, inner: str, *, make: bool = False, mode: int = 0o755) -> int:
+    """A descriptor (O_PATH) of `inner` below `folder`; with `make`, missing folders are made, of that mode."""
     here = os.open(folder, os.O_PATH | os.O_CLOEXEC)
     for part in PurePosixPath(inner).parts:
         try:
-            there = _step(here, part, make=make)
+            there = _step(here, part, make=make, mode=mode)
         finally:
             os.close(here)
         here = there
@@ -65,16 +65,20 @@ def make(folder: Path, inner: str, *, file: bool) -> None:
         os.close(above)
 
 
-def _step(folder: int, name: str, *, make: bool) -> int:
+def _step(folder: int, name: str, *, make: bool, mode: int = 0o755) -> int:
     if name in {"/", ".."}:
         raise Astray(f"{name} leads out of its folder")
+    made = False
     if make:
         with suppress(FileExistsError):  # expected; what it is gets checked below
-            os.mkdir(name, dir_fd=folder)
+            os.mkdir(name, 0o700, dir_fd=folder)
+            made = True
     found = os.open(name, _STEP, dir_fd=folder)
     if stat.S_ISLNK(os.fstat(found).st_mode):
         os.close(found)
         raise Astray(f"{name} is a symbolic link")
+    if made:
+        Path(f"/proc/self/fd/{found}").chmod(mode)  # whatever the name means by now
     return found
 
 
