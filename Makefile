@@ -60,12 +60,13 @@ test-all: CHOSEN =
 test-all: test test-kind  ## every test: hours on two cores
 .NOTPARALLEL:
 
-gates: setup  ## ruff, mypy, import-linter, notebooks without outputs, one version of Kubernetes
+gates: setup  ## ruff, mypy, import-linter, notebooks without outputs, one version of Kubernetes, the page of fields
 	@scripts/lint
 	@scripts/types
 	@scripts/layers
 	@scripts/strip-notebooks --check
 	@scripts/kubernetes-version --check
+	@scripts/fields --check
 
 unit: toolchain  ## tests that need no cluster
 	@scripts/tests $(CHOSEN) -n $(WORKERS) --dist worksteal tests/*/unit

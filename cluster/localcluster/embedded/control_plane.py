@@ -19,17 +19,12 @@ Binaries = Mapping[str, Path]
 # Controllers that the course never meets cost memory and start-up time.
 UNUSED_CONTROLLERS = (
     "bootstrap-signer-controller",
-    "clusterrole-aggregation-controller",
     "certificatesigningrequest-approving-controller",
     "certificatesigningrequest-cleaner-controller",
     "certificatesigningrequest-signing-controller",
     "node-ipam-controller",
     "persistentvolume-attach-detach-controller",
-    "persistentvolume-binder-controller",
     "persistentvolume-expander-controller",
-    "persistentvolume-protection-controller",
-    "persistentvolumeclaim-protection-controller",
-    "ephemeral-volume-controller",
     "token-cleaner-controller",
     "ttl-controller",
     "volumeattributesclass-protection-controller",

@@ -12,7 +12,7 @@ from localcluster.node.pod import records
 from localcluster.node.pod.machine import Machine
 from localcluster.node.pod.records import PodRecord, RunRecord
 from localcluster.node.pod.volumes import HELD
-from localcluster.node.process import container, holder, processes
+from localcluster.node.process import container, holder, processes, shared
 
 
 def found(lab_dir: Path) -> list[PodRecord]:
@@ -63,8 +63,9 @@ def kill(pod: Path) -> None:
     for pid in _living(pod):
         for each in processes.tree(pid):
             processes.send(each, signal.SIGKILL)
-    if holding := holder.find(pod / HELD):
-        holding.kill()
+    for found in (shared.find(pod / shared.FOLDER), holder.find(pod / HELD)):
+        if found:
+            found.kill()
 
 
 def _living(pod: Path) -> Iterator[int]:

@@ -89,6 +89,10 @@ def unsupported(pod: Json) -> Iterator[Unsupported]:
         yield from _of_a_context(name, context)
     for container in _containers(spec):
         yield from _of_groups(container, spec)
+        ports = [str(p["hostPort"]) for p in container.get("ports") or () if p.get("hostPort")]
+        if ports and not spec.get("hostNetwork"):
+            said = f"nothing leads from port {', '.join(ports)} of the node to the pod"
+            yield Unsupported("ports.hostPort", said, str(container["name"]))
 
 
 def _of_a_context(container: str, context: Json) -> Iterator[Unsupported]:

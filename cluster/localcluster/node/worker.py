@@ -31,6 +31,7 @@ from localcluster.node.pod.records import PodRecord
 from localcluster.node.pod.restarts import is_sidecar
 from localcluster.node.pod.status import OWN_CONDITIONS, PodView, pod_status
 from localcluster.node.pod.volumes import MountFailure, Volumes
+from localcluster.node.process.shared import SharedProcesses
 from localcluster.quantities import amount
 
 _MOUNT_RETRY = 10.0  # lab seconds
@@ -66,6 +67,7 @@ class PodWorker:
                 machine.lab_dir if machine.isolated else None,
             ),
             view,
+            SharedProcesses(folder, machine.lab_dir),
             self._changed,
         )
         self._resizes = Resizes(self.pod)
@@ -166,6 +168,7 @@ class PodWorker:
         with contextlib.suppress(Stopped):
             await self._run()
         await self._stop_all()
+        await self.pod.processes.tear_down()
         await self.pod.volumes.tear_down()
         if not self._deleted.is_set():
             release(self.pod)  # over by itself: it stays for its logs until it is deleted

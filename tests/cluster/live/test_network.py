@@ -152,6 +152,27 @@ def test_a_service_has_the_names_that_a_cluster_gives_it(kube: Kube, replicas: d
     assert all("Name or service not known" in said for said in told), told
 
 
+def test_other_names_are_answered_as_in_any_cluster(kube: Kube, replicas: dict[str, str]) -> None:
+    """An ExternalName, and a pod of a headless Service by its hostname."""
+    names = f"{kube.namespace}.svc.cluster.local"
+    named = {**SERVER, "name": "main"}
+    apply(
+        kube,
+        service("alias", type="ExternalName", externalName=f"web.{names}", selector=None, ports=None),
+        service("group", clusterIP="None"),
+        pod("group", named, hostname="first", subdomain="group"),
+    )
+    kube.until("pod/group ready", seconds=60)
+    urls = [f"http://alias.{names}/", f"http://first.group.{names}:8000/"]
+
+    def known() -> bool:
+        by_alias, by_host = get(kube, "client", *urls)
+        return by_alias in replicas.values() and by_host == "0.0"
+
+    polling.until(known, "the names to be known", seconds=30)
+    assert kube.kubectl("exec", "group", "--", "hostname", "-f").strip() == f"first.group.{names}"
+
+
 def test_a_pod_reaches_itself_through_its_service(kube: Kube) -> None:
     apply(kube, pod("alone", SERVER), service("alone"))
     kube.until("pod/alone ready", seconds=60)

@@ -69,6 +69,9 @@ def test_each_node_has_an_address_of_its_own_and_the_kubelets_port(kube: Kube) -
     assert ports == {10250}
     rows = [line.split() for line in kube.kubectl("get", "nodes", "-o", "wide", "--no-headers").splitlines()]
     assert {row[0]: row[5] for row in rows} == ips
+    ranges = [(n.at("spec.podCIDR"), n.at("spec.podCIDRs")) for n in nodes.values()]
+    assert len({one for one, _ in ranges}) == len(nodes)
+    assert all(several == [one] for one, several in ranges)
 
 
 def test_describe_says_that_the_machine_is_simulated(kube: Kube) -> None:

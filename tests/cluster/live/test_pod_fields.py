@@ -20,6 +20,7 @@ from tests.cluster.live.test_pods import (
     shell,
     status,
     told,
+    until_reason,
     until_told,
 )
 
@@ -147,6 +148,18 @@ def test_devices_of_dynamic_resource_allocation_are_waited_for(kube: Kube) -> No
             "securityContext.procMount is not honoured",
         ),
         (
+            "seccomp",
+            {},
+            {"securityContext": {"seccompProfile": {"type": "RuntimeDefault"}}},
+            "spec.securityContext.seccompProfile.type RuntimeDefault is not honoured",
+        ),
+        (
+            "host-port",
+            {"ports": [{"containerPort": 8000, "hostPort": 8080}]},
+            {},
+            "ports.hostPort is not honoured on this node: nothing leads from port 8080 of the node",
+        ),
+        (
             "groups",
             {"securityContext": {"runAsGroup": 7}},
             {"securityContext": {"fsGroup": 2000, "supplementalGroups": [7, 3000]}},
@@ -256,10 +269,88 @@ def test_a_volume_that_no_node_of_a_lab_has_is_waited_for(
     assert phase(kube, name) == "Pending"
 
 
+def test_a_claim_that_is_bound_is_waited_for(kube: Kube) -> None:
+    for mode in ("Filesystem", "Block"):
+        name = f"{kube.namespace}-{mode.lower()}"
+        common = {"accessModes": ["ReadWriteOnce"], "volumeMode": mode, "storageClassName": ""}
+        disk = common | {"capacity": {"storage": "1Mi"}, "hostPath": {"path": "/nowhere"}}
+        disk |= {"claimRef": {"namespace": kube.namespace, "name": mode.lower()}}
+        claim = common | {"resources": {"requests": {"storage": "1Mi"}}, "volumeName": name}
+        for kind, called, spec in (
+            ("PersistentVolume", name, disk),
+            ("PersistentVolumeClaim", mode.lower(), claim),
+        ):
+            made = {"apiVersion": "v1", "kind": kind, "metadata": {"name": called}, "spec": spec}
+            kube.kubectl("apply", "-f", "-", stdin=yaml.safe_dump(made))
+    try:
+        for mode, where in {
+            "filesystem": {"volumeMounts": [{"name": "v", "mountPath": "/v"}]},
+            "block": {"volumeDevices": [{"name": "v", "devicePath": "/dev/v"}]},
+        }.items():
+            volumes = [{"name": "v", "persistentVolumeClaim": {"claimName": mode}}]
+            run(kube, mode, shell("true") | where, volumes=volumes)
+            until_told(kube, mode, "FailedMount: ")
+            until_told(kube, mode, "does not support persistentVolumeClaim volumes")
+    finally:
+        kube.kubectl("delete", "pod", "--all", "--grace-period=0", "--force")
+        kube.kubectl("delete", "pvc", "--all")
+        for mode in ("filesystem", "block"):
+            kube.kubectl("delete", "pv", f"{kube.namespace}-{mode}")
+
+
+def test_an_image_is_mounted_as_a_volume(kube: Kube) -> None:
+    image = {"reference": IMAGE, "pullPolicy": "IfNotPresent"}
+    mounts = [
+        {"name": "weights", "mountPath": "/weights"},
+        {"name": "weights", "mountPath": "/part", "subPath": "work"},
+    ]
+    show = "ls /weights /part; touch /weights/x; touch /part/x; true"
+    volumes = [{"name": "weights", "image": image}]
+    shown = printed(kube, "weights", f"{show} 2>&1", {"volumeMounts": mounts}, volumes=volumes)
+    assert shown.count("Read-only file system") == 2
+    assert "serve.py" in shown.split()
+
+
+def test_an_image_for_a_volume_that_can_not_be_had_is_tried_again(kube: Kube) -> None:
+    mount = {"volumeMounts": [{"name": "weights", "mountPath": "/weights"}]}
+    volumes = [{"name": "weights", "image": {"reference": f"{IMAGE}-no", "pullPolicy": "Always"}}]
+    run(kube, "none", shell("true") | mount, volumes=volumes)
+    until_reason(kube, "none", "ImagePullBackOff")
+
+
+def test_a_variable_comes_from_a_file_of_an_init_container(kube: Kube) -> None:
+    data = {"volumeMounts": [{"name": "data", "mountPath": "/data"}]}
+    write = "echo \"A='one'\" > /data/vars; ln -s /etc/passwd /data/link"
+    first = {"name": "first", "image": IMAGE, **shell(write), **data}
+    where = {"volumeName": "data", "path": "vars"}
+
+    def variables(name: str, **more: Any) -> dict[str, Any]:
+        reference = {"fileKeyRef": {**where, "key": name, **more}}
+        return {"env": [{"name": "FOUND", "valueFrom": reference}]}
+
+    spec = {"initContainers": [first], "volumes": [{"name": "data", "emptyDir": {}}]}
+    assert printed(kube, "there", "echo $FOUND", variables("A"), **spec) == "one\n"
+    assert printed(kube, "optional", "echo ${FOUND-none}", variables("B", optional=True), **spec) == "none\n"
+    run(kube, "missing", shell("true") | variables("B"), **ENDS, **spec)
+    until_reason(kube, "missing", "CreateContainerConfigError")
+    until_told(kube, "missing", 'environment variable key "B" not found in file "vars"')
+    run(kube, "leaving", shell("true") | variables("A", path="link"), **ENDS, **spec)
+    until_reason(kube, "leaving", "CreateContainerConfigError")
+    assert "root:" not in told(kube, "leaving")
+
+
 def test_a_hook_of_a_kind_that_no_kubelet_has_fails(kube: Kube) -> None:
     hook = {"lifecycle": {"postStart": {"tcpSocket": {"port": 80}}}}
     run(kube, "hook", shell("sleep 999") | hook, **ENDS)
     until_told(kube, "hook", "FailedPostStartHook: PostStartHook failed")
+
+
+def test_a_pod_on_its_nodes_network_has_its_nodes_address(kube: Kube) -> None:
+    show = {"env": [{"name": "IP", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}}]}
+    said = printed(kube, "there", "echo $IP; cat /proc/net/dev | grep -c veth", show, hostNetwork=True)
+    ip, links = said.split()
+    assert ip == kube.object("pod/there").at("status.hostIP")
+    assert int(links) > 1
 
 
 def test_the_containers_of_a_pod_share_its_memory_segments(kube: Kube) -> None:
@@ -272,6 +363,46 @@ def test_the_containers_of_a_pod_share_its_memory_segments(kube: Kube) -> None:
     run(kube, "shared-ipc", {}, containers=both)
     kube.until("pod/shared-ipc restarts>=1", seconds=60)
     assert kube.logs("shared-ipc", container="reader", previous=True) == "seen\n"
+
+
+def test_the_containers_of_a_pod_may_share_their_processes(kube: Kube) -> None:
+    look = "until grep -aq 4711 /proc/[0-9]*/cmdline; do sleep 0.1; done; echo seen; echo $$; id -u"
+    memory = {"volumeMounts": [{"name": "shm", "mountPath": "/shm"}]}
+    both = [
+        {"name": "sleeper", "image": IMAGE, **shell("exec sleep 4711"), **memory},
+        {"name": "looker", "image": IMAGE, **shell(f"{look}; exec sleep 999")}
+        | {"securityContext": {"runAsUser": 4321}},
+    ]
+    volumes = [{"name": "shm", "emptyDir": {"medium": "Memory"}}]
+    run(kube, "open", {}, containers=both, shareProcessNamespace=True, volumes=volumes)
+    kube.until("pod/open ready", seconds=60)
+    polling.until(
+        lambda: "seen" in kube.logs("open", container="looker"),
+        "the other container's process",
+        seconds=30,
+        last_seen=lambda: told(kube, "open"),
+    )
+    _, own, user = kube.logs("open", container="looker").split()
+    assert own != "1"
+    assert user == "10001"  # a user namespace has one user: the one of the first container
+    until_told(kube, "open", "SharedUser: Runs as user 10001")
+    assert kube.kubectl(
+        "exec", "open", "-c", "looker", "--", "sh", "-c", "pkill -f '[s]leep 4711' && echo killed"
+    )
+    kube.until("pod/open restarts>=1", seconds=30)
+
+
+def test_without_that_field_they_do_not(kube: Kube) -> None:
+    both = [
+        {"name": "sleeper", "image": IMAGE, **shell("exec sleep 4711")},
+        {"name": "looker", "image": IMAGE, **shell("cat /proc/1/cmdline; exec sleep 999")},
+    ]
+    run(kube, "closed", {}, containers=both)
+    kube.until("pod/closed ready", seconds=60)
+    assert (
+        kube.kubectl("exec", "closed", "-c", "looker", "--", "sh", "-c", "echo /proc/[0-9]*").count("/proc/")
+        < 4
+    )
 
 
 # Resources of a running pod ---------------------------------------------------------------------------------

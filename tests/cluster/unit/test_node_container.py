@@ -264,6 +264,8 @@ def test_a_sub_path_follows_links_of_the_volume(tmp_path: Path) -> None:
     (tmp_path / "current").symlink_to("..data")
     assert volumes._sub_path(tmp_path, "current/deep") == tmp_path / "..data" / "deep"
     assert volumes._sub_path(tmp_path, "new/folder").is_dir()
+    with pytest.raises(FileNotFoundError):
+        volumes._sub_path(tmp_path, "another/folder", make=False)
 
 
 def inside(run: Run) -> RunningContainer:

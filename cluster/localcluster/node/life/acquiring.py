@@ -21,6 +21,18 @@ from localcluster.node.pod.status import Waiting
 _SHOWN_AS_ERROR = 0.4  # of the delay: first ErrImagePull, then ImagePullBackOff
 
 
+async def of_volumes(pod: PodContext, container: Json, show: Callable[[Waiting], None]) -> None:
+    """The images that a container mounts as volumes; raises `Stopped`."""
+    mounted = {mount["name"] for mount in container.get("volumeMounts", ())}
+    for volume in pod.spec.get("volumes", ()):
+        if "image" not in volume or volume["name"] not in mounted:
+            continue
+        source = volume["image"]
+        wanted = {"name": container["name"], "image": source.get("reference", "")}
+        wanted["imagePullPolicy"] = source.get("pullPolicy")
+        pod.volumes.images[volume["name"]] = (await Acquisition(pod, wanted, show).image()).rootfs
+
+
 class Acquisition:
     """The image of one container, again for each of its runs."""
 

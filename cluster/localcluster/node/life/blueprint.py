@@ -5,10 +5,11 @@ Raises `ConfigError` for what can't be configured yet (the kubelet's CreateConta
 
 from __future__ import annotations
 
+import contextlib
 import json
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from localcluster import spawn
@@ -20,7 +21,7 @@ from localcluster.node.network.networks import LOOPBACK
 from localcluster.node.network.ports import ADDRESS
 from localcluster.node.pod import volumes
 from localcluster.node.pod.context import PodContext
-from localcluster.node.process import environment, names, unboxed
+from localcluster.node.process import environment, mounting, names, unboxed
 from localcluster.node.process.container import ID_VARIABLE
 from localcluster.node.process.environment import NodeEnvironment
 from localcluster.node.process.sandbox import DEFAULT_PATH, Mount, Sandbox, Streams
@@ -50,7 +51,7 @@ async def draw(pod: PodContext, container: Json, image: RunnableImage, folder: P
         links |= {name: value for name, value in port.items() if name not in image.config.env}
     else:
         fixed |= port | {"HOST": LOOPBACK}
-    given = NodeEnvironment(fixed, links, pod.machine.allocatable)
+    given = NodeEnvironment(fixed, links, pod.machine.allocatable, _files(pod, container))
     own = environment.variables(container, pod.with_addresses, objects, given)
     uid, gid = environment.user(container, pod.object, image.config, image.rootfs)
     context = container.get("securityContext") or {}
@@ -80,7 +81,26 @@ async def draw(pod: PodContext, container: Json, image: RunnableImage, folder: P
         streams=_streams(container),
         pods_ipc=pod.machine.network.own,
     )
-    return Blueprint(container_id, image, box if pod.machine.isolated else unboxed.translate(box))
+    if not pod.machine.isolated:
+        return Blueprint(container_id, image, unboxed.translate(box))
+    if pod.spec.get("shareProcessNamespace"):
+        first = await pod.processes.first(uid, gid, pod.volumes.holder)
+        box = beside(pod, container, box, first)
+    return Blueprint(container_id, image, box)
+
+
+def beside(pod: PodContext, container: Json, box: Sandbox, pid: int) -> Sandbox:
+    """The container among the processes of another, as the one user that these have; an event says which."""
+    uid, gid = (_known(pid, which) for which in ("uid", "gid"))
+    if (box.uid, box.gid) != (uid, gid):
+        said = f"Runs as user {uid}, group {gid}, as all containers whose processes it shares"
+        pod.tell("SharedUser", said, container=container["name"], warning=True)
+    return replace(box, uid=uid, gid=gid, target=pid)
+
+
+def _known(pid: int, which: str) -> int:
+    """The one user (or group) of a process' user namespace."""
+    return int(Path(f"/proc/{pid}/{which}_map").read_text().split()[0])
 
 
 def _terminal(container: Json) -> dict[str, str]:
@@ -102,6 +122,16 @@ async def _links(pod: PodContext) -> dict[str, str]:
     host, _, port = server.rpartition(":")
     ports = dict.fromkeys(("KUBERNETES_SERVICE_PORT", "KUBERNETES_SERVICE_PORT_HTTPS"), port)
     return links | {"KUBERNETES_SERVICE_HOST": host} | ports
+
+
+def _files(pod: PodContext, container: Json) -> dict[tuple[str, str], str]:
+    """The files of the pod's volumes that variables come from; links lead to no other place."""
+    places = {v["name"]: pod.volumes.place(v) for v in pod.spec.get("volumes", ())}
+    found = {}
+    for volume, path in environment.files(container):
+        with contextlib.suppress(OSError, mounting.Astray, KeyError):
+            found[volume, path] = mounting.read(places[volume], path)
+    return found
 
 
 def _fixed(pod: PodContext, container_id: str) -> dict[str, str]:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from localcluster.api import Json
 from localcluster.images.rootfs import RunnableImage
+from localcluster.node.life import blueprint
 from localcluster.node.life.blueprint import Blueprint
 from localcluster.node.life.lifecycle import ContainerLoop
 from localcluster.node.pod.context import PodContext
@@ -49,18 +50,9 @@ class EphemeralLoop(ContainerLoop):
         if view is None or view.pid is None:
             raise ConfigError(f'container "{target}", the target, is not running')
         try:
-            uid, gid = (_known(view.pid, which) for which in ("uid", "gid"))
+            return replace(plan, box=blueprint.beside(self.pod, self.spec, plan.box, view.pid))
         except OSError as error:
             raise ConfigError(f'container "{target}", the target, has just ended') from error
-        if (plan.box.uid, plan.box.gid) != (uid, gid):
-            said = f"Runs as user {uid}, group {gid}, like {target}, whose processes it shares"
-            self.pod.tell("TargetUser", said, container=self.name)
-        return replace(plan, box=replace(plan.box, uid=uid, gid=gid, target=view.pid))
-
-
-def _known(pid: int, which: str) -> int:
-    """The one user (or group) of a container's user namespace."""
-    return int(Path(f"/proc/{pid}/{which}_map").read_text().split()[0])
 
 
 class EphemeralContainers:

@@ -54,8 +54,8 @@ class History:
         text = mounting.head(file, _MESSAGE_BYTES).decode(errors="replace")
         fallback = self._spec.get("terminationMessagePolicy") == "FallbackToLogsOnError" and record.exit_code
         if not text and fallback:
-            lines = mounting.tail(log, _LOG_BYTES).decode(errors="replace").splitlines()
-            text = "\n".join(lines[-_LOG_LINES:])
+            lines = mounting.tail(log, _LOG_BYTES).decode(errors="replace").split("\n")
+            text = "\n".join(lines[-_LOG_LINES - (lines[-1] == "") :])
         return text
 
     def view(self, pod: PodContext, record: RunRecord, pid: int | None) -> RunningContainer:

@@ -16,7 +16,7 @@ from pathlib import Path
 from localcluster.api import Json
 from localcluster.errors import LabError
 from localcluster.images.rootfs import RunnableImage
-from localcluster.node.life import blueprint, ending, hooks
+from localcluster.node.life import acquiring, blueprint, ending, hooks
 from localcluster.node.life.acquiring import Acquisition
 from localcluster.node.life.backoff import BackOff, restart_delay, span
 from localcluster.node.life.blueprint import Blueprint
@@ -172,6 +172,7 @@ class ContainerLoop:
             folder = self._history.folder(number)
             try:
                 image = await self._acquisition.image()
+                await acquiring.of_volumes(self.pod, self.spec, self._wait_with)
                 plan = await self._draw(image, folder)
                 if self.pod.stopping.is_set():
                     raise Stopped

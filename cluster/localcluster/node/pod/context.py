@@ -15,6 +15,7 @@ from localcluster.node.pod.machine import Machine
 from localcluster.node.pod.pods import RunningPod
 from localcluster.node.pod.records import PodRecord
 from localcluster.node.pod.volumes import Volumes
+from localcluster.node.process.shared import SharedProcesses
 
 T = TypeVar("T")
 
@@ -33,6 +34,7 @@ class PodContext:
     folder: Path
     volumes: Volumes
     view: RunningPod
+    processes: SharedProcesses
     changed: Callable[[], None]
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     all_tried: asyncio.Event = field(default_factory=asyncio.Event)  # each main container's first start

@@ -1,4 +1,4 @@
-"""A pod's volumes as folders: emptyDir, configMap, secret, downwardAPI and projected (with its token).
+"""A pod's volumes as folders: emptyDir, image, configMap, secret, downwardAPI and projected.
 
 Files appear through a `..data` link that is swapped, so a reader sees either the old content or the new,
 never a mix. Refuses (FailedMount) every other kind, by name: a lab node has no disks to attach, and
@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import stat
 import shutil
 import stat
 import tempfile
@@ -55,6 +54,7 @@ class Volumes:
     reader: ObjectReader
     allocatable: Mapping[str, str] = field(default_factory=dict)  # of the node
     lab_dir: Path | None = None  # of a lab that can have volumes in memory; None: they are on disk
+    images: dict[str, Path] = field(default_factory=dict)  # unpacked, of volumes that are images
     _holding: Run | None = None  # the process that holds those in memory
     _sizes: dict[str, int] = field(default_factory=dict)  # of those in memory, bytes
     _tokens: dict[tuple[str, str], tuple[str, float]] = field(default_factory=dict)  # -> (text, renew at)
@@ -98,7 +98,7 @@ class Volumes:
 
     def place(self, volume: Json) -> Path:
         """The path of a volume, for the agent."""
-        path = self.folder / str(volume["name"])
+        path = self.images.get(volume["name"], self.folder / str(volume["name"]))
         in_memory = self.holder and memory.is_in_memory(volume)
         return held.inside(self.holder, path) if in_memory else path
 
@@ -116,6 +116,8 @@ class Volumes:
         path = self.folder / name
         grouped = (pod["spec"].get("securityContext") or {}).get("fsGroup") is not None
         try:
+            if "image" in volume:
+                return  # a container that mounts it brings it
             if "emptyDir" in volume:
                 _make_empty(self.place(volume), volume["emptyDir"] or {}, grouped=grouped)
                 return
@@ -188,7 +190,7 @@ def _kind(volume: Json) -> str:
     kind = next(k for k in volume if k != "name")
     if kind not in _FILES:
         raise MountFailure(
-            f"the embedded node does not support {kind} volumes: use emptyDir, {', '.join(_FILES)}"
+            f"the embedded node does not support {kind} volumes: use emptyDir, image, {', '.join(_FILES)}"
         )
     return kind
 
@@ -267,7 +269,7 @@ def mounts(container: Json, pod: Json, volumes: Volumes, env: Mapping[str, str])
         if not held.outside(volumes.holder, within):
             within = Path(os.path.realpath(within))
         try:
-            source = _sub_path(within, sub) if sub else within
+            source = _sub_path(within, sub, make="image" not in volume) if sub else within
         except (OSError, Astray) as error:
             said = f"failed to prepare subPath for volumeMount {mount['name']!r}: {error}"
             raise environment.ConfigError(said) from error
@@ -291,13 +293,13 @@ def _wanted(mount: Json, env: Mapping[str, str]) -> str:
     return sub
 
 
-def _sub_path(volume: Path, sub: str) -> Path:
-    """The path of a `subPath`, created if it is missing, of the volume's mode; links must stay inside."""
+def _sub_path(volume: Path, sub: str, *, make: bool = True) -> Path:
+    """The path of a `subPath`; `make` it of the volume's mode, if it is missing; links must stay inside."""
     if ".." in Path(sub).parts or Path(sub).is_absolute():
         raise Astray(f"{sub} leads out of the volume")
     inner = _followed(volume, sub)
     mode = stat.S_IMODE(volume.stat().st_mode)
-    os.close(mounting.opened(volume, inner, make=not (volume / inner).exists(), mode=mode))
+    os.close(mounting.opened(volume, inner, make=make and not (volume / inner).exists(), mode=mode))
     return volume / inner
 
 

@@ -13,10 +13,11 @@ from pathlib import Path
 
 from localcluster.api import Json
 from localcluster.images.manifest import ImageConfig
-from localcluster.node.process import downward, mounting
+from localcluster.node.process import downward, env_files, mounting
 
 Reference = tuple[str, str]  # ("configmaps" | "secrets", name)
 Objects = Mapping[Reference, "Mapping[str, str] | None"]  # decoded data; None: there is no such object
+Files = Mapping[tuple[str, str], str]  # (volume, path) -> text
 
 _VARIABLE = re.compile(r"\$(\$|\(([^)]*)\))")
 _KINDS = {"configMapKeyRef": "configmaps", "secretKeyRef": "secrets"}
@@ -29,12 +30,14 @@ _KEY_TITLES = {"configmaps": "ConfigMap", "secrets": "Secret"}
 class NodeEnvironment:
     """What a container gets from its node. `fixed` always applies; `links` can be overridden.
 
-    `allocatable` is the node's: what a resourceFieldRef falls back to.
+    `allocatable` is the node's: what a resourceFieldRef falls back to. `files` are those of the pod's volumes
+    that a fileKeyRef names.
     """
 
     fixed: Mapping[str, str] = field(default_factory=dict)
     links: Mapping[str, str] = field(default_factory=dict)
     allocatable: Mapping[str, str] = field(default_factory=dict)
+    files: Files = field(default_factory=dict)
 
 
 class ConfigError(Exception):
@@ -56,6 +59,12 @@ def references(container: Json) -> set[Reference]:
     return found
 
 
+def files(container: Json) -> set[tuple[str, str]]:
+    """The files of volumes, (volume, path), that a container's environment needs."""
+    found = [(v.get("valueFrom") or {}).get("fileKeyRef") for v in container.get("env", ())]
+    return {(f["volumeName"], f["path"]) for f in found if f}
+
+
 def variables(container: Json, pod: Json, objects: Objects, given: NodeEnvironment) -> dict[str, str]:
     """The environment: service links, then `envFrom`, then `env` in order; a later one wins.
 
@@ -68,6 +77,9 @@ def variables(container: Json, pod: Json, objects: Objects, given: NodeEnvironme
         if "resourceFieldRef" in (variable.get("valueFrom") or {}):
             reference = variable["valueFrom"]["resourceFieldRef"]
             env[variable["name"]] = downward.resource(reference, container, pod, given.allocatable)
+        elif "fileKeyRef" in (variable.get("valueFrom") or {}):
+            if found := _of_a_file(variable["valueFrom"]["fileKeyRef"], given.files):
+                env[variable["name"]] = found
         elif (value := _value(variable, pod, objects, env)) is not None:
             env[variable["name"]] = value
     return env | dict(given.fixed)
@@ -209,6 +221,20 @@ def _value(variable: Json, pod: Json, objects: Objects, env: Mapping[str, str]) 
         if key in source:
             return _key(kind, source[key], objects, pod)
     raise ConfigError(f"environment variable {variable['name']}: no supported source in valueFrom")
+
+
+def _of_a_file(reference: Json, files: Files) -> str:
+    """Empty if it is optional and not there; the file itself has to be."""
+    volume, path, key = (str(reference[name]) for name in ("volumeName", "path", "key"))
+    try:
+        found = env_files.value(files[volume, path], key)
+    except KeyError as error:
+        raise ConfigError(f"couldn't parse env file: there is no {path} in volume {volume}") from error
+    except ValueError as error:
+        raise ConfigError(f"couldn't parse env file {path} of volume {volume}: {error}") from error
+    if not found and not reference.get("optional"):
+        raise ConfigError(f'environment variable key "{key}" not found in file "{path}"')
+    return found
 
 
 def _key(kind: str, reference: Json, objects: Objects, pod: Json) -> str | None:

@@ -41,7 +41,7 @@ def resolved(root: Path, path: str) -> str:
 
 
 def opened(folder: Path, inner: str, *, make: bool = False, mode: int = 0o755) -> int:
-    """A descriptor (O_PATH) of `inner` below `folder`; with `make`, missing folders are made, of that mode."""
+    """A descriptor (O_PATH) of `inner` below `folder`; `make` folders that are missing, of that mode."""
     here = os.open(folder, os.O_PATH | os.O_CLOEXEC)
     for part in PurePosixPath(inner).parts:
         try:
@@ -83,14 +83,19 @@ def _step(folder: int, name: str, *, make: bool, mode: int = 0o755) -> int:
 
 
 def text(root: Path, path: str, *, most: int = 2**20) -> str:
-    """A text file of an image, links followed inside the image only; empty if there is none."""
+    """A text file of an image; empty if there is none."""
     try:
-        handle = opened(root, resolved(root, path).lstrip("/"))
+        return read(root, path, most=most)
     except (OSError, Astray):
         return ""
+
+
+def read(root: Path, path: str, *, most: int = 2**20) -> str:
+    """A text file below `root`, links followed inside it only; raises `OSError` and `Astray`."""
+    handle = opened(root, resolved(root, path).lstrip("/"))
     try:
         if not stat.S_ISREG(os.fstat(handle).st_mode):
-            return ""
+            raise Astray(f"{path} is no file")
         with Path(f"/proc/self/fd/{handle}").open("rb") as file:
             return file.read(most).decode(errors="replace")
     finally:
