@@ -76,7 +76,7 @@ def main() -> int:
 def _run(runner: Runner, asked: argparse.Namespace, folder: Path) -> Iterator[results.Area]:
     provider = runner.cluster.provider
     if asked.slice:
-        yield outcome("slice", runner.run(page.SLICE, folder / "slice"), provider)
+        yield outcome("slice", runner.run(page.slice_of_all(), folder / "slice"), provider)
         return
     for name, selection in areas().items():
         before = results.load(folder, name)

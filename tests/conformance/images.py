@@ -40,6 +40,7 @@ _TOOLS = (
     "iperf",
     "stress",
     "socat",
+    "libc-bin",
 )
 _UNNEEDED = (
     "debconf",

@@ -31,7 +31,7 @@ class Selection:
 
     def named(self, names: Sequence[str]) -> Selection:
         """Just the specs with these full names."""
-        focus = [f"^{re.escape(name)}$".replace(r"\ ", " ") for name in names]
+        focus = [" " + re.escape(name).replace(r"\ ", " ") + "$" for name in names]  # behind the suite's name
         return Selection(self.title, self.labels, focus, (), min(self.procs, len(names)), self.minutes)
 
 

@@ -265,6 +265,28 @@ async def test_exec_of_a_missing_program_fails_with_its_name(tmp_path: Path, cer
     assert "no-such-program" in told.status["message"]
 
 
+@pytest.mark.parametrize("protocols", [["channel.k8s.io"], []])
+@pytest.mark.parametrize(("command", "last"), [("true", []), ("false", [b"non-zero exit code"])])
+async def test_the_oldest_protocol_is_told_of_failures_only_and_in_words(
+    tmp_path: Path, certificates: Path, protocols: list[str], command: str, last: list[bytes]
+) -> None:
+    async with kubelet(tmp_path, certificates) as node:
+        query = [("command", command), ("output", "1")]
+        async with node.client().ws_connect(EXEC, params=query, protocols=protocols) as socket:
+            told = [message.data async for message in socket]
+    assert [data[:1] for data in told] == [b"\x03"] * len(last)
+    assert all(word in data for word, data in zip(last, told, strict=True))
+
+
+async def test_a_protocol_that_is_not_spoken_is_refused_by_name(tmp_path: Path, certificates: Path) -> None:
+    async with kubelet(tmp_path, certificates) as node:
+        with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
+            await node.client().ws_connect(
+                EXEC, params={"command": "true"}, protocols=["base64.channel.k8s.io"]
+            )
+        assert refused.value.status == 400
+
+
 async def test_nothing_is_left_of_an_exec_whose_client_went_away(tmp_path: Path, certificates: Path) -> None:
     async with kubelet(tmp_path, certificates) as node:
         query = [

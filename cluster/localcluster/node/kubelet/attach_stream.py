@@ -17,7 +17,7 @@ from pathlib import Path
 from aiohttp import WSMsgType, web
 
 from localcluster.node.kubelet import log_reader
-from localcluster.node.kubelet.exec_stream import CLOSE, PROTOCOLS, RESIZE, STDIN, STDOUT, finish
+from localcluster.node.kubelet.exec_stream import CLOSE, RESIZE, STDIN, STDOUT, accepted, finish
 from localcluster.node.kubelet.log_reader import LogOptions, LogTimes
 from localcluster.node.pod.pods import RunningContainer, RunningPod
 from localcluster.node.process import console
@@ -83,8 +83,7 @@ class Joined:
 
 async def serve(request: web.Request, container: Log | Joined, *, stdin: bool) -> web.StreamResponse:
     """Run until the container ends or the client disconnects."""
-    client = web.WebSocketResponse(protocols=PROTOCOLS, max_msg_size=0, autoping=True)
-    await client.prepare(request)
+    client = await accepted(request)
     shown = asyncio.create_task(container.show(client))
     typed = asyncio.create_task(container.type(client, stdin=stdin))
     try:

@@ -1,4 +1,4 @@
-"""`kubectl exec`: a process in a container, joined to a WebSocket that speaks `v5.channel.k8s.io`.
+"""`kubectl exec`: a process in a container, joined to a WebSocket that speaks `v5.channel.k8s.io` or older.
 
 Each binary message is one byte of channel and then data. The API server passes the client's WebSocket through
 unchanged, because the node declares `ExtendWebSocketsToKubelet`. When the client disconnects, the process
@@ -26,7 +26,10 @@ from localcluster.node.life import executing
 from localcluster.node.life.joining import joining
 from localcluster.node.pod.pods import RunningContainer
 
-PROTOCOLS = ("v5.channel.k8s.io", "v4.channel.k8s.io")
+_OLDEST = "channel.k8s.io"
+"""What a client speaks that names no protocol: it is told of failures only, in words instead of a Status."""
+
+_PROTOCOLS = ("v5.channel.k8s.io", "v4.channel.k8s.io", _OLDEST)
 
 STDIN, STDOUT, STDERR, ERROR, RESIZE, CLOSE = 0, 1, 2, 3, 4, 255
 _CHUNK = 32 * 1024
@@ -164,8 +167,7 @@ async def serve(
     request: web.Request, container: RunningContainer, options: ExecOptions
 ) -> web.StreamResponse:
     """Run the command until it ends or the client disconnects."""
-    client = web.WebSocketResponse(protocols=PROTOCOLS, max_msg_size=0, autoping=True)
-    await client.prepare(request)
+    client = await accepted(request)
     try:
         running = await _started(client, container, options)
     except OSError as error:
@@ -219,10 +221,25 @@ async def _message(running: _Process, message: WSMessage) -> None:
         running.stdin.close()
 
 
+async def accepted(request: web.Request) -> web.WebSocketResponse:
+    """The client's WebSocket; raises `HTTPBadRequest` if it speaks none of our protocols."""
+    named = request.headers.get("Sec-WebSocket-Protocol", "")
+    offered = [name.strip() for name in named.split(",") if name.strip()]
+    if offered and not set(offered) & set(_PROTOCOLS):
+        raise web.HTTPBadRequest(text=f"unable to upgrade: {named} is none of {', '.join(_PROTOCOLS)}")
+    client = web.WebSocketResponse(protocols=_PROTOCOLS, max_msg_size=0, autoping=True)
+    await client.prepare(request)
+    return client
+
+
 async def finish(client: web.WebSocketResponse, status: dict[str, Any]) -> None:
     """The last message: how it ended."""
+    said = json.dumps(status)
+    if client.ws_protocol in {None, _OLDEST}:
+        said = str(status.get("message", ""))
     with contextlib.suppress(ConnectionError):
-        await client.send_bytes(bytes((ERROR,)) + json.dumps(status).encode())
+        if said:
+            await client.send_bytes(bytes((ERROR,)) + said.encode())
         await client.close()
 
 
