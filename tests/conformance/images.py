@@ -41,6 +41,7 @@ _TOOLS = (
     "stress",
     "socat",
     "libc-bin",
+    "wget",
 )
 _UNNEEDED = (
     "debconf",
