@@ -35,6 +35,9 @@ from localcluster.images.steps import STEPS
 from localcluster.images.store import Image, Store
 from localcluster.images.words import BLANKS
 
+_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+"""What BuildKit sets where a base image has no PATH, such as `scratch`."""
+
 
 @dataclass(frozen=True)
 class Request:
@@ -87,8 +90,11 @@ def _build(request: Request, store: Store, on_event: Callable[[Event], object]) 
 
 def _step(stage: Stage, instruction: Instruction) -> tuple[str, Layer | None]:
     before = len(stage.layers)
-    do = _from if instruction.name == "FROM" else STEPS[instruction.name]
-    status = do(stage, instruction)
+    if instruction.name == "FROM":
+        status = _from(stage, instruction)
+        stage.set_env({"PATH": _PATH, **stage.env})
+    else:
+        status = STEPS[instruction.name](stage, instruction)
     layer = stage.layers[-1] if len(stage.layers) > before else None
     stage.remember(str(instruction), made_layer=layer is not None)
     return status, layer
@@ -118,7 +124,7 @@ def _from(stage: Stage, instruction: Instruction) -> str:
         )
     stage.base_name = words[0]
     stage.stack = Stack(hostbase.host())
-    stage.env.update(hostbase.ENV)
+    stage.set_env(hostbase.ENV)
     stage.runs = ImageConfig(cmd=("python3",))
     _note_python(stage, ref)
     return f"this machine's Python stands in for the base image {words[0]}"
@@ -154,7 +160,7 @@ def _start_from(stage: Stage, image: Image, source: Source) -> None:
     stage.base_name = image.base or ""
     stage.host_python = image.manifest.annotations.get(HOST_PYTHON, "")
     config = image.config
-    stage.env.update(config.env)
+    stage.set_env(config.env)
     stage.labels.update(config.labels)
     stage.runs = replace(config, env={}, labels={})
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from localcluster.errors import ImageError
 from localcluster.images.logical import Logical, logical
 from localcluster.images.source import Source, lines
-from localcluster.images.words import Words
+from localcluster.images.words import BLANKS, Words
 
 _OTHER_BUILDER = "build with `--builder docker` (or podman, buildah) on a machine that has it"
 _REFUSED = {
@@ -31,10 +31,12 @@ _KNOWN = (
     "STOPSIGNAL", "HEALTHCHECK",
 )  # fmt: skip
 _FLAGS = {"COPY": ("chown", "chmod"), "FROM": ("platform",)}
+_LISTS = ("RUN", "CMD", "ENTRYPOINT", "SHELL", "COPY")
 _EXEC_FORMS = ("RUN", "CMD", "ENTRYPOINT", "SHELL")
-_FLAG = re.compile(r"""--([^\s=]+)(?:=((?:"[^"]*"|'[^']*'|\S)*))?(?:\s+|$)""")
-_NO_MORE_FLAGS = re.compile(r"--(\s+|$)")
-_HEREDOC = re.compile(r"\d*<<-?[^<]+")
+_FLAG = re.compile(r"""--([^\s=]*)(?:=((?:"[^"]*"|'[^']*'|\S)*))?(?:\s+|$)""", re.ASCII)
+_HALF_PAIR = re.compile("[\ud800-\udfff]")  # as `\ud800` in JSON, which stands for no character
+_NO_MORE_FLAGS = re.compile(r"--(\s+|$)", re.ASCII)
+_HEREDOC = re.compile(r"\d*<<-?\s*([^<]*)")
 
 Flags = tuple[tuple[str, str], ...]
 Say = Callable[[str], object]
@@ -55,8 +57,8 @@ class Instruction:
         return f"{self.name} {flags}{self.text}"
 
     def words(self) -> list[str] | None:
-        """The exec form (a JSON list of strings); None in the shell form."""
-        if not self.text.startswith("["):
+        """The exec form (a JSON list of strings); None in the shell form, and where there is no exec form."""
+        if self.name not in _LISTS or not self.text.startswith("["):
             return None
         try:
             found = json.loads(self.text)
@@ -67,7 +69,7 @@ class Instruction:
         if not all(isinstance(word, str) for word in found):
             fix = 'Quote each word: ["sleep", "10"].'
             raise self.source.refuse(f"{self.name} has a list with values that are not strings.", fix=fix)
-        return found
+        return [_HALF_PAIR.sub("\ufffd", word) for word in found]
 
 
 def read(file: Path, say: Say = lambda _: None) -> list[Instruction]:
@@ -89,7 +91,7 @@ def read(file: Path, say: Say = lambda _: None) -> list[Instruction]:
 
 
 def _instruction(line: Logical, say: Say) -> Instruction:
-    word, *others = line.text.split(maxsplit=1)
+    word, *others = BLANKS.split(line.text, maxsplit=1)
     name, rest, source = word.upper(), "".join(others), line.source
     if name in _REFUSED:
         raise source.refuse(f"{name} is not supported by the lab's builder.", fix=_REFUSED[name])
@@ -99,7 +101,7 @@ def _instruction(line: Logical, say: Say) -> Instruction:
             cause="A typo.",
             fix=f"Use one of {', '.join(_KNOWN)}.",
         )
-    if not rest:
+    if not rest.strip():
         raise source.refuse(f"{name} needs at least one argument.", fix=f"Add the arguments of {name}.")
     flags, text = _flags(name, rest, source)
     found = Instruction(name, text, flags, source, line.escape)
@@ -110,13 +112,19 @@ def _instruction(line: Logical, say: Say) -> Instruction:
 def _check_form(one: Instruction, say: Say) -> None:
     """Refuse unsupported forms, and note a list that was probably intended."""
     exec_form = one.words() is not None
-    if one.name in {"COPY", "RUN"} and not exec_form and _has_heredoc(one):
+    if _has_heredoc(one):
         fix = "Join the commands with && and a backslash at the end of each line; put longer "
         "scripts into a file."
         raise one.source.refuse("Here-documents (<<EOF) are not supported by the lab's builder.", fix=fix)
     if one.name == "HEALTHCHECK" and one.text.upper() != "NONE":
         fix = "Write a readinessProbe into the pod: Kubernetes ignores HEALTHCHECK."
         raise one.source.refuse("HEALTHCHECK is not supported by the lab's builder, except NONE.", fix=fix)
+    if one.name == "COPY" and len(one.words() or BLANKS.split(one.text)) < 2:
+        raise one.source.refuse("COPY needs a source and a destination.", fix="COPY server/ server/")
+    if one.name in {"ENV", "LABEL"}:
+        Words({}, one.source, one.escape).pairs(one.text)
+    if one.name == "ARG":
+        Words({}, one.source, one.escape).arguments(one.text)
     if one.name == "SHELL" and not one.words():
         raise one.source.refuse("SHELL needs a list of words.", fix='SHELL ["/bin/bash", "-c"]')
     if one.name == "RUN" and one.words() == []:
@@ -134,22 +142,27 @@ def _check_form(one: Instruction, say: Say) -> None:
 
 
 def _has_heredoc(one: Instruction) -> bool:
-    if "<<" not in one.text:
+    listed = one.words()
+    if one.name not in {"COPY", "RUN"} or "<<" not in one.text or (one.name == "RUN" and listed is not None):
         return False
-    words = Words({}, one.source, one.escape).raw(one.text)
-    return any(_HEREDOC.fullmatch(word) for word in words)
+    words = Words({}, one.source).raw(one.text) if listed is None else listed  # whatever `# escape=` says
+    # The name may follow as a word of its own: BuildKit takes `1 << 3` for one, too.
+    return any(
+        (found := _HEREDOC.fullmatch(word)) and (found[1] or number < len(words))
+        for number, word in enumerate(words, start=1)
+    )
 
 
 def _flags(name: str, rest: str, source: Source) -> tuple[Flags, str]:
     """The leading flags, which BuildKit accepts on any instruction; `--` alone ends them."""
     flags: list[tuple[str, str]] = []
-    while found := _FLAG.match(rest):
-        if ended := _NO_MORE_FLAGS.match(rest):
-            rest = rest[ended.end() :]
-            break
+    while not (ended := _NO_MORE_FLAGS.match(rest)) and (found := _FLAG.match(rest)):
+        if not found[0].isascii():
+            raise source.refuse(f"A flag of {name} is not ASCII: {found[0].strip()}", fix="Type it again.")
         _check_flag(name, found[1], flags, source)
         flags.append((found[1], (found[2] or "").replace('"', "").replace("'", "")))
         rest = rest[found.end() :]
+    rest = (rest[ended.end() :] if ended else rest).strip()
     if not rest:
         raise source.refuse(f"{name} has only flags.", fix=f"Add the arguments of {name}.")
     return tuple(flags), rest

@@ -17,6 +17,9 @@ from pathlib import Path, PurePosixPath
 from localcluster.images.source import Source, lines
 
 _SPECIAL = re.compile(r"[*?\[\]\\]")
+_ESCAPED = r"\\[ -/:-@\[-`{-~]"  # BuildKit's matcher takes `\d` for any digit, and refuses `\é`
+_ITEM = rf"(?:{_ESCAPED}|[^\]\[\\*?-])"
+_SET = re.compile(rf"\[(\^?)((?:{_ITEM}(?:-{_ITEM})?)+)\]")
 
 
 @dataclass(frozen=True)
@@ -69,9 +72,14 @@ def _rules(file: Path) -> Iterator[Rule]:
             continue
         source = Source(file, number)
         wanted = text.removeprefix("!").strip()
-        if not wanted:
+        hides, cleaned = not text.startswith("!"), _clean(wanted)
+        if not wanted or (cleaned == "/" and not hides):
             raise source.refuse("`!` has no pattern.", fix="Write the pattern after it: !keep.txt")
-        yield Rule(_compiled(_clean(wanted), source), hides=not text.startswith("!"))
+        if hides and cleaned.startswith("!"):
+            cause = "BuildKit drops what is in front of the !, and then includes these files again."
+            fix = f"Write \\{cleaned} for a name that begins with !, or {cleaned} to include it again."
+            raise source.refuse(f"`{text}` is not a valid pattern.", cause=cause, fix=fix)
+        yield Rule(_compiled(cleaned, source), hides=hides)
 
 
 def _clean(text: str) -> str:
@@ -86,8 +94,8 @@ def _compiled(pattern: str, source: Source) -> re.Pattern[str]:
     except (ValueError, re.error) as error:
         raise source.refuse(
             f"`{pattern}` is not a valid pattern: {error}.",
-            cause="`[` opens a set of characters, `\\` makes the next character literal.",
-            fix="Close the set, or put a backslash before a special character to use it literally.",
+            cause="`[` opens a set of characters, `\\` makes the next special character literal.",
+            fix="Write a set as [a-z_.], and a backslash only before a special character.",
         ) from error
 
 
@@ -114,15 +122,15 @@ def _part(pattern: str, at: int) -> tuple[str, int]:
     if char == "[":
         return _set(pattern, at)
     if char == "\\":
-        if at + 1 == len(pattern):
-            raise ValueError("a backslash at its end")
+        if not re.match(_ESCAPED, pattern[at:]):
+            raise ValueError("a backslash that is not before a special character")
         return re.escape(pattern[at + 1]), at + 2
     return {"*": "[^/]*", "?": "[^/]"}.get(char, re.escape(char)), at + 1
 
 
 def _set(pattern: str, at: int) -> tuple[str, int]:
-    found = re.compile(r"\[(\^?)((?:\\.|[^\]\\])+)\]").match(pattern, at)
+    found = _SET.match(pattern, at)
     if not found:
-        raise ValueError("a [ without content or without its ]")
+        raise ValueError("a [ that does not begin a set such as [a-z_.]")
     body = re.sub(r"\\(.)|(.)", lambda one: "-" if one[2] == "-" else re.escape(one[1] or one[2]), found[2])
     return f"[{found[1]}{body}]", found.end()

@@ -77,8 +77,10 @@ def logical(file: Path, lines: Sequence[str], say: Callable[[str], object]) -> I
                 f"note: {source}: an empty line inside this instruction; a future version of "
                 "Docker will refuse it"
             )
-        if whole.text.strip():
-            yield Logical(whole.text.strip(), source, directives.escape)
+        if not whole.text.strip():
+            fix = "Delete the line, or write the instruction after it."
+            raise source.refuse("This line continues, but no instruction follows.", fix=fix)
+        yield Logical(whole.text.strip(), source, directives.escape)
 
 
 @dataclass(frozen=True)

@@ -1,12 +1,14 @@
 """A text file of a build (Dockerfile, .dockerignore): its lines, with their numbers.
 
 Read as BuildKit reads it: UTF-8, a byte order mark at the beginning dropped, lines ended by LF or CRLF.
-Refuses lines that would be read differently from how they look: UTF-16, NUL bytes, a lone CR, a mark inside.
+Refuses lines that would be read differently from how they look: UTF-16, NUL bytes, a lone CR, a mark inside,
+and the four control characters that Python takes for white space, but Go does not.
 """
 
 from __future__ import annotations
 
 import codecs
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +16,7 @@ from localcluster.errors import ImageError
 
 _MARK = codecs.BOM_UTF8.decode()
 _WIDE = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, codecs.BOM_UTF32_BE)  # UTF-32 LE begins as UTF-16 LE does
+_SEPARATORS = re.compile("[\x1c-\x1f]")
 _SAVE = "Save it as UTF-8 with LF or CRLF line endings."
 
 
@@ -63,6 +66,9 @@ def _check(line: str, source: Source) -> None:
         raise source.refuse(
             "This line contains a carriage return (CR) without a line feed.", cause=cause, fix=_SAVE
         )
+    if found := _SEPARATORS.search(line):
+        what = f"This line contains the control character U+{ord(found[0]):04X}."
+        raise source.refuse(what, cause="It is invisible.", fix="Delete it.")
     if line.lstrip().startswith(_MARK):
         cause = "Files that began with one were joined. It is invisible, but counts as a character."
         fix = "Delete the line and type it again."

@@ -69,15 +69,11 @@ class Stage:
     runs: ImageConfig = field(default_factory=ImageConfig)  # all but env and labels
     env: dict[str, str] = field(default_factory=dict)
     labels: dict[str, str] = field(default_factory=dict)
-    args: dict[str, str] = field(default_factory=platforms)
+    variables: dict[str, str] = field(default_factory=platforms)
+    """The values of `$NAME`: ARGs and ENVs; of two with one name, the later."""
     cmd_is_own: bool = False  # a CMD of this Dockerfile, which a later ENTRYPOINT does not change
     defaults: dict[str, str] = field(default_factory=dict)  # ARGs above FROM
     consumed: set[str] = field(default_factory=set)
-
-    @property
-    def variables(self) -> dict[str, str]:
-        """The values of `$NAME`: ARGs, overridden by ENV."""
-        return {**self.args, **self.env}
 
     def words(self, instruction: Instruction) -> Words:
         """How the instruction's text is read at this point."""
@@ -88,11 +84,16 @@ class Stage:
         self.consumed.add(name)
         value = self.offered.get(name, default if default is not None else self.defaults.get(name))
         if value is not None:
-            self.args[name] = value
+            self.variables[name] = value
 
     def declare_defaults(self) -> None:
         """FROM: ARGs above it are out of scope until they are declared again."""
-        self.defaults, self.args = self.args, {}
+        self.defaults, self.variables = self.variables, {}
+
+    def set_env(self, values: Mapping[str, str]) -> None:
+        """ENV, and the environment of a base image."""
+        self.env.update(values)
+        self.variables.update(values)
 
     def add(self, told: object, make: Callable[[], Layer]) -> str:
         """Add a step's layer; returns `CACHED` or `built`."""

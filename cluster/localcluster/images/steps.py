@@ -25,21 +25,19 @@ _PORT = re.compile(r"\d{1,5}(-\d{1,5})?(/(tcp|udp|sctp))?")
 
 
 def _arg(stage: Stage, instruction: Instruction) -> str:
-    words = stage.words(instruction)  # as they were above this line: `ARG a=1 b=$a` does not see its own a
-    for word in words.raw(instruction.text):
-        name, equals, default = word.partition("=")
-        words = words if stage.defaults else stage.words(instruction)  # above FROM it does
-        stage.declare(words.expand(name), words.expand(default) if equals else None)
+    for name, default in stage.words(instruction).arguments(instruction.text):
+        words = stage.words(instruction)  # with those before it on this line, unlike ENV's
+        stage.declare(name, None if default is None else words.expand(default))
     return ""
 
 
 def _env(stage: Stage, instruction: Instruction) -> str:
-    stage.env.update(stage.words(instruction).pairs(instruction.text))
+    stage.set_env(stage.words(instruction).values(instruction.text))
     return ""
 
 
 def _label(stage: Stage, instruction: Instruction) -> str:
-    stage.labels.update(stage.words(instruction).pairs(instruction.text))
+    stage.labels.update(stage.words(instruction).values(instruction.text))
     return ""
 
 
@@ -52,7 +50,7 @@ def _user(stage: Stage, instruction: Instruction) -> str:
 
 
 def _expose(stage: Stage, instruction: Instruction) -> str:
-    ports = stage.words(instruction).expand(instruction.text).lower().split()
+    ports = [port for word in BLANKS.split(instruction.text) for port in _ports(stage, instruction, word)]
     for port in ports:
         if not _PORT.fullmatch(port):
             raise instruction.source.refuse(
@@ -61,6 +59,12 @@ def _expose(stage: Stage, instruction: Instruction) -> str:
     named = [one for port in ports for one in _each(instruction, port)]
     stage.set(exposed_ports=tuple(dict.fromkeys((*stage.runs.exposed_ports, *named))))
     return ""
+
+
+def _ports(stage: Stage, instruction: Instruction, word: str) -> list[str]:
+    """What a word says: several ports if a variable holds them, unless they are quoted."""
+    text = stage.words(instruction).expand(word).lower()
+    return [text] if {"'", '"'} & set(word) else text.split()
 
 
 def _each(instruction: Instruction, port: str) -> list[str]:
@@ -124,8 +128,6 @@ def _workdir(stage: Stage, instruction: Instruction) -> str:
 def _copy(stage: Stage, instruction: Instruction) -> str:
     written = instruction.words() or _at_blanks(instruction)
     words = [stage.words(instruction).expand(word) for word in written]
-    if len(words) < 2:
-        raise instruction.source.refuse("COPY needs a source and a destination.", fix="COPY server/ server/")
     entries = _copied(stage, instruction, words[:-1], words[-1])
     flags = {key: stage.words(instruction).expand(value) for key, value in instruction.flags}
     if "chown" in flags:

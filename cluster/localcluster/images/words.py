@@ -50,24 +50,40 @@ class Words:
                 quote = "" if quote else char
         if quote:
             raise self.unclosed(quote)
+        word = word[:-1] if escaped else word  # at the end it has nothing to escape
         return [*words, word] if word else words
 
-    def pairs(self, text: str) -> dict[str, str]:
-        """`KEY=value` words of ENV and LABEL; the old form `ENV KEY the rest` too."""
+    def values(self, text: str) -> dict[str, str]:
+        """The `KEY=value` words of ENV and LABEL, expanded."""
+        return {self.expand(key): self.expand(value) for key, value in self.pairs(text)}
+
+    def pairs(self, text: str) -> list[tuple[str, str]]:
+        """`KEY=value` words as they are written; the old form `ENV KEY the rest` too."""
         raw = self.raw(text)
-        if "=" not in raw[0]:
+        if not raw or "=" not in raw[0]:
             key, *rest = BLANKS.split(text, maxsplit=1)
             if not rest:
                 raise self.source.refuse(f"`{key}` has no value.", fix=f"Write {key}=value.")
-            return {self.expand(key): self.expand(rest[0])}
-        found = {}
+            return [(key, rest[0])]
+        found = []
         for word in raw:
             key, equals, value = word.partition("=")
             if not equals or not key:
                 raise self.source.refuse(
                     f"`{word}` is not KEY=value.", fix="Quote values that contain spaces."
                 )
-            found[self.expand(key)] = self.expand(value)
+            found.append((key, value))
+        return found
+
+    def arguments(self, text: str) -> list[tuple[str, str | None]]:
+        """The names of ARG as they are written, with their defaults."""
+        found = []
+        for word in self.raw(text):
+            name, equals, default = word.partition("=")
+            if not name or set(name) & {"$", "'", '"', self.escape}:
+                what = f"`{name}` is not the name of an ARG: there are no quotes or variables in it."
+                raise self.source.refuse(what, fix="Write ARG NAME=default.")
+            found.append((name, default if equals else None))
         return found
 
     def unclosed(self, quote: str) -> Exception:

@@ -263,7 +263,8 @@ def test_from_scratch_and_from_an_image_of_the_store(context: Path, store: Store
     (context / "Dockerfile").write_text("FROM localhost/below:v1\nCOPY server /server\nENV B=$A\n")
     above = built(context, store, "localhost/above:v1").image
     assert above.manifest.layers[0] == below.manifest.layers[0]
-    assert above.config.env == {"A": "1", "B": "1"}
+    path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"  # there always is one
+    assert above.config.env == {"PATH": path, "A": "1", "B": "1"}
     assert above.config.cmd == ("x",)
     assert files(unpack(store, above).rootfs) == {
         "requirements.txt",
@@ -393,8 +394,9 @@ def test_what_goes_into_the_image_s_config(
         (["ENV A=1 B=$A C=c"], {"A": "1", "B": "", "C": "c"}),  # a line sees what stood above it
         (["ENV A=1", "ENV A=2 B=$A"], {"A": "2", "B": "1"}),
         (["ENV A the rest  of it"], {"A": "the rest  of it"}),
-        (["ARG A=arg", "ENV A=env", "ARG A=again", "ENV B=$A"], {"A": "env", "B": "env"}),
-        (["ARG A=1 B=$A", "ENV C=[$A$B]"], {"C": "[1]"}),
+        (["ARG A=arg", "ENV A=env", "ENV B=$A"], {"A": "env", "B": "env"}),
+        (["ENV A=env", "ARG A=again", "ENV B=$A"], {"A": "env", "B": "again"}),  # the later one, in the build
+        (["ARG A=1 B=$A", "ENV C=[$A$B]"], {"C": "[11]"}),
         (["ARG TARGETARCH TARGETOS", "ENV A=$TARGETOS/$TARGETARCH"], {"A": f"linux/{machine()}"}),
         (["ENV A=${NO:-${NEITHER-x}}"], {"A": "x"}),
     ],

@@ -41,7 +41,7 @@ def test_comments_and_continuations(tmp_path: Path) -> None:
         ("\\\nRUN a", "RUN a"),
         ("  RUN a  ", "RUN a"),
         ("RUN a \\\r\n  b", "RUN a   b"),
-        ("RUN echo \x0b\x0c\x1c\u2028x", "RUN echo \x0b\x0c\x1c\u2028x"),  # no line ends
+        ("RUN echo \x0b\x0c\u2028x", "RUN echo \x0b\x0c\u2028x"),  # no line ends
     ],
 )
 def test_continued_lines_are_joined_as_buildkit_does(tmp_path: Path, text: str, wanted: str) -> None:
@@ -87,6 +87,8 @@ def test_what_editors_on_windows_save(tmp_path: Path, text: bytes) -> None:
         (b"FROM a\n" + BOM + b"RUN b\n", 2, "byte order mark"),
         (BOM + BOM + b"FROM a\n", 1, "byte order mark"),
         (b"# escape=x\nFROM a\n", 1, "escape=x is not valid"),
+        (b"FROM a\nRUN a\x1cb\n", 2, "control character U+001C"),
+        (b"FROM a\nRUN a\n\\\n", 3, "no instruction follows"),
         (b"# escape=`\n# escape=`\nFROM a\n", 2, "escape appears twice"),
         (BOM + b"# syntax=example.com/other:1\nFROM a\n", 1, "syntax example.com/other:1"),
     ],
@@ -141,6 +143,11 @@ def test_an_instruction_knows_the_line_it_starts_at(tmp_path: Path) -> None:
         ("COPY --from=build /a /b", "COPY --from is not supported"),
         ("COPY --link a b", "COPY --link is not supported"),
         ("RUN <<EOF", "Here-documents"),
+        ("RUN echo a << b", "Here-documents"),  # its name may follow as a word of its own
+        ('COPY ["<<EOF", "/a"]', "Here-documents"),
+        ("COPY a", "COPY needs a source and a destination"),
+        ("ENV A", "`A` has no value"),
+        ("LABEL a=b c", "`c` is not KEY=value"),
         ("FROM b", "Several stages"),
         ("COPPY a b", "`COPPY` is not a Dockerfile instruction"),
         ("RUN", "RUN needs at least one argument"),
@@ -172,7 +179,8 @@ def test_a_missing_dockerfile(tmp_path: Path) -> None:
         "RUN echo $((1<<x))",
         "RUN cat <<<word",
         'RUN echo "a <<EOF"',
-        "RUN echo a << b",
+        "RUN echo a <<",
+        "RUN echo $((1<<3))",
         'RUN ["sh", "-c", "cat <<EOF"]',
         'SHELL ["bash", "-c"]',
         "RUN -- --odd-name",
@@ -226,10 +234,10 @@ def test_words_with_another_escape() -> None:
 
 def test_pairs_in_both_forms() -> None:
     words = Words({"X": "x"}, HERE)
-    assert words.pairs('A=1 B="2 3" C=$X D=a\\ b') == {"A": "1", "B": "2 3", "C": "x", "D": "a b"}
-    assert words.pairs("PATH /opt/bin:$X  more") == {"PATH": "/opt/bin:x  more"}
-    assert words.pairs("KEY\tvalue") == {"KEY": "value"}
-    assert words.pairs('"a.b c"="d e" f=""') == {"a.b c": "d e", "f": ""}
+    assert words.values('A=1 B="2 3" C=$X D=a\\ b') == {"A": "1", "B": "2 3", "C": "x", "D": "a b"}
+    assert words.values("PATH /opt/bin:$X  more") == {"PATH": "/opt/bin:x  more"}
+    assert words.values("KEY\tvalue") == {"KEY": "value"}
+    assert words.values('"a.b c"="d e" f=""') == {"a.b c": "d e", "f": ""}
 
 
 @pytest.mark.parametrize(
@@ -237,4 +245,4 @@ def test_pairs_in_both_forms() -> None:
 )
 def test_pairs_that_are_none(text: str) -> None:
     with pytest.raises(ImageError, match="Dockerfile:1: "):
-        Words({}, HERE).pairs(text)
+        Words({}, HERE).values(text)
