@@ -76,6 +76,7 @@ def apiserver(
             "--anonymous-auth=false",
             "--authorization-mode=Node,RBAC",
             "--enable-admission-plugins=NodeRestriction",
+            "--allow-privileged",  # as other clusters do; its node gives no rights, and says so
             f"--kubelet-certificate-authority={pki('ca.crt')}",
             f"--kubelet-client-certificate={pki('apiserver-kubelet-client.crt')}",
             f"--kubelet-client-key={pki('apiserver-kubelet-client.key')}",

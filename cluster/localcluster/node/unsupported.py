@@ -97,6 +97,9 @@ def unsupported(pod: Json) -> Iterator[Unsupported]:
 
 def _of_a_context(container: str, context: Json) -> Iterator[Unsupported]:
     place = "spec.securityContext" if not container else "securityContext"
+    if context.get("privileged"):
+        said = "the container has no capabilities, and no devices but its GPUs"
+        yield Unsupported(f"{place}.privileged", said, container)
     added = [c for c in (context.get("capabilities") or {}).get("add") or () if _bare(c) not in _HAS_ALREADY]
     if added:
         said = f"the container has no capabilities, so not {', '.join(added)}"

@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 import yaml
 
-from labkit.errors import ClusterError
 from labkit.kube import Kube
 from localcluster import polling
 from localcluster.node.unsupported import EVENT
@@ -136,6 +135,12 @@ def test_devices_of_dynamic_resource_allocation_are_waited_for(kube: Kube) -> No
             "capabilities.add is not honoured on this node: the container has no capabilities, so not SYS_",
         ),
         (
+            "privileged",
+            {"securityContext": {"privileged": True}},
+            {},
+            "securityContext.privileged is not honoured on this node: the container has no capabilities",
+        ),
+        (
             "escalation",
             {"securityContext": {"allowPrivilegeEscalation": True}},
             {},
@@ -190,11 +195,6 @@ def test_what_takes_rights_away_needs_no_event(kube: Kube) -> None:
     assert [line.split()[0] for line in shown.splitlines()[-1:]] == ["1000"]
     assert "4294967295" not in shown
     assert EVENT not in told(kube, "careful")
-
-
-def test_a_privileged_container_is_refused_by_the_api_server(kube: Kube) -> None:
-    with pytest.raises(ClusterError, match="disallowed by cluster policy"):
-        run(kube, "privileged", shell("true") | {"securityContext": {"privileged": True}})
 
 
 def test_files_of_volumes_belong_to_the_fs_group(kube: Kube) -> None:
@@ -350,7 +350,7 @@ def test_a_pod_on_its_nodes_network_has_its_nodes_address(kube: Kube) -> None:
     said = printed(kube, "there", "echo $IP; cat /proc/net/dev | grep -c veth", show, hostNetwork=True)
     ip, links = said.split()
     assert ip == kube.object("pod/there").at("status.hostIP")
-    assert int(links) > 1
+    assert int(links) >= 1  # of other pods: its own would be called eth0
 
 
 def test_the_containers_of_a_pod_share_its_memory_segments(kube: Kube) -> None:
