@@ -109,9 +109,6 @@ def _of_a_context(container: str, context: Json) -> Iterator[Unsupported]:
         yield Unsupported(f"{place}.allowPrivilegeEscalation", said, container)
     if context.get("procMount") == "Unmasked":
         yield Unsupported(f"{place}.procMount", "parts of /proc stay hidden or read-only", container)
-    if (kind := (context.get("seccompProfile") or {}).get("type")) in {"RuntimeDefault", "Localhost"}:
-        said = "no system call is filtered, but all capabilities are gone"
-        yield Unsupported(f"{place}.seccompProfile.type {kind}", said, container)
 
 
 def _bare(capability: str) -> str:

@@ -153,12 +153,6 @@ def test_devices_of_dynamic_resource_allocation_are_waited_for(kube: Kube) -> No
             "securityContext.procMount is not honoured",
         ),
         (
-            "seccomp",
-            {},
-            {"securityContext": {"seccompProfile": {"type": "RuntimeDefault"}}},
-            "spec.securityContext.seccompProfile.type RuntimeDefault is not honoured",
-        ),
-        (
             "host-port",
             {"ports": [{"containerPort": 8000, "hostPort": 8080}]},
             {},
@@ -195,6 +189,33 @@ def test_what_takes_rights_away_needs_no_event(kube: Kube) -> None:
     assert [line.split()[0] for line in shown.splitlines()[-1:]] == ["1000"]
     assert "4294967295" not in shown
     assert EVENT not in told(kube, "careful")
+
+
+def test_system_calls_are_filtered_where_a_profile_says_so(kube: Kube) -> None:
+    thread = "import threading; threading.Thread(target=print, args=[1]).start()"
+    look = "grep Seccomp: /proc/self/status; unshare -U true 2>&1 && echo unshared"
+    tell = f"{look}; python3 -c '{thread}'; exec sleep 999"
+    filtered = {"seccompProfile": {"type": "RuntimeDefault"}}
+    run(kube, "whole", shell(tell), securityContext=filtered)
+    run(kube, "own", shell(tell) | {"securityContext": filtered})
+    free = {"securityContext": {"seccompProfile": {"type": "Unconfined"}}}
+    run(kube, "free", shell(tell) | free, securityContext=filtered)
+    kube.until("pod/whole ready", "pod/own ready", "pod/free ready", seconds=60)
+    for name in ("whole", "own"):
+        polling.until(lambda n=name: kube.logs(n).endswith("1\n"), "a thread", seconds=30)  # type: ignore[misc]
+        assert kube.logs(name).startswith("Seccomp:\t2\n")
+        assert "Operation not permitted" in kube.logs(name)
+    polling.until(lambda: "unshared" in kube.logs("free"), "a namespace", seconds=30)
+    assert EVENT not in told(kube, "whole")
+    assert "unshared" not in kube.kubectl("exec", "whole", "--", "sh", "-c", f"{look} || true")
+    assert "unshared" in kube.kubectl("exec", "free", "--", "sh", "-c", look)
+
+
+def test_a_seccomp_profile_that_the_node_does_not_have_is_waited_for(kube: Kube) -> None:
+    profile = {"seccompProfile": {"type": "Localhost", "localhostProfile": "mine.json"}}
+    run(kube, "mine", shell("true"), securityContext=profile)
+    until_reason(kube, "mine", "CreateContainerError")
+    until_told(kube, "mine", 'cannot load seccomp profile "mine.json"')
 
 
 def test_files_of_volumes_belong_to_the_fs_group(kube: Kube) -> None:

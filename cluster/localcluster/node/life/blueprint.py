@@ -79,6 +79,7 @@ async def draw(pod: PodContext, container: Json, image: RunnableImage, folder: P
         holder=pod.volumes.holder,
         read_only_root=bool(context.get("readOnlyRootFilesystem")),
         streams=_streams(container),
+        filtered=_is_filtered(pod, container),
         pods_ipc=pod.machine.network.own,
     )
     if not pod.machine.isolated:
@@ -101,6 +102,16 @@ def beside(pod: PodContext, container: Json, box: Sandbox, pid: int) -> Sandbox:
 def _known(pid: int, which: str) -> int:
     """The one user (or group) of a process' user namespace."""
     return int(Path(f"/proc/{pid}/{which}_map").read_text().split()[0])
+
+
+def _is_filtered(pod: PodContext, container: Json) -> bool:
+    """Whether the seccomp profile is RuntimeDefault; there is no other on these nodes."""
+    whole, own = pod.spec.get("securityContext") or {}, container.get("securityContext") or {}
+    profile = own.get("seccompProfile") or whole.get("seccompProfile") or {}
+    if profile.get("type") == "Localhost":
+        named = profile.get("localhostProfile")
+        raise OSError(f'cannot load seccomp profile "{named}": this node has none but RuntimeDefault')
+    return bool(profile.get("type") == "RuntimeDefault")
 
 
 def _terminal(container: Json) -> dict[str, str]:

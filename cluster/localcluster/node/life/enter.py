@@ -1,9 +1,10 @@
-"""`python -I -S enter.py PID FD SOCKET COMMAND…`: runs a command inside a container, as it would itself.
+"""`python -I -S enter.py PID FD PROFILE SOCKET COMMAND…`: runs a command in a container, as it would itself.
 
 A program of its own because its environment must be empty: what a manifest sets (LD_PRELOAD) is for the
 container's programs and comes by FD; it never reaches a process outside the container. It imports nothing of
 localcluster. Gives up all capabilities, which joining a user namespace hands out, and can't be inspected by
-the container until the command has replaced it.
+the container until the command has replaced it. Where the container's system calls are filtered, so are the
+command's, by the program in the descriptor PROFILE.
 
 With a SOCKET (a descriptor; "-" for none) the command gets a terminal. Our end of it is handed over through
 the socket, as runc does with its console socket, and the command starts when the socket says so. The terminal
@@ -38,6 +39,7 @@ _PODS = ("net", "ipc")
 _OWNER = 0xB701  # NS_GET_USERNS: ioctl_ns(2)
 _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_CAPBSET_DROP = 1, 4, 24
 _PR_SET_CHILD_SUBREAPER, _PR_SET_NO_NEW_PRIVS = 36, 38
+_PR_SET_SECCOMP, _FILTER = 22, 2
 _CAP_VERSION_3 = 0x20080522
 _NOT_FOUND, _NOT_RUNNABLE, _KILLED = 127, 126, 128
 _LIBC = ctypes.CDLL(None, use_errno=True)
@@ -194,7 +196,26 @@ def _give_up_capabilities() -> None:
         raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
 
 
-def _become(command: list[str], environment: dict[str, str], terminal: int | None) -> int:
+def _filters(process: int | str) -> int:
+    """How many seccomp filters a process has; no more than whether, on an old kernel."""
+    lines = Path(f"/proc/{process}/status").read_text().splitlines()
+    found = dict(line.split(":\t", 1) for line in lines if line.startswith("Seccomp"))
+    return int(found.get("Seccomp_filters", found.get("Seccomp", "0")))
+
+
+class _Program(ctypes.Structure):
+    """struct sock_fprog."""
+
+    _fields_ = (("count", ctypes.c_ushort), ("code", ctypes.c_char_p))
+
+
+def _filter(profile: bytes) -> None:
+    """From now on the profile holds for this process, and for all that it becomes and starts."""
+    program = _Program(len(profile) // 8, profile)
+    _checked(_LIBC.prctl(_PR_SET_SECCOMP, _FILTER, ctypes.byref(program), 0, 0))
+
+
+def _become(command: list[str], environment: dict[str, str], terminal: int | None, profile: bytes) -> int:
     """Replace this process by the command; an exit status where that fails."""
     if terminal is not None:
         _sit_down_at(terminal)
@@ -202,6 +223,8 @@ def _become(command: list[str], environment: dict[str, str], terminal: int | Non
     for ignored in (signal.SIGPIPE, signal.SIGXFSZ):  # by Python, and what it starts would ignore them too
         signal.signal(ignored, signal.SIG_DFL)
     try:
+        if profile:
+            _filter(profile)
         os.execvpe(command[0], command, environment)  # noqa: S606 - there is no shell
     except OSError as error:
         sys.stderr.write(f'exec: "{command[0]}": {error.strerror}\n')
@@ -210,12 +233,15 @@ def _become(command: list[str], environment: dict[str, str], terminal: int | Non
 
 def main(words: list[str]) -> int:
     """Run the command; its exit status."""
-    pid, command = int(words[0]), words[3:]
-    agent = socket.socket(fileno=int(words[2])) if words[2] != "-" else None
+    pid, command = int(words[0]), words[4:]
+    agent = socket.socket(fileno=int(words[3])) if words[3] != "-" else None
+    with os.fdopen(int(words[2]), "rb") as file:
+        profile = file.read()
     with os.fdopen(int(words[1]), "rb") as file:
         environment = json.load(file)
     terminal = None
     try:
+        profile = profile if _filters(pid) > _filters("self") else b""
         devpts, hosts = (_devpts_for(pid), os.openpty()) if agent else (None, (-1, -1))
         _be_bounded_as(pid)
         _prctl(_PR_SET_DUMPABLE, 0)
@@ -228,7 +254,7 @@ def main(words: list[str]) -> int:
     except OSError as error:
         sys.stderr.write(f"the container can't be entered: {error.strerror or error}\n")
         return _NOT_RUNNABLE
-    keeper = _forked(lambda: _keep(command, environment, terminal))
+    keeper = _forked(lambda: _keep(command, environment, terminal, profile))
     signal.signal(signal.SIGTERM, lambda *_: os.kill(keeper, signal.SIGTERM))
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
     if terminal is not None:
@@ -254,11 +280,11 @@ def _code(status: int) -> int:
     return code if code >= 0 else _KILLED - code
 
 
-def _keep(command: list[str], environment: dict[str, str], terminal: int | None) -> int:
+def _keep(command: list[str], environment: dict[str, str], terminal: int | None, profile: bytes) -> int:
     """Start the command and reap its orphans until it ends; returns its exit status."""
     _prctl(_PR_SET_CHILD_SUBREAPER, 1)
     _hide_words()
-    child = _forked(lambda: _become(command, environment, terminal))
+    child = _forked(lambda: _become(command, environment, terminal, profile))
     signal.signal(signal.SIGTERM, lambda *_: _end_children())
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
     if terminal is not None:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from localcluster.node.pod.pods import RunningContainer
+from localcluster.node.process import seccomp
 
 _ENTER = Path(__file__).with_name("enter.py")
 _CLEAN = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C"}
@@ -49,13 +50,23 @@ def joining(
     if not container.isolated:
         yield Joining(list(command), env)
         return
-    handle = os.memfd_create("environment")
+    handle, profile = os.memfd_create("environment"), seccomp.opened()
     try:
         os.write(handle, json.dumps(env).encode())
         os.lseek(handle, 0, os.SEEK_SET)
         through = "-" if terminal is None else str(terminal)
-        enter = [sys.executable, "-I", "-S", str(_ENTER), str(container.pid), str(handle), through]
-        handed = (handle,) if terminal is None else (handle, terminal)
+        enter = [
+            sys.executable,
+            "-I",
+            "-S",
+            str(_ENTER),
+            str(container.pid),
+            str(handle),
+            str(profile),
+            through,
+        ]
+        handed = (handle, profile) if terminal is None else (handle, profile, terminal)
         yield Joining([*enter, *command], _CLEAN, handed)
     finally:
         os.close(handle)
+        os.close(profile)

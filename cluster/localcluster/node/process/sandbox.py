@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from localcluster.images.confine import NO_CAPABILITIES, proc
-from localcluster.node.process import held, mounting
+from localcluster.node.process import held, mounting, seccomp
 
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -62,12 +62,13 @@ class Sandbox:
     holder: int = 0  # the process that holds the pod's volumes in memory (`holder.py`); 0: none
     streams: Streams | None = None  # of a container that has stdin or a terminal
     target: int | None = None  # the first process of the container whose processes this one shall see
+    filtered: bool = False  # by the seccomp profile RuntimeDefault
     pods_ipc: bool = False  # started in its pod's IPC namespace, which it keeps
 
 
 @dataclass
 class Opened:
-    """What bubblewrap gets for the mounts: options, descriptors, and what is opened at the holder's."""
+    """What bubblewrap gets by descriptor, mounts above all: its options, and what the holder opens."""
 
     words: list[str] = field(default_factory=list)
     handles: list[int] = field(default_factory=list)
@@ -151,6 +152,9 @@ def opened(box: Sandbox) -> Iterator[Opened]:
     """
     found = Opened()
     try:
+        if box.filtered:
+            found.handles.append(seccomp.opened())
+            found.words += ["--seccomp", str(found.handles[-1])]
         for kind, option in _SHARED if box.target is not None else ():
             found.handles.append(os.open(f"/proc/{box.target}/ns/{kind}", os.O_RDONLY))
             found.words += [option, str(found.handles[-1])]
