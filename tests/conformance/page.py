@@ -50,7 +50,7 @@ and the other programs are built from the suite's own module, shell and tools ar
 
 def reason(name: str) -> str:
     """Why a spec can't pass here; empty if nobody has said so."""
-    for entry in _entries():
+    for entry in entries():
         if re.search(entry["spec"], name):
             return str(entry["why"])
     return ""
@@ -68,7 +68,8 @@ def main(*, check: bool) -> int:
     return 0
 
 
-def _entries() -> list[dict[str, str]]:
+def entries() -> list[dict[str, str]]:
+    """The exceptions: which specs, and why they can't pass."""
     return list(tomllib.loads(_EXCEPTIONS.read_text()).get("exception", []))
 
 
