@@ -22,7 +22,8 @@ async def admit(pod: PodContext) -> None:
             fitting.check(pod.object, node, machine.table.held(machine.name))
         unsupported.check(pod.object)
         _give_all(pod)
-        for each in unsupported.unsupported(pod.object):
+        node_ip = machine.ip if machine.host_ports.work else ""
+        for each in unsupported.unsupported(pod.object, node=node_ip):
             pod.tell(unsupported.EVENT, each.message, container=each.container, warning=True)
     pod.view.holds = not pod.stopping.is_set()
 

@@ -22,6 +22,7 @@ from localcluster.netns.outward import Outward
 from localcluster.node import leftovers
 from localcluster.node.config import AgentConfig, NodeSpec
 from localcluster.node.kubelet.edge import Edge
+from localcluster.node.network.host_ports import HostPorts
 from localcluster.node.network.networks import Loopback, Network, OwnNetworks
 from localcluster.node.network.ports import PodIPs
 from localcluster.node.network.service_links import Services
@@ -47,6 +48,7 @@ class Agent:
         self.inventory = Inventory(self.lab_dir / "gpus")
         own = config.isolation != "none"
         self._network: Network = OwnNetworks() if own else Loopback(self.lab_dir)
+        self._host_ports = HostPorts(config.nft if own else "")
         self._services = Services()
         self._policies: Policies = (
             Enforced(self.lab_dir, config.nft, clock=config.clock)
@@ -75,6 +77,7 @@ class Agent:
             images=NodeImages(record=record, store=self._store, way=way),
             ips=PodIPs(spec.index),
             network=self._network,
+            host_ports=self._host_ports,
             inventory=self.inventory,
             services=self._services,
             policies=self._policies,
@@ -88,6 +91,7 @@ class Agent:
         records = leftovers.found(self.lab_dir)
         leftovers.restore([loop.machine for loop in self.loops], records)
         self._network.retain({r.pod_ip for r in records if r.pod_ip and not r.over})
+        await self._host_ports.begin()
         edge = Edge(self.lab_dir, self.table, self.inventory, self._network)
         jobs = [
             edge.watch(),

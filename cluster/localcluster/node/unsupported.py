@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from localcluster.api import Json
 from localcluster.node.fitting import Rejection
+from localcluster.node.network import host_ports
 from localcluster.node.process.environment import groups
 
 EVENT = "UnsupportedField"
@@ -77,8 +78,11 @@ def _confined_by_app_armor(context: Json) -> bool:
     return (context.get("appArmorProfile") or {}).get("type") in {"RuntimeDefault", "Localhost"}
 
 
-def unsupported(pod: Json) -> Iterator[Unsupported]:
-    """Each field that the pod sets and that its containers start without."""
+def unsupported(pod: Json, *, node: str) -> Iterator[Unsupported]:
+    """Each field that the pod sets and that its containers start without.
+
+    `node` is the address of the node whose ports can lead to pods; empty where they can't.
+    """
     spec = pod["spec"]
     for name in ("hostPID", "hostIPC"):
         if spec.get(name):
@@ -89,10 +93,10 @@ def unsupported(pod: Json) -> Iterator[Unsupported]:
         yield from _of_a_context(name, context)
     for container in _containers(spec):
         yield from _of_groups(container, spec)
-        ports = [str(p["hostPort"]) for p in container.get("ports") or () if p.get("hostPort")]
-        if ports and not spec.get("hostNetwork"):
-            said = f"nothing leads from port {', '.join(ports)} of the node to the pod"
-            yield Unsupported("ports.hostPort", said, str(container["name"]))
+    for name, port in host_ports.declared(spec):
+        if not node or not host_ports.can_lead(port, node):
+            where = f"{port.get('hostIP') or 'the node'}:{port['hostPort']}"
+            yield Unsupported("ports.hostPort", f"nothing leads from {where} to the pod", name)
 
 
 def _of_a_context(container: str, context: Json) -> Iterator[Unsupported]:

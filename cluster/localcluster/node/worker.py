@@ -13,7 +13,7 @@ from dataclasses import replace
 
 from localcluster.api import Json
 from localcluster.api.asynchronous import ApiError
-from localcluster.errors import Unreachable
+from localcluster.errors import LabError, Unreachable
 from localcluster.node.admission import admit, release, release_devices
 from localcluster.node.fitting import Rejection
 from localcluster.node.life import pod_sandbox
@@ -168,6 +168,8 @@ class PodWorker:
         with contextlib.suppress(Stopped):
             await self._run()
         await self._stop_all()
+        with contextlib.suppress(LabError):  # nft does not work; the next change of the table takes it along
+            await self.pod.machine.host_ports.close(self.pod.record.uid)
         await self.pod.processes.tear_down()
         await self.pod.volumes.tear_down()
         if not self._deleted.is_set():

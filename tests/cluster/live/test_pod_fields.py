@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
+from labkit.errors import ClusterError
 from labkit.kube import Kube
 from localcluster import polling
 from localcluster.node.unsupported import EVENT
@@ -154,9 +155,9 @@ def test_devices_of_dynamic_resource_allocation_are_waited_for(kube: Kube) -> No
         ),
         (
             "host-port",
-            {"ports": [{"containerPort": 8000, "hostPort": 8080}]},
+            {"ports": [{"containerPort": 8000, "hostPort": 8080, "hostIP": "127.0.0.1"}]},
             {},
-            "ports.hostPort is not honoured on this node: nothing leads from port 8080 of the node",
+            "ports.hostPort is not honoured on this node: nothing leads from 127.0.0.1:8080 to the pod",
         ),
         (
             "groups",
@@ -364,6 +365,34 @@ def test_a_hook_of_a_kind_that_no_kubelet_has_fails(kube: Kube) -> None:
     hook = {"lifecycle": {"postStart": {"tcpSocket": {"port": 80}}}}
     run(kube, "hook", shell("sleep 999") | hook, **ENDS)
     until_told(kube, "hook", "FailedPostStartHook: PostStartHook failed")
+
+
+def test_a_port_of_the_node_leads_to_the_pod_until_it_is_gone(kube: Kube) -> None:
+    serve = "import http.server as h; h.test(h.SimpleHTTPRequestHandler, port=8000)"
+    udp = "import socket as s; u = s.socket(type=s.SOCK_DGRAM)"
+    echo = f"{udp}; u.bind(('', 9000))\nwhile 1: d, a = u.recvfrom(9); u.sendto(d, a)"
+    ports = [
+        {"containerPort": 8000, "hostPort": 8080},
+        {"containerPort": 9000, "hostPort": 8080, "protocol": "UDP"},
+    ]
+    web = {"command": ["python3", "-c", serve], "workingDir": "/work", "ports": ports}
+    beside = {"name": "echo", "image": IMAGE, "command": ["python3", "-c", echo]}
+    run(kube, "web", {}, containers=[{"name": "main", "image": IMAGE, **web}, beside])
+    run(kube, "client", shell("sleep 999"))
+    kube.until("pod/web ready", "pod/client ready", seconds=60)
+    ip = kube.object("pod/web").at("status.hostIP")
+    get = f"import urllib.request as u; print(u.urlopen('http://{ip}:8080/serve.py', timeout=5).status)"
+    send = f"{udp}; u.settimeout(5); u.sendto(b'x', ('{ip}', 8080)); print(u.recv(9))"
+
+    def asked(pod: str, script: str) -> str:
+        return str(kube.kubectl("exec", pod, "-c", "main", "--", "python3", "-c", script)).strip()
+
+    polling.until(lambda: asked("client", get) == "200", "the server to listen", seconds=30)
+    assert asked("client", send) == "b'x'"
+    assert asked("web", get) == "200"  # its own
+    kube.kubectl("delete", "pod", "web", "--grace-period=1")
+    with pytest.raises(ClusterError, match=r"refused|timed out"):
+        asked("client", get)
 
 
 def test_a_pod_on_its_nodes_network_has_its_nodes_address(kube: Kube) -> None:

@@ -1,4 +1,4 @@
-"""What must hold before the containers of a pod start, besides its volumes: runtime, devices, sysctls.
+"""What must hold before a pod's containers start, besides its volumes: runtime, devices, sysctls, host ports.
 
 What is missing is waited for, as the kubelet does: the pod stays Pending, and an event says why.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from localcluster.api.asynchronous import ApiError
-from localcluster.errors import Unreachable
+from localcluster.errors import LabError
 from localcluster.node import unsupported
 from localcluster.node.pod.context import PodContext
 
@@ -33,7 +33,9 @@ async def make(pod: PodContext) -> None:
         if name := pod.spec.get("runtimeClassName"):
             await _check_runtime(pod, name)
         _set_sysctls(pod)
-    except (OSError, ValueError, ApiError, Unreachable) as error:
+        record, machine = pod.record, pod.machine
+        await machine.host_ports.open(record.uid, pod.spec, machine.ip, record.pod_ip)
+    except (OSError, ValueError, ApiError, LabError) as error:
         raise SandboxFailure(
             "FailedCreatePodSandBox", f"Failed to create pod sandbox: {_what(error)}"
         ) from error

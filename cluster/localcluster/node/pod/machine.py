@@ -13,6 +13,7 @@ from localcluster.api.asynchronous import Api
 from localcluster.api.events import Recorder
 from localcluster.gpus.inventory import Inventory
 from localcluster.node.config import AgentConfig, NodeSpec
+from localcluster.node.network.host_ports import HostPorts
 from localcluster.node.network.networks import Network
 from localcluster.node.network.ports import PodIPs
 from localcluster.node.network.service_links import Services
@@ -36,6 +37,7 @@ class Machine:
     images: NodeImages
     ips: PodIPs
     network: Network
+    host_ports: HostPorts
     inventory: Inventory
     services: Services
     policies: Policies
