@@ -51,17 +51,25 @@ class Oracle:
         return Path(said.stdout.strip())
 
 
+FOLDERS = {
+    "buildkit": (Path(__file__).parent / "buildkit", "./ask"),
+    "keyring": (Path(__file__).parents[1] / "conformance" / "go", "./keyring"),  # of the kubelet
+}
+"""The Go module of each oracle, and the package in it."""
+
+
 @cache
 def oracle(name: str) -> Oracle:
-    """Build the oracle in the folder `name`; skip the test where Go or its modules can't be had."""
+    """Build an oracle; skip the test where Go or its modules can't be had."""
+    folder, package = FOLDERS[name]
     control_plane = pins().modules["controlplane"]  # with its flags, so that what Go has compiled is shared
-    module = replace(control_plane, name=f"oracle {name}", folder=Path(__file__).parent / name, tags=())
+    module = replace(control_plane, name=f"oracle {name}", folder=folder, tags=())
     wanted = replace(pins(), modules={**pins().modules, name: module})
     built, shown = Cache(cache_root() / "oracles"), progress.on()
     try:
         with built.writing(shown):
             go = golang.find(wanted, built, shown)
-            return Oracle(_program(Program(name, "1", module, "./ask"), go, built), module.folder, go)
+            return Oracle(_program(Program(name, "1", module, package), go, built), module.folder, go)
     except ToolchainError as error:
         pytest.skip(f"the oracle {name} can't be built: {error}")
 

@@ -311,7 +311,7 @@ def _login_file(lab: str, host: str) -> Path:
 
 def _credentials(lab: str) -> Credentials:
     own = Credentials.load(Layout.of(lab).dir / "docker" / "config.json")
-    return Credentials.load(home() / ".docker" / "config.json").plus(own)
+    return own.plus(Credentials.load(home() / ".docker" / "config.json"))
 
 
 def _pairs(settings: Sequence[str]) -> dict[str, str]:

@@ -28,6 +28,9 @@ class RegistryError(ImageError):
     status = 0
     """The HTTP status, where there was an answer."""
 
+    before: tuple[RegistryError, ...] = ()
+    """What was said to the logins that were tried before."""
+
     def __init__(self, what: str, *, detail: str, cause: str = "", fix: str = "") -> None:
         super().__init__(what, cause=cause, fix=fix)
         self.detail = detail
@@ -67,7 +70,17 @@ class Unsafe(ImageError):
 
 
 def pull_message(ref: Reference, error: LabError) -> str:
-    """The failure as containerd says it; a kubelet puts `Failed to pull image "…": ` before it."""
+    """The failure as containerd says it; a kubelet puts `Failed to pull image "…": ` before it.
+
+    If several logins were refused, it is the list of what was said, each once.
+    """
+    if isinstance(error, RegistryError) and error.before:
+        said = dict.fromkeys(_pull_message(ref, one) for one in (*error.before, error))
+        return next(iter(said)) if len(said) == 1 else f"[{', '.join(said)}]"
+    return _pull_message(ref, error)
+
+
+def _pull_message(ref: Reference, error: LabError) -> str:
     opening = f'failed to pull and unpack image "{ref}": '
     if isinstance(error, RegistryError):
         more = f" ({error.instead})" if isinstance(error, HostUnreachable) and error.instead else ""

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from functools import partial
+from typing import TypeVar
 
 from localcluster.images.blobs import CHUNK, Writing, digest_of, mismatch
 from localcluster.images.credentials import Credentials, Login
-from localcluster.images.failure import HostUnreachable, Unauthorized
+from localcluster.images.failure import HostUnreachable, RegistryError
 from localcluster.images.manifest import INDEXES, MANIFESTS, Descriptor, Manifest, chosen
 from localcluster.images.reference import Reference, parse
 from localcluster.images.registry import Call, Mirror, Registry, connect
@@ -23,6 +24,8 @@ from localcluster.images.transfer import Progress, Transfers
 
 _ACCEPT = {"Accept": ", ".join((*MANIFESTS, *INDEXES))}
 _TRIES = 3
+_ANONYMOUS = Login("", "")
+T = TypeVar("T")
 
 
 async def pull(
@@ -40,19 +43,17 @@ async def pull(
     `DiskFull`, `Unsafe`.
     """
     wanted = parse(ref) if isinstance(ref, str) else ref
-    logins: list[Login | None] = list((credentials or Credentials()).matching(wanted)) or [None]
     with store.in_use():
-        for number, login in enumerate(logins, start=1):
-            try:
-                async with connect(wanted, mirrors, login) as registry:
-                    digest = await _fetch(registry, store, Transfers(on_progress))
-                break
-            except Unauthorized:
-                if number == len(logins):
-                    raise
-            except HostUnreachable as error:
-                _name_a_way(error, wanted, mirrors)
-                raise
+        try:
+            digest = await _in_turn(
+                wanted,
+                mirrors,
+                credentials,
+                lambda registry: _fetch(registry, store, Transfers(on_progress)),
+            )
+        except HostUnreachable as error:
+            _name_a_way(error, wanted, mirrors)
+            raise
         store.tag(wanted.at(digest), digest)
         return await asyncio.to_thread(_runnable, store, wanted, digest)
 
@@ -61,10 +62,31 @@ async def remote_digest(
     ref: Reference, *, mirrors: Sequence[Mirror] = (), credentials: Credentials | None = None
 ) -> str:
     """The digest that a tag points to now, without pulling it."""
-    login = next(iter((credentials or Credentials()).matching(ref)), None)
-    async with connect(ref, mirrors, login) as registry:
-        data, _ = await _manifest(registry, ref.version)
+    data, _ = await _in_turn(ref, mirrors, credentials, lambda registry: _manifest(registry, ref.version))
     return digest_of(data)
+
+
+async def _in_turn(
+    ref: Reference,
+    mirrors: Sequence[Mirror],
+    credentials: Credentials | None,
+    do: Callable[[Registry], Awaitable[T]],
+) -> T:
+    """Do it with the first login that the registry accepts, as a kubelet tries them: after any refusal.
+
+    The error tells of all that were refused.
+    """
+    refused: list[RegistryError] = []
+    for login in (credentials or Credentials()).matching(ref) or [_ANONYMOUS]:
+        try:
+            async with connect(ref, mirrors, login if login.username else None) as registry:
+                return await do(registry)
+        except HostUnreachable:
+            raise  # with any login
+        except RegistryError as error:
+            refused.append(error)
+    refused[-1].before = tuple(refused[:-1])
+    raise refused[-1]
 
 
 def _name_a_way(error: HostUnreachable, ref: Reference, mirrors: Sequence[Mirror]) -> None:

@@ -98,7 +98,7 @@ class Workshop:
         """Ask the registry whether it takes this login, and keep it; raises `Unauthorized`."""
         login = Login(username, password)
         blocking.run(check_login(self._host, login, mirrors=self._mirrors))
-        self._logins = Credentials({self._host: login})
+        self._logins = Credentials(((self._host, login),))
 
     def push(self, name: str) -> Push:
         """Send the layers that the registry has not, then the manifest; raises `RegistryError`."""

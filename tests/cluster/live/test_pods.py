@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import os
 import signal
 import socket
@@ -164,6 +166,48 @@ def test_an_image_that_can_not_be_had(  # noqa: PLR0913, PLR0917 - one row of a 
     run(kube, name, container, **spec)
     until_reason(kube, name, waits_with)
     until_told(kube, name, event)
+
+
+def pull_secret_of(kube: Kube, name: str, kind: str, key: str, text: object) -> None:
+    made = {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"name": name},
+        "type": f"kubernetes.io/{kind}",
+        "stringData": {key: json.dumps(text)},
+    }
+    kube.kubectl("apply", "-f", "-", stdin=yaml.safe_dump(made))
+
+
+def test_all_logins_for_a_host_are_tried(kube: Kube, cluster: Embedded) -> None:
+    """A wrong one first; the right one in the older format, without padding, beside another name."""
+    access = cluster.registry()
+    auth = base64.b64encode(f"{access.username}:{access.password}".encode()).decode().rstrip("=")
+    pull_secret_of(
+        kube, "old", "dockerconfigjson", ".dockerconfigjson", {"auths": {access.host: {"auth": "b2xkOm9sZA"}}}
+    )
+    right = {f"https://{access.host}/v2/": {"username": "nobody", "password": "no", "auth": auth}}
+    pull_secret_of(kube, "right", "dockercfg", ".dockercfg", right)
+    secrets = [{"name": "old"}, {"name": "right"}]
+    run(
+        kube,
+        "two-logins",
+        {"imagePullPolicy": "Always", **shell("true")},
+        imagePullSecrets=secrets,
+        restartPolicy="Never",
+    )
+    assert finished(kube, "two-logins") == "Succeeded"
+    run(kube, "one-login", {"imagePullPolicy": "Always"}, imagePullSecrets=secrets[:1])
+    until_reason(kube, "one-login", "ImagePullBackOff")
+    until_told(kube, "one-login", "401 Unauthorized")
+
+
+def test_a_pull_secret_that_can_not_be_read_stops_the_pull(kube: Kube) -> None:
+    entries = {"auths": {"elsewhere.example": {"auth": "%"}}}
+    pull_secret_of(kube, "broken", "dockerconfigjson", ".dockerconfigjson", entries)
+    secrets = [{"name": "broken"}, {"name": reset.PULL_SECRET}]
+    run(kube, "broken-secret", {"imagePullPolicy": "Always"}, imagePullSecrets=secrets)
+    until_reason(kube, "broken-secret", "The registry credentials are not valid.")
 
 
 def test_a_missing_config_map_is_named_and_waited_for(kube: Kube) -> None:

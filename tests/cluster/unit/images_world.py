@@ -88,7 +88,7 @@ class LabRegistry:
     @property
     def credentials(self) -> Credentials:
         """The right login."""
-        return Credentials({HOST: self.login})
+        return Credentials(((HOST, self.login),))
 
 
 @contextlib.contextmanager

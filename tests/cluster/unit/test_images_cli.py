@@ -104,7 +104,7 @@ def test_a_wrong_password_is_not_kept(labkit: Labkit, tmp_path: Path) -> None:
 def test_a_login_of_the_lab_is_its_own(labkit: Labkit, tmp_path: Path, lab: LabRegistry) -> None:
     labkit("login", "--password-stdin", stdin=lab.login.password)
     file = tmp_path / "home/lab/docker/config.json"
-    assert Credentials.load(file).logins == {HOST: lab.login}
+    assert Credentials.load(file).logins == ((HOST, lab.login),)
     assert file.stat().st_mode & 0o777 == 0o600
 
 

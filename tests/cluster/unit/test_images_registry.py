@@ -69,7 +69,7 @@ def pushed(lab: LabRegistry, store: Store, ref: Reference, seen: Seen | None = N
 
 
 def pulled(lab: LabRegistry, store: Store, ref: Reference, login: Login | None = None) -> RunnableImage:
-    credentials = Credentials({HOST: login}) if login else lab.credentials
+    credentials = Credentials(((HOST, login),)) if login else lab.credentials
     return blocking.run(pull(ref, store=store, mirrors=[lab.mirror], credentials=credentials))
 
 
@@ -206,11 +206,22 @@ def test_no_login(lab: LabRegistry, store: Store, context: Path, ref: Reference)
         blocking.run(push(ref, store=store, mirrors=[lab.mirror]))
 
 
-def test_logins_are_tried_in_turn(lab: LabRegistry, store: Store, context: Path, ref: Reference) -> None:
+def test_logins_are_tried_in_turn(
+    lab: LabRegistry, store: Store, context: Path, ref: Reference, tmp_path: Path
+) -> None:
     built(context, store, str(ref))
     pushed(lab, store, ref)
-    both = Credentials({HOST: lab.login, f"{HOST}/{ref.path}": Login("old", "login")})
-    blocking.run(pull(ref, store=store, mirrors=[lab.mirror], credentials=both))
+    old, other = Login("old", "login"), Login("learner", "sesame, shut")
+    every = Credentials(((HOST, other), (HOST, lab.login), (f"{HOST}/{ref.path}", old)))
+    blocking.run(pull(ref, store=Store(tmp_path / "node"), mirrors=[lab.mirror], credentials=every))
+    assert blocking.run(remote_digest(ref, mirrors=[lab.mirror], credentials=every))
+    wrong = Credentials(((HOST, other), (HOST, Login("", "")), (HOST, old)))
+    with pytest.raises(Unauthorized) as caught:
+        blocking.run(pull(ref, store=Store(tmp_path / "other"), mirrors=[lab.mirror], credentials=wrong))
+    assert len(caught.value.before) == 2
+    said = pull_message(ref, caught.value)
+    assert said.startswith("[failed to pull")
+    assert said.count("failed to pull") == 2  # what two logins were told alike is said once
 
 
 def test_a_login_is_asked_for_before_it_is_kept(lab: LabRegistry) -> None:

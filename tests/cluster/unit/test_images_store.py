@@ -103,44 +103,8 @@ def test_logins_are_kept_as_docker_keeps_them(tmp_path: Path) -> None:
     assert json.loads(file.read_text())["auths"]["a:5000"] == {"auth": "bWU6c2U6Y3JldA=="}
     assert Credentials.load(file).matching(parse("a:5000/x")) == [Login("me", "se:cret")]
     save(file, "a:5000", None)
-    assert list(Credentials.load(file).logins) == ["b"]
+    assert [place for place, _ in Credentials.load(file).logins] == ["b"]
     assert "pass" not in repr(Credentials.load(file))
-
-
-@pytest.mark.parametrize(
-    ("key", "image", "fits"),
-    [
-        ("registry.lab:5000", "registry.lab:5000/a", True),
-        ("https://registry.lab:5000/v2/", "registry.lab:5000/a", True),
-        ("registry.lab", "registry.lab:5000/a", False),
-        ("https://index.docker.io/v1/", "a", True),
-        ("docker.io", "my-registry/llm-inference", True),
-        ("registry.lab:5000", "my-registry/llm-inference", False),
-        ("*.example.com", "eu.example.com/a", True),
-        ("*.example.com", "a.eu.example.com/a", False),
-        ("ghcr.io/team", "ghcr.io/team/a", True),
-        ("ghcr.io/team", "ghcr.io/teams/a", False),
-    ],
-)
-def test_which_login_fits_an_image(key: str, image: str, *, fits: bool) -> None:
-    text = json.dumps({"auths": {key: {"username": "u", "password": "p"}}})
-    assert bool(Credentials.from_json(text).matching(parse(image))) is fits
-
-
-def test_the_most_specific_login_is_tried_first() -> None:
-    auths = {
-        "ghcr.io": {"username": "all"},
-        "ghcr.io/team/a": {"username": "a"},
-        "ghcr.io/team": {"username": "t"},
-    }
-    found = Credentials.from_json(json.dumps({"auths": auths})).matching(parse("ghcr.io/team/a"))
-    assert [login.username for login in found] == ["a", "t", "all"]
-
-
-@pytest.mark.parametrize("text", ["", "[]", '{"auths": {"a": {"auth": "%%%"}}}', '{"auths": {"a": 1}}'])
-def test_credentials_that_are_none(text: str) -> None:
-    with pytest.raises(ImageError, match="are not valid"):
-        Credentials.from_json(text)
 
 
 def test_a_failure_is_worded_as_containerd_words_it() -> None:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from localcluster.api import Json
 from localcluster.errors import ImageError
-from localcluster.images.credentials import Credentials
+from localcluster.images.credentials import CONFIG_JSON, Credentials
 from localcluster.images.rootfs import RunnableImage
 from localcluster.node.life.backoff import BackOff
 from localcluster.node.pod.context import PodContext
@@ -122,7 +122,7 @@ class Acquisition:
         missing = []
         for name in names:
             namespace = self._pod.record.namespace
-            secret = await self._pod.machine.reader.data(namespace, ("secrets", name))
+            secret = await self._pod.machine.reader.found(namespace, ("secrets", name))
             if secret is None:
                 missing.append(name)
             else:
@@ -133,13 +133,16 @@ class Acquisition:
             self._warn("FailedToRetrieveImagePullSecret", said)
         return logins
 
-    def _read(self, name: str, secret: dict[str, bytes]) -> Credentials:
+    def _read(self, name: str, secret: Json) -> Credentials:
         try:
-            return Credentials.from_json(secret.get(".dockerconfigjson", b"{}").decode())
-        except (ImageError, UnicodeDecodeError) as error:
-            said = f"The pull secret {name} can't be read: {error}"
+            logins = Credentials.of_secret(secret)
+        except ImageError as error:
+            # A kubelet stops here, too: it does not try the pod's other secrets.
+            raise PullFailure(error.what, f"The pull secret {name} can't be read: {error}") from error
+        if logins is None:
+            said = f"The pull secret {name} is ignored: its type is {secret.get('type')}, not {CONFIG_JSON}"
             self._warn("FailedToRetrieveImagePullSecret", said)
-            return Credentials()
+        return logins or Credentials()
 
     def _tell(self, reason: str, message: str) -> None:
         self._pod.tell(reason, message, container=self._name)

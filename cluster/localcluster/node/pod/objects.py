@@ -34,6 +34,16 @@ class ObjectReader:
         self._api = api
         self._root_cas: dict[str, dict[str, bytes]] = {}  # every pod needs it, and it never changes
 
+    async def found(self, namespace: str, reference: Reference) -> Json | None:
+        """A ConfigMap or Secret as it is; None if there is none."""
+        kind, name = reference
+        try:
+            return await self._patiently(f"/api/v1/namespaces/{namespace}/{kind}/{name}")
+        except ApiError as error:
+            if error.gone:
+                return None
+            raise
+
     async def data(
         self, namespace: str, reference: Reference, *, binary: bool = True
     ) -> dict[str, bytes] | None:
@@ -44,12 +54,9 @@ class ObjectReader:
         kind, name = reference
         if name == _ROOT_CA and (known := self._root_cas.get(namespace)):
             return known
-        try:
-            found = await self._patiently(f"/api/v1/namespaces/{namespace}/{kind}/{name}")
-        except ApiError as error:
-            if error.gone:
-                return None
-            raise
+        found = await self.found(namespace, reference)
+        if found is None:
+            return None
         encoded = dict(found.get("binaryData") or {}) if binary else {}
         plain = dict(found.get("data") or {})
         if kind == "secrets":
