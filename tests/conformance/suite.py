@@ -97,6 +97,7 @@ class Runner:
             "--dump-logs-on-failure=false",
             "--allowed-not-ready-nodes=0",
             "--minStartupPods=0",
+            "--num-nodes=3",  # some specs want to be told that there are two
             "--non-blocking-taints=nvidia.com/gpu",
             f"--report-dir={into}",
         ]
