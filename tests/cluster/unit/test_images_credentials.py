@@ -128,7 +128,7 @@ def test_several_logins_for_one_host_are_all_tried() -> None:
     assert [login.username for login in found("ghcr.io/team/a", *secrets) or ()] == ["team", *names]
 
 
-# Against the kubelet's keyring -------------------------------------------------------------------------------
+# Against the kubelet's keyring ------------------------------------------------------------------------------
 
 # fmt: off
 KEYS = (
