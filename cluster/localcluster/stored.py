@@ -53,7 +53,7 @@ def find(path: Path, kind: type[T], *, newer: bool = False) -> T | None:
     """The same; None if the file is missing or damaged."""
     try:
         return load(path, kind, newer=newer)
-    except (FileNotFoundError, NotADirectoryError, ValueError):
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError, ValueError):
         return None
 
 

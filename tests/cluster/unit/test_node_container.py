@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import signal
+import ssl
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
@@ -14,9 +15,12 @@ from pathlib import Path
 import pytest
 
 from localcluster import spawn
+from localcluster.api.asynchronous import Api
+from localcluster.api.identity import Identity
 from localcluster.images import hostbase
-from localcluster.node.life.executing import execute
+from localcluster.node.life.executing import end, execute
 from localcluster.node.pod import volumes
+from localcluster.node.pod.objects import ObjectReader
 from localcluster.node.pod.pods import RunningContainer
 from localcluster.node.process import container, held, holder, processes, sandbox, unboxed
 from localcluster.node.process.container import Place, Run
@@ -178,6 +182,15 @@ def test_a_pid_that_belongs_to_somebody_else_is_not_adopted(tmp_path: Path) -> N
     assert asyncio.run(adopted.wait()).exit_code == 137
 
 
+def test_a_container_on_its_way_when_the_agent_died_is_ended(tmp_path: Path) -> None:
+    own = tmp_path.name
+    env = {"PATH": sandbox.DEFAULT_PATH, container.ID_VARIABLE: own}
+    nascent = spawn.popen(["sleep", "999"], log=tmp_path / "0.log", env=env)
+    (tmp_path / "0").mkdir()
+    assert container.adopt(tmp_path / "0", tmp_path / "0.log", own) is None
+    assert nascent.wait() == -signal.SIGKILL
+
+
 def test_killing_the_first_process_ends_all(rootfs: Path, tmp_path: Path) -> None:
     async def scenario() -> None:
         run = await start(box(rootfs, tmp_path, "sh", "-c", "sleep 60 & sleep 60 & wait"), tmp_path)
@@ -216,6 +229,37 @@ def test_volume_files_change_all_at_once(tmp_path: Path) -> None:
     volumes.publish(volume, {"c": (b"3", 0o644)})
     assert sorted(f.name for f in volume.iterdir() if not f.name.startswith("..")) == ["c"]
     assert not before.exists()
+    (volume / "..data_tmp").symlink_to("..gone")  # an agent was killed before it had swapped the link
+    volumes.publish(volume, {"d": (b"4", 0o644)})
+    assert (volume / "d").read_text() == "4"
+
+
+def test_files_of_a_volume_that_collide_are_a_failed_mount(tmp_path: Path) -> None:
+    name = {"fieldRef": {"fieldPath": "metadata.name"}}
+    items = [{"path": "a", **name}, {"path": "a/b", **name}]
+    spec = {"volumes": [{"name": "v", "downwardAPI": {"items": items}}], "containers": [{"name": "c"}]}
+
+    async def set_up() -> None:
+        api = Api(Identity("https://127.0.0.1:9", ssl.create_default_context()))
+        try:
+            await volumes.Volumes(tmp_path, ObjectReader(api)).set_up(
+                {"metadata": {"name": "n"}, "spec": spec}
+            )
+        finally:
+            await api.close()
+
+    with pytest.raises(volumes.MountFailure, match=r'volume "v" : .*File exists'):
+        asyncio.run(set_up())
+
+
+def test_a_command_that_has_just_ended_can_be_ended() -> None:
+    async def scenario() -> int | None:
+        child = await spawn.start(["true"], env={}, stderr=asyncio.subprocess.STDOUT, pass_fds=())
+        await child.wait()
+        await end(child, reaped=True)
+        return child.returncode
+
+    assert asyncio.run(scenario()) == 0
 
 
 def test_containers_share_a_volume_in_memory_that_outlives_each_of_them(rootfs: Path, tmp_path: Path) -> None:

@@ -41,12 +41,14 @@ async def execute(container: RunningContainer, command: Sequence[str], seconds: 
 async def end(child: asyncio.subprocess.Process, *, reaped: bool) -> None:
     """Kill a command with all its children; `reaped` if enter.py is its parent and cleans up."""
     if reaped:
-        child.send_signal(signal.SIGTERM)
+        with contextlib.suppress(ProcessLookupError):  # it has just ended by itself
+            child.send_signal(signal.SIGTERM)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_REAPED_WITHIN):
                 await child.wait()
-    for pid in processes.tree(child.pid):
-        processes.send(pid, signal.SIGKILL)
+    if child.returncode is None:  # else the pid may be another's
+        for pid in processes.tree(child.pid):
+            processes.send(pid, signal.SIGKILL)
     await child.wait()
 
 

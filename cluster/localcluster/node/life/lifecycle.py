@@ -74,11 +74,12 @@ class ContainerLoop:
         self._history = History(pod.folder / self.name, spec)
         self._monitor: Monitor | None = None
 
-    def start(self) -> None:
+    def start(self) -> asyncio.Task[None]:
         """Start, or adopt what an earlier agent left."""
         if self._task is None:
             self._task = asyncio.create_task(self._live(), name=f"{self.pod.full_name}/{self.name}")
             self._task.add_done_callback(self._report)
+        return self._task
 
     def redefine(self, spec: Json) -> None:
         """The object has changed: of a container that can be its image and its resources."""
@@ -278,6 +279,10 @@ class ContainerLoop:
         """The kubelet's CrashLoopBackOff: none before the first restart."""
         if isinstance(self.state.state, Terminated):
             self.state.last = self.state.state
+        if (
+            self._redefined.is_set()
+        ):  # shown as ended, it could never be shown as running, whatever its policy
+            self._wait_with(Waiting("ContainerCreating"))
         if self._hook_failed:
             self._wait_with(Waiting("PostStartHookError", self._hook_failed))
         now = self.pod.machine.now()
@@ -306,13 +311,14 @@ class ContainerLoop:
         """End it for good within `left()` real seconds, after others' `turn`. `pod.stopping` must be set."""
         if self._monitor:
             self._monitor.only_readiness()
-        if self._task is None:
+        if self._task is None and self.run is None:
             self.over.set()
             return
+        task = self.start()  # what an earlier agent left, too, of a pod that was deleted in the meantime
         while not self.over.is_set():
             if self.run is not None:
                 await self.kill(left, f"Stopping container {self.name}", turn)
-            await asyncio.wait({self._task}, timeout=0.05)
+            await asyncio.wait({task}, timeout=0.05)
 
     async def kill(self, left: Left, message: str, turn: Sequence[asyncio.Event] = ()) -> None:
         """preStop, the stop signal, then SIGKILL for whatever still runs when `left()` reaches zero."""

@@ -130,7 +130,7 @@ class Volumes:
             if grouped:  # https://kubernetes.io/docs/tasks/configure-pod-container/security-context/
                 files = {where: (data, bits | _GROUP_READS) for where, (data, bits) in files.items()}
             publish(path, files)
-        except (MountFailure, ClusterError) as error:
+        except (MountFailure, ClusterError, OSError) as error:  # OSError: a full disk, paths that collide
             said = error.what if isinstance(error, ClusterError) else str(error)
             raise MountFailure(f'MountVolume.SetUp failed for volume "{name}" : {said}') from error
 
@@ -224,6 +224,7 @@ def publish(path: Path, files: Files) -> None:
         target.chmod(mode)
     old = data.resolve() if data.is_symlink() else None
     swap = path / "..data_tmp"
+    swap.unlink(missing_ok=True)  # of an agent that was killed here
     swap.symlink_to(fresh.name)
     swap.replace(data)
     _link(path, {Path(name).parts[0] for name in files})

@@ -220,10 +220,14 @@ def _executed(pid: int) -> bool:
 
 
 def adopt(folder: Path, log: Path, container_id: str) -> Run | None:
-    """The run that an earlier agent started in `folder`; None if it never came to a process."""
+    """The run that an earlier agent started in `folder`; None if it never came to a process.
+
+    One that is on its way to it is ended: its gate opened when that agent died.
+    """
     status = _status(folder)
     pid = status.get("child-pid")
     if pid is None:
+        processes.end_marked(f"{ID_VARIABLE}={container_id}")
         return None
     began = (folder / "seed").stat().st_ctime if (folder / "seed").exists() else folder.stat().st_ctime
     if "exit-code" not in status and not _same(folder, pid, container_id):
@@ -247,17 +251,15 @@ def _same(folder: Path, pid: int, container_id: str) -> bool:
 
 
 def _status(folder: Path) -> dict[str, int]:
-    """What bubblewrap wrote so far; half a line counts as none."""
+    """What bubblewrap wrote so far; half a line counts as none, and a damaged file as empty."""
     found: dict[str, int] = {}
     try:
-        text = (folder / "status").read_text()
-    except FileNotFoundError:
+        text = (folder / "status").read_text(errors="replace")
+    except OSError:
         return found
     for line in text.splitlines():
-        try:
+        with suppress(ValueError, TypeError):
             found.update(json.loads(line))
-        except ValueError:
-            continue
     return found
 
 

@@ -18,7 +18,7 @@ from localcluster.node.process import container, processes, sandbox
 from localcluster.node.process.container import ID_VARIABLE, Run
 from localcluster.toolchain import bwrap
 
-_ID = "volumes-in-memory"
+_ID = "volumes-in-memory-of-"
 _MODE = "0777"  # of an emptyDir
 
 
@@ -33,12 +33,17 @@ async def hold(folder: Path, sizes: Mapping[Path, int], lab_dir: Path) -> Run:
         for path, size in sizes.items()
         for word in ("--perms", _MODE, "--size", str(size), "--tmpfs", str(path))
     ]
-    env = {spawn.MARKER: str(lab_dir), ID_VARIABLE: _ID, "PATH": sandbox.DEFAULT_PATH}
+    env = {spawn.MARKER: str(lab_dir), ID_VARIABLE: _id(folder), "PATH": sandbox.DEFAULT_PATH}
     with container.status_file(folder) as status:
         words = [str(bwrap()), "--json-status-fd", str(status), "--unshare-user", "--uid", "0"]
         words += ["--gid", "0", *NO_CAPABILITIES, "--dev-bind", "/", "/", *mounts, "sleep", "infinity"]
         monitor = spawn.popen(words, log=log, env=env, pass_fds=(status,))
         return await container.started(monitor, folder=folder, log=log, began=began)
+
+
+def _id(folder: Path) -> str:
+    """Of one pod: its folder bears its uid."""
+    return f"{_ID}{folder.parent.name}"
 
 
 def _forget(folder: Path) -> None:
@@ -48,5 +53,5 @@ def _forget(folder: Path) -> None:
 
 def find(folder: Path) -> Run | None:
     """The process that holds a pod's volumes, if there is one; killing it removes them."""
-    run = container.adopt(folder, folder / "log", _ID) if folder.is_dir() else None
+    run = container.adopt(folder, folder / "log", _id(folder)) if folder.is_dir() else None
     return run if run and processes.started(run.pid) is not None else None

@@ -13,6 +13,7 @@ from pathlib import Path
 import psutil
 
 _PAGE = os.sysconf("SC_PAGE_SIZE")
+_LOOKS = 100  # at all processes; they take longer than it takes to die
 
 
 def tree(pid: int, *, most: int = 2**22) -> list[int]:
@@ -117,3 +118,21 @@ async def ended(pid: int) -> None:
     finally:
         loop.remove_reader(handle)
         os.close(handle)
+
+
+def end_marked(entry: str) -> None:
+    """SIGKILL every process of this user with `NAME=value` in its environment, until there is none."""
+    for _ in range(_LOOKS):
+        found = [pid for pid in psutil.pids() if entry.encode() in _environment(pid)]
+        if not found:
+            return
+        for pid in found:
+            send(pid, signal.SIGKILL)
+
+
+def _environment(pid: int) -> list[bytes]:
+    """Empty for a process that has ended, or is another user's."""
+    try:
+        return Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+    except OSError:
+        return []

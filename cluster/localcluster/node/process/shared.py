@@ -20,7 +20,7 @@ from localcluster.toolchain import bwrap
 
 FOLDER = "processes"
 """The folder of a pod with the record of the first process."""
-_ID = "shared-processes"
+_ID = "shared-processes-of-"
 _FIRST = ("sh", "-c", "sleep infinity & wait")  # it reaps what containers leave
 _SYSTEM = ("/usr", "/bin", "/lib", "/lib64")
 
@@ -46,7 +46,7 @@ class SharedProcesses:
         self._folder.mkdir(parents=True, exist_ok=True)
         (self._folder / "status").unlink(missing_ok=True)
         log, began = self._folder / "log", time.time()
-        env = {spawn.MARKER: str(self._lab_dir), ID_VARIABLE: _ID, "PATH": sandbox.DEFAULT_PATH}
+        env = {spawn.MARKER: str(self._lab_dir), ID_VARIABLE: _id(self._folder), "PATH": sandbox.DEFAULT_PATH}
         with container.status_file(self._folder) as status:
             words = [str(bwrap()), "--json-status-fd", str(status), "--unshare-user", "--unshare-pid"]
             words += ["--as-pid-1", "--uid", str(uid), "--gid", str(gid), *NO_CAPABILITIES, *_root()]
@@ -63,8 +63,13 @@ class SharedProcesses:
 
 def find(folder: Path) -> Run | None:
     """The first process of a pod's namespace, if there is one; killing it ends all of them."""
-    run = container.adopt(folder, folder / "log", _ID) if folder.is_dir() else None
+    run = container.adopt(folder, folder / "log", _id(folder)) if folder.is_dir() else None
     return run if run and processes.started(run.pid) is not None else None
+
+
+def _id(folder: Path) -> str:
+    """Of one pod: its folder bears its uid."""
+    return f"{_ID}{folder.parent.name}"
 
 
 def _root() -> Iterator[str]:
