@@ -43,7 +43,7 @@ study: toolchain  ## the comparison of notebook 06: half an hour on the embedded
 	@scripts/study
 
 clean:  ## delete what was made in this checkout (not the cache of binaries)
-	rm -rf $(VENV) out build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+	rm -rf $(VENV) out build .pytest_cache .hypothesis .mypy_cache .ruff_cache .import_linter_cache
 
 ### BEGIN AUTHORS
 #   make test        what CI runs: all gates and all tests but those marked `long`

@@ -3,8 +3,12 @@
 import signal
 
 import pytest
+from hypothesis import settings
 
 pytest_plugins = ["tests.clusters", "tests.on_kind"]
+# The same examples each time, however long they take: a failure comes again, on a slow machine, too.
+settings.register_profile("tests", derandomize=True, deadline=None, database=None)
+settings.load_profile("tests")
 MARKS = {"live": "embedded", "kind": "kind"}
 
 

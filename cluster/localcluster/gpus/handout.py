@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from localcluster.quantities import amount
+
 RESOURCE = "nvidia.com/gpu"
 MIG = "nvidia.com/mig-"
 """How the resources of MIG slices begin: `nvidia.com/mig-1g.5gb`."""
@@ -20,7 +22,8 @@ GPU_DIR = "/run/labkit/gpus"
 def asked(resources: Mapping[str, Any]) -> tuple[str, int]:
     """Which GPU resource a container's `resources` ask for, whole or MIG, and how many of it."""
     limits = resources.get("limits") or {}
-    found = [(name, int(count)) for name, count in limits.items() if name == RESOURCE or name.startswith(MIG)]
+    gpus = {name: count for name, count in limits.items() if name == RESOURCE or name.startswith(MIG)}
+    found = [(name, int(amount(count))) for name, count in gpus.items()]  # the API server writes 1000 as 1k
     return next(((name, count) for name, count in found if count), (RESOURCE, 0))
 
 

@@ -127,7 +127,7 @@ class Inventory:
         return len(self._holders.get(device.uuid, ()))
 
     def allocate(self, holder: str, *, node: str, count: int, resource: str = RESOURCE) -> tuple[str, ...]:
-        """Assign `count` devices to `holder`; the same ones again if it holds that many already.
+        """Assign `count` devices to `holder`, by index; the same ones again if it holds that many already.
 
         Raises `NoFreeGpu` and assigns nothing if there are too few.
         """
@@ -141,10 +141,9 @@ class Inventory:
                 cause="A device became unhealthy, or a terminating container still holds it.",
                 fix=f"See `kubectl describe node {node}` for what is allocated.",
             )
-        chosen = tuple(d.uuid for d in free[:count])
-        for device in chosen:
-            self._holders.setdefault(device, []).append(holder)
-        return chosen
+        for device in free[:count]:
+            self._holders.setdefault(device.uuid, []).append(holder)
+        return self.held(holder)
 
     def release(self, holder: str) -> None:
         """Release all devices of a holder, if it has any, and delete what was written there.

@@ -54,10 +54,8 @@ class Settings:
     @classmethod
     def new(cls, spec: Spec) -> Settings:
         """With ports that are free right now."""
-        ports = Ports()
-        registry_port = ports.take()
-        host_ports = tuple(ports.take() for _ in range(NODE_PORTS))
-        return cls(spec, registry_port, host_ports, complete=False)
+        registry_port, *host_ports = Ports().take(1 + NODE_PORTS)
+        return cls(spec, registry_port, tuple(host_ports), complete=False)
 
     def save(self, layout: Layout) -> None:
         """Write the record atomically."""

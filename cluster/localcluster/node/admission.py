@@ -14,14 +14,25 @@ from localcluster.node.pod.machine import Machine
 
 
 async def admit(pod: PodContext) -> None:
-    """Assign everything or raise `Rejection`; a pod that was admitted before keeps what it has."""
+    """Assign everything; a pod that was admitted before keeps what it has.
+
+    Raises `Rejection` if the node can't take the pod, and `OSError` if it has no address, port or network for
+    it now. The pod holds nothing then.
+    """
     record, machine = pod.record, pod.machine
     if not record.pod_ip or record.over:
         node = None if _was_scheduled(pod) else await _node(machine)
+        others = machine.table.held(machine.name)
         if node:
-            fitting.check(pod.object, node, machine.table.held(machine.name))
+            fitting.check(pod.object, node, others)
+        else:  # the scheduler knew nothing of a pod that came past it at the same moment
+            fitting.check_host_ports(pod.spec, others)
         unsupported.check(pod.object)
-        _give_all(pod)
+        try:
+            _give_all(pod)
+        except (Rejection, OSError):
+            release(pod)
+            raise
         node_ip = machine.ip if machine.host_ports.work else ""
         for each in unsupported.unsupported(pod.object, node=node_ip):
             pod.tell(unsupported.EVENT, each.message, container=each.container, warning=True)
@@ -72,7 +83,6 @@ def _give_devices(pod: PodContext) -> None:
             given = inventory.allocate(_holder(pod, container), node=node, count=wanted, resource=resource)
         except NoFreeGpu as error:
             free = len(inventory.free(node, resource=resource))
-            release(pod)
             raise Rejection(
                 "UnexpectedAdmissionError",
                 f"Allocate failed due to requested number of devices unavailable for {resource}. "

@@ -6,6 +6,7 @@ The kubelet's checks of operating system, features, resources, labels and host p
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 
@@ -41,6 +42,11 @@ def check(pod: Json, node: Json, others: Sequence[Json]) -> None:
     if not _wanted(spec, node["metadata"]):
         said = "Predicate NodeAffinity failed: node(s) didn't match Pod's node affinity/selector"
         raise Rejection("NodeAffinity", said)
+    check_host_ports(spec, others)
+
+
+def check_host_ports(spec: Json, others: Sequence[Json]) -> None:
+    """Raise `Rejection` if another pod has one of its host ports."""
     taken = [port for other in others for port in _host_ports(other)]
     if any(_collide(one, other) for one in _host_ports(spec) for other in taken):
         said = "Predicate NodePorts failed: node(s) didn't have free ports for the requested pod ports"
@@ -138,11 +144,16 @@ def _holds(expression: Json, values: Json) -> bool:
 
 
 def _compares(how: str, found: str | None, wanted: list[str]) -> bool:
-    try:
-        left, right = int(found or ""), int(wanted[0])
-    except ValueError:
+    left, right = _number(found or ""), _number(wanted[0])
+    if left is None or right is None:
         return False
     return left > right if how == "Gt" else left < right
+
+
+def _number(text: str) -> int | None:
+    """As Go reads an int64: Python also takes `1_000` and figures of other scripts."""
+    number = int(text) if re.fullmatch(r"[+-]?[0-9]+", text) else None
+    return number if number is not None and -(2**63) <= number < 2**63 else None
 
 
 # Host ports -------------------------------------------------------------------------------------------------

@@ -20,14 +20,13 @@ from pathlib import Path
 import aiohttp
 import grpc
 import pytest
-import yaml
 
 from localcluster import spawn
-from localcluster.embedded import pki
 from localcluster.gpus.device import devices_of
 from localcluster.gpus.inventory import Inventory
 from localcluster.gpus.plugin.kubelet import device_plugin_pb2 as api
 from tests.cluster.unit.kubelet_world import WITHIN, kubelet
+from tests.cluster.unit.node_world import away
 
 pytestmark = pytest.mark.anyio
 
@@ -49,18 +48,7 @@ def folder() -> Iterator[Path]:
 @pytest.fixture(scope="module")
 def kubeconfig(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Of an API server that is away for as long as the tests run."""
-    place = tmp_path_factory.mktemp("pki")
-    pki.ensure(place, pki.identities({NODE: "127.0.0.1"}))
-    user = {"client-certificate": f"{place}/admin.crt", "client-key": f"{place}/admin.key"}
-    cluster = {"server": "https://127.0.0.1:9", "certificate-authority": f"{place}/ca.crt"}
-    config = {
-        "current-context": "away",
-        "contexts": [{"name": "away", "context": {"cluster": "away", "user": "admin"}}],
-        "clusters": [{"name": "away", "cluster": cluster}],
-        "users": [{"name": "admin", "user": user}],
-    }
-    (place / "kubeconfig").write_text(yaml.safe_dump(config))
-    return place / "kubeconfig"
+    return away(tmp_path_factory.mktemp("pki"), NODE)
 
 
 @dataclass

@@ -8,7 +8,7 @@ from localcluster.api import Json
 from localcluster.node.fitting import Rejection, check, requested
 
 NODE: Json = {
-    "metadata": {"name": "n1", "labels": {"zone": "a", "gpus": "4"}},
+    "metadata": {"name": "n1", "labels": {"zone": "a", "gpus": "4", "odd": "1_000", "large": "9" * 20}},
     "status": {"allocatable": {"cpu": "4", "memory": "8Gi", "pods": "3"}},
 }
 
@@ -84,6 +84,8 @@ def expression(key: str, operator: str, *values: str) -> Json:
         (affinity(expression("gpus", "Gt", "3")), True),
         (affinity(expression("gpus", "Lt", "4")), False),
         (affinity(expression("zone", "Gt", "4")), False),
+        (affinity(expression("odd", "Gt", "4")), False),
+        (affinity(expression("large", "Gt", "4")), False),
         (affinity(expression("zone", "In", "b"), expression("zone", "In", "a")), True),
         (affinity({}), False),
         (affinity({"matchFields": [{"key": "metadata.name", "operator": "In", "values": ["n1"]}]}), True),

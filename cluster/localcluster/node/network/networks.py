@@ -151,7 +151,9 @@ class Loopback:
     def ports(self, ip: str, declared: Iterable[int]) -> dict[str, str]:
         """A free port of this machine for each."""
         del ip
-        return {str(port): f"{LOOPBACK}:{self._ports.take()}" for port in declared}
+        once = dict.fromkeys(declared)  # a manifest may name one twice
+        taken = self._ports.take(len(once))
+        return {str(port): f"{LOOPBACK}:{real}" for port, real in zip(once, taken, strict=True)}
 
     def make(self, uid: str, ip: str) -> None:
         """Nothing to do."""

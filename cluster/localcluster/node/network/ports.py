@@ -19,17 +19,20 @@ ADDRESS = "labkit.dev/address"
 class Ports:
     """The loopback ports of this lab's pods."""
 
-    def __init__(self) -> None:
+    def __init__(self, among: range = RANGE) -> None:
+        self._among = among
         self._taken: set[int] = set()
 
-    def take(self) -> int:
-        """A free port; raises OSError if there is none."""
-        start = random.randrange(len(RANGE))
-        for port in itertools.chain(RANGE[start:], RANGE[:start]):
-            if port not in self._taken and is_free(port):
-                self._taken.add(port)
-                return port
-        raise OSError(f"no free port between {RANGE.start} and {RANGE.stop} on 127.0.0.1")
+    def take(self, count: int) -> list[int]:
+        """Free ports; raises OSError, and takes none, if there are too few."""
+        start = random.randrange(len(self._among))
+        turn = itertools.chain(self._among[start:], self._among[:start])
+        found = list(itertools.islice((p for p in turn if p not in self._taken and is_free(p)), count))
+        if len(found) < count:
+            where = f"between {self._among.start} and {self._among.stop} on 127.0.0.1"
+            raise OSError(f"no free port {where}: {len(found)} of {count}")
+        self._taken.update(found)
+        return found
 
     def restore(self, addresses: Iterable[str]) -> None:
         """Mark ports that pods already hold, from their records."""
@@ -67,9 +70,11 @@ class PodIPs:
         self._next = 0
 
     def take(self, owner: str) -> str:
-        """The next address that is free, for the pod with that uid."""
+        """The next address that is free, for the pod with that uid. Raises OSError if there is none."""
         turn = (*_HOSTS[self._next :], *_HOSTS[: self._next])
-        host = next(n for n in turn if self._address(n) not in self._owners)
+        host = next((n for n in turn if self._address(n) not in self._owners), None)
+        if host is None:
+            raise OSError(f"no free address in 10.244.{self._index}.0/24")
         self._give(host, owner)
         return self._address(host)
 
