@@ -71,9 +71,10 @@ class NodeLoop:
     def _done(self, uid: str, task: asyncio.Task[None]) -> None:
         worker = self.workers.pop(uid, None)
         now = time.monotonic()
-        self._finished = {u: t for u, t in self._finished.items() if now - t < _KEPT_AFTER_END} | {uid: now}
+        self._finished = {u: t for u, t in self._finished.items() if now - t < _KEPT_AFTER_END}
         if worker is None or task.cancelled() or not (error := task.exception()):
-            return
+            self._finished[uid] = now
+            return  # a broken one has a successor at the pod's next event, its deletion at the latest
         log.error("the worker of pod %s broke", worker.pod.full_name, exc_info=error)
         worker.pod.tell("AgentError", f"The node agent failed on this pod: {error!r}", warning=True)
         worker.kill_now()

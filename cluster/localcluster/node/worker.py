@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import time
+from collections.abc import Awaitable
 from dataclasses import replace
 
 from localcluster.api import Json
@@ -16,8 +18,7 @@ from localcluster.api.asynchronous import ApiError
 from localcluster.errors import LabError, Unreachable
 from localcluster.node.admission import admit, release, release_devices
 from localcluster.node.fitting import Rejection
-from localcluster.node.life import pod_sandbox
-from localcluster.node.life.blueprint import address_annotations
+from localcluster.node.life import blueprint, pod_sandbox
 from localcluster.node.life.ephemeral import EphemeralContainers
 from localcluster.node.life.lifecycle import ContainerLoop
 from localcluster.node.life.pod_sandbox import SandboxFailure
@@ -31,6 +32,7 @@ from localcluster.node.pod.records import PodRecord
 from localcluster.node.pod.restarts import is_sidecar
 from localcluster.node.pod.status import OWN_CONDITIONS, PodView, pod_status
 from localcluster.node.pod.volumes import MountFailure, Volumes
+from localcluster.node.process import processes
 from localcluster.node.process.shared import SharedProcesses
 from localcluster.quantities import amount
 
@@ -43,6 +45,8 @@ _LEAST_LOOK = 1.0  # real seconds
 _EVICTION_GRACE = 1.0  # lab seconds for a pod that exceeds a limit, whatever it asks for
 _SHOWN = ("labels", "annotations")  # of the pod's metadata, in volumes of the downward API
 _OVER = {"Succeeded", "Failed"}
+
+log = logging.getLogger(__name__)
 
 
 class PodWorker:
@@ -89,8 +93,6 @@ class PodWorker:
         self._conditions: list[Json] = pod.get("status", {}).get("conditions", [])
         self._publisher = Publisher(machine.api, view, self._warn)
         self.task = asyncio.create_task(self._live(), name=self.pod.full_name)
-        for loop in self.loops:
-            loop.restore()
         machine.table.put(view)
 
     @property
@@ -149,10 +151,8 @@ class PodWorker:
         self._end_within(1.0)
 
     def kill_now(self) -> None:
-        """The worker itself is broken: leave no process behind."""
-        for loop in self.loops:
-            if loop.run:
-                loop.run.kill()
+        """The worker itself is broken: leave no process behind, whatever it knows of them."""
+        processes.end_marked(f"{blueprint.POD_VARIABLE}={self.pod.record.uid}")
 
     def _end_within(self, lab_seconds: float) -> None:
         deadline = asyncio.get_running_loop().time() + self.pod.machine.real(lab_seconds)
@@ -165,21 +165,41 @@ class PodWorker:
 
     async def _live(self) -> None:
         publishing = asyncio.create_task(self._publisher.run(self._status))
-        with contextlib.suppress(Stopped):
-            await self._run()
-        await self._stop_all()
+        try:
+            if said := await self._despite(self._run()):
+                self.pod.record.failed = ["AgentError", said]
+            held = (self._close_ports, self.pod.processes.tear_down, self.pod.volumes.tear_down)
+            for step in (self._stop_all, *held):
+                await self._despite(step())
+            self._ended = True
+            if not self._deleted.is_set():
+                release(self.pod)  # over by itself: it stays for its logs until it is deleted
+                self._changed()
+                await self._deleted.wait()
+            await self._take_leave()
+        finally:
+            publishing.cancel()
+
+    async def _close_ports(self) -> None:
         with contextlib.suppress(LabError):  # nft does not work; the next change of the table takes it along
             await self.pod.machine.host_ports.close(self.pod.record.uid)
-        await self.pod.processes.tear_down()
-        await self.pod.volumes.tear_down()
-        if not self._deleted.is_set():
-            release(self.pod)  # over by itself: it stays for its logs until it is deleted
-            self._changed()
-            await self._deleted.wait()
-        await self._take_leave()
-        publishing.cancel()
+
+    async def _despite(self, step: Awaitable[None]) -> str:
+        """Take a step; returns how the agent failed in it, which must not keep a pod from its end."""
+        try:
+            with contextlib.suppress(Stopped):
+                await step
+        except Exception as error:
+            log.exception("pod %s", self.pod.full_name)
+            said = f"The node agent failed on this pod: {error!r}"
+            self._warn("AgentError", said)
+            self.kill_now()
+            return said
+        return ""
 
     async def _run(self) -> None:
+        for loop in self.loops:
+            loop.restore()
         if self.pod.object.get("status", {}).get("phase") in _OVER:
             self._final = self._publisher.known = self.pod.object["status"]
             return  # only its logs are of interest
@@ -188,7 +208,7 @@ class PodWorker:
         if self.pod.stopping.is_set() and not self.pod.folder.exists():
             return
         try:
-            await admit(self.pod)
+            await self._admit()
         except Rejection as error:
             self._reject(error.reason, error.message)
             return
@@ -205,6 +225,17 @@ class PodWorker:
             deadline.cancel()
             refresh.cancel()
             storage_watch.cancel()
+
+    async def _admit(self) -> None:
+        """Until the node has an address, ports and a network for it."""
+        while True:
+            try:
+                await admit(self.pod)
+            except OSError as error:
+                self._warn("FailedCreatePodSandBox", f"Failed to create pod sandbox: {error}")
+                await self.pod.sleep(_MOUNT_RETRY)
+            else:
+                return
 
     def _reject(self, reason: str, message: str) -> None:
         self.pod.record.failed = [reason, f"Pod was rejected: {message}"]
@@ -324,10 +355,10 @@ class PodWorker:
         """Write the pod's last status, delete its object and everything of it here."""
         release(self.pod)
         if not self._gone:
-            await self._publisher.flush(self._status)
+            await self._despite(self._publisher.flush(self._status))
             await self._delete_object()
         self.pod.machine.table.remove(self.pod.record.uid)
-        await asyncio.to_thread(records.remove, self.pod.folder)
+        await self._despite(asyncio.to_thread(records.remove, self.pod.folder))
         self.finished.set()
 
     async def _delete_object(self) -> None:
@@ -387,4 +418,4 @@ class PodWorker:
         self._conditions = [c for kind, c in kept.items() if kind not in over]
         status["conditions"] += [{"type": kind, "$patch": "delete"} for kind in over]
         own = self.pod.machine.network.own
-        return status, {} if own else address_annotations(self.pod.record.ports)
+        return status, {} if own else blueprint.address_annotations(self.pod.record.ports)

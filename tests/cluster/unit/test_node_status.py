@@ -72,6 +72,12 @@ def test_phase(states: list[ContainerState], policy: str, expected: str) -> None
     assert phase(view(*states, policy=policy)) == expected
 
 
+def test_a_condition_that_somebody_wrote_without_a_time_gets_one() -> None:
+    written = [{"type": "PodScheduled", "status": "True"}]
+    status = pod_status(replace(view(container(RUNNING)), old_conditions=written))
+    assert status["conditions"][-1]["lastTransitionTime"] == "1970-01-01T00:16:42Z"
+
+
 def test_a_failed_init_container_fails_a_pod_that_never_restarts() -> None:
     init = ContainerState("i", "image", FAILED)
     assert phase(view(container(CREATING), policy="Never", init=(init,))) == "Failed"

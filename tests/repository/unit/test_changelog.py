@@ -14,7 +14,7 @@ READ = re.compile(
 """A variable that Python code reads, by its name or through a constant."""
 HOUSES = ("cluster/localcluster", "labkit", "grading/labkit_grading", "notebooks/course")
 SET_BY_LABKIT = {
-    *("LABKIT_CONTAINER_ID", "LABKIT_LAB_DIR"),
+    *("LABKIT_CONTAINER_ID", "LABKIT_LAB_DIR", "LABKIT_POD_UID"),
     *("LABKIT_LOAD_JOURNAL", "LABKIT_LOAD_LIFELINE", "LABKIT_LOAD_PLAN"),
 }
 """What labkit hands to processes that it starts: nothing for people, so no promise."""

@@ -27,6 +27,8 @@ from localcluster.node.process.environment import NodeEnvironment
 from localcluster.node.process.sandbox import DEFAULT_PATH, Mount, Sandbox, Streams
 
 TERMINATION_LOG = "/dev/termination-log"
+POD_VARIABLE = "LABKIT_POD_UID"
+"""Set in every container: to which pod a process belongs."""
 
 
 @dataclass(frozen=True)
@@ -151,7 +153,7 @@ def _fixed(pod: PodContext, container_id: str) -> dict[str, str]:
     return {
         spawn.MARKER: config.lab_dir,
         ID_VARIABLE: container_id,
-        "LABKIT_POD_UID": pod.record.uid,
+        POD_VARIABLE: pod.record.uid,
         "LABKIT_CLOCK": f"{config.clock:g}",
     }
 

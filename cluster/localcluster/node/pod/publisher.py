@@ -24,6 +24,7 @@ _TOGETHER = 0.02  # real seconds; a start takes many small steps, and each statu
 _AGAIN = 0.3  # real seconds, where the API server did not answer or is busy
 _AGAIN_REFUSED = 10.0  # real seconds, unless the status changes: the kubelet's period for all statuses
 _CAUSE = 700  # characters: an event holds 1024, and a refusal may show a whole pod
+_MERGED = ("hostIPs", "podIPs")  # lists that a strategic merge patch adds to
 _PASSING = {408, 429}  # 4xx that say: later
 
 log = logging.getLogger(__name__)
@@ -74,13 +75,17 @@ class Publisher:
 
     async def _write(self, source: Source) -> Written:
         async with self._writing:
-            status, annotations = source()
+            try:
+                status, annotations = source()
+            except Exception as error:  # noqa: BLE001 - whatever it is, it is told
+                self._tell("AgentError", f"The node agent failed on this pod's status: {error!r}", error)
+                return Written.REFUSED
             if status == self.known:
                 return Written.DONE
             meta = {"uid": self._view.uid, "annotations": annotations}
             path = f"/api/v1/namespaces/{self._view.namespace}/pods/{self._view.name}/status"
             try:
-                await self._api.patch(path, {"metadata": meta, "status": status}, kind=STRATEGIC)
+                await self._api.patch(path, {"metadata": meta, "status": _whole(status)}, kind=STRATEGIC)
             except Unreachable:
                 return Written.LATER
             except ApiError as error:
@@ -93,12 +98,22 @@ class Publisher:
     def _refused(self, error: ApiError) -> Written:
         if error.code >= 500 or error.code in _PASSING:
             return Written.LATER
-        if error.message not in self._said:
-            self._said.add(error.message)
-            log.error("the status of pod %s/%s: %s", self._view.namespace, self._view.name, error.message)
-            self._warn(
-                "FailedStatusUpdate",
-                "The API server refuses this pod's status, so `kubectl get` shows an old one. "
-                f"Cause: {error.message[:_CAUSE].rstrip('.')}. Fix: delete the pod, which still works.",
-            )
+        self._tell(
+            "FailedStatusUpdate",
+            "The API server refuses this pod's status, so `kubectl get` shows an old one. "
+            f"Cause: {error.message[:_CAUSE].rstrip('.')}. Fix: delete the pod, which still works.",
+        )
         return Written.REFUSED
+
+    def _tell(self, reason: str, message: str, error: Exception | None = None) -> None:
+        """Once."""
+        if message not in self._said:
+            self._said.add(message)
+            log.error("pod %s/%s: %s", self._view.namespace, self._view.name, message, exc_info=error)
+            self._warn(reason, message)
+
+
+def _whole(status: Json) -> Json:
+    """The patch for a status: the API server would add addresses to those of an earlier life of the pod."""
+    lists = {key: [{"$patch": "replace"}, *status[key]] for key in _MERGED if key in status}
+    return status | lists

@@ -261,7 +261,8 @@ def _closed_gate(gate: str, state: str | None) -> str:
 def _condition(view: PodView, kind: str, holds: bool, why: tuple[str, str]) -> Json:  # noqa: FBT001
     value = "True" if holds else "False"
     old = next((c for c in view.old_conditions if c["type"] == kind), None)
-    since = old["lastTransitionTime"] if old and old.get("status") == value else stamp(view.now)
+    known = old.get("lastTransitionTime") if old and old.get("status") == value else None
+    since = known or stamp(view.now)  # others may write a condition without it
     condition: Json = {
         "type": kind,
         "status": value,
