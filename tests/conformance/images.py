@@ -60,6 +60,7 @@ _PEOPLE = {
     "group-defined-in-image:x:50000:user-defined-in-image\n",
     "hosts": "127.0.0.1 localhost\n",
     "nsswitch.conf": "hosts: files dns\n",
+    "os-release": 'NAME="a stand-in for Alpine Linux"\n',
 }
 _FOLDERS = (
     "root",

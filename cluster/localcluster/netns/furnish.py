@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from typing import NoReturn
 
+from localcluster.netns import sysctls
 from localcluster.netns.plan import COREDNS, GATEWAY, SERVICES
 from localcluster.netns.rtnl import Netlink
 from localcluster.netns.rules import HAIRPIN, apply
@@ -57,6 +58,7 @@ def main(arguments: list[str]) -> NoReturn:
     """All of it."""
     lab_dir, services, nft = arguments
     links(services)
+    sysctls.as_in_pods()  # for pods on their node's network, whose root binds port 80 elsewhere
     if services == FORWARD and (said := apply(nft, HAIRPIN)):
         sys.stderr.write(f"hairpin rule: {said}\n")
     hold(Path(lab_dir))

@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from localcluster import setns
+from localcluster.netns import sysctls
 from localcluster.netns.plan import GATEWAY
 from localcluster.netns.rtnl import Netlink
 
@@ -100,8 +101,7 @@ class PodNetworks:
         setns.unshare(setns.NEW_NET)
         try:
             pod = _opened("/proc/thread-self/ns/net")
-            _sysctl("net/ipv4/ip_unprivileged_port_start", "0")  # as containerd does for its pods
-            _sysctl("net/ipv4/ping_group_range", "0 2147483647")
+            sysctls.as_in_pods()
         finally:
             setns.setns(self._lab, setns.NEW_NET)
         try:
@@ -178,8 +178,3 @@ def _owner(network: int) -> int:
         return os.fstat(handle).st_ino
     finally:
         os.close(handle)
-
-
-def _sysctl(name: str, value: str) -> None:
-    with contextlib.suppress(OSError):  # read-only in some containers; the kernel's default stays
-        Path("/proc/sys", name).write_text(value)

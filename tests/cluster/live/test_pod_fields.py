@@ -397,8 +397,10 @@ def test_a_port_of_the_node_leads_to_the_pod_until_it_is_gone(kube: Kube) -> Non
 
 def test_a_pod_on_its_nodes_network_has_its_nodes_address(kube: Kube) -> None:
     show = {"env": [{"name": "IP", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}}]}
-    said = printed(kube, "there", "echo $IP; cat /proc/net/dev | grep -c veth", show, hostNetwork=True)
-    ip, links = said.split()
+    bind = "python3 -c \"import socket; socket.create_server(('', 79)); print('bound')\""
+    words = f"echo $IP; cat /proc/net/dev | grep -c veth; {bind}"
+    ip, links, bound = printed(kube, "there", words, show, hostNetwork=True).split()
+    assert bound == "bound"
     assert ip == kube.object("pod/there").at("status.hostIP")
     assert int(links) >= 1  # of other pods: its own would be called eth0
 
