@@ -1,9 +1,9 @@
 """Unpacks one layer onto a root folder, and never leaves it.
 
 Each entry's folder is resolved as the container would resolve it, inside the root: `..` is refused, an
-absolute link starts again at the root. Whiteouts delete what lower layers brought. Owners, set-uid bits
-and devices are dropped. Files are replaced, never written in place, since lower layers share them by hard
-links.
+absolute link starts again at the root. Whiteouts delete what lower layers brought. Set-uid bits and devices
+are dropped; of owners only `writers` keeps something. Files are replaced, never written in place, since lower
+layers share them by hard links.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from localcluster.errors import ImageError
 from localcluster.images.blobs import CHUNK, Hashed
 from localcluster.images.failure import Unsafe
 from localcluster.images.layers import OPAQUE, WHITEOUT
+from localcluster.images.writers import Writers
 
 _LINKS = 40  # as many symbolic links as Linux follows in one path
 
@@ -31,6 +32,7 @@ class Extraction:
         self.root = root
         self.notes: list[str] = []
         self._written: set[Path] = set()
+        self._writers = Writers()
         self._folders: dict[PurePosixPath, Path] = {}
 
     def apply(self, stream: BinaryIO) -> str:
@@ -41,6 +43,7 @@ class Extraction:
                 for member in tar:
                     self._member(tar, member)
             plain.drain()
+            self._writers.save(self.root)
         except (tarfile.TarError, gzip.BadGzipFile, zlib.error, EOFError, UnicodeError) as error:
             raise ImageError(
                 f"The layer is not a readable archive: {error}.",
@@ -60,6 +63,7 @@ class Extraction:
             self._remove(folder / path.name.removeprefix(WHITEOUT))
         else:
             self._place(tar, member, folder / path.name)
+            self._writers.note(path, member)
 
     def _place(self, tar: tarfile.TarFile, member: tarfile.TarInfo, place: Path) -> None:
         if member.isdir():

@@ -24,6 +24,8 @@ from localcluster.images.manifest import HOST_PYTHON, ImageConfig, chain_id
 from localcluster.images.reference import Reference
 from localcluster.images.store import Image, Store
 
+_FORM = "writers"  # of unpacked roots: those of another form, made by an older version, are not used
+
 
 @dataclass(frozen=True)
 class RunnableImage:
@@ -52,7 +54,7 @@ class Stack:
     def key(self) -> str:
         """One name for the whole stack."""
         chain = chain_id([diff_id for _, diff_id in self.layers])
-        told = f"{self.base.key if self.base else ''} {chain}"
+        told = f"{self.base.key if self.base else ''} {chain} {_FORM}"
         return hashlib.sha256(told.encode()).hexdigest()
 
     def under(self, count: int) -> Stack:

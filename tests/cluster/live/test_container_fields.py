@@ -130,6 +130,22 @@ def test_binary_data_is_for_volumes_alone(kube: Kube) -> None:
     assert printed(kube, "both", show, container, volumes=volumes) == "1none\n12"
 
 
+def test_who_is_not_root_can_not_write_what_is_roots(kube: Kube) -> None:
+    kube.kubectl("create", "configmap", "words", "--from-literal=a=1")
+    mount = {"volumeMounts": [{"name": "words", "mountPath": "/etc/app"}]}
+    volumes = [{"name": "words", "configMap": {"name": "words"}}]
+    tried = "touch /etc/x; echo x >> /etc/passwd; rm /etc/hostname; echo x > /usr/x"
+    show = f"({tried}; touch /tmp/x && cat /etc/app/a) 2>&1"
+    said = printed(kube, "user", show, mount, volumes=volumes)
+    assert said.count("Read-only file system") == 4
+    assert said.splitlines()[-1] == "1"
+    root = mount | {"securityContext": {"runAsUser": 0}}
+    said = printed(
+        kube, "root", "touch /etc/x && echo x >> /etc/passwd && cat /etc/app/a", root, volumes=volumes
+    )
+    assert said == "1"
+
+
 def test_all_of_a_secret_becomes_the_environment(kube: Kube) -> None:
     kube.kubectl("create", "secret", "generic", "hidden", "--from-literal=A=1", "--from-literal=B=2")
     refs = [{"secretRef": {"name": "hidden"}}, {"secretRef": {"name": "none", "optional": True}}]

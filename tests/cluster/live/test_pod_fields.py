@@ -541,6 +541,15 @@ def test_a_resize_that_has_no_room_is_deferred_until_there_is(kube: Kube) -> Non
     until(kube, "waits", lambda: condition(kube, "waits", "PodResizePending") == ("", ""), "no condition")
 
 
+def test_a_resize_of_the_pod_as_such_is_refused_by_the_api_server(kube: Kube) -> None:
+    """Nodes declare no such feature."""
+    run(kube, "whole", shell("sleep 999"), resources={"limits": {"memory": "64Mi"}})
+    kube.until("pod/whole ready", seconds=30)
+    patch = {"spec": {"resources": {"limits": {"memory": "96Mi"}}}}
+    with pytest.raises(ClusterError, match="node without support for resize"):
+        kube.kubectl("patch", "pod/whole", "--subresource=resize", "-p", yaml.safe_dump(patch))
+
+
 def test_what_a_whole_pod_may_hold_is_enforced_too(kube: Kube) -> None:
     greedy = {"command": ["python3", "-c", "import time; x = bytearray(10**8); time.sleep(99)"]}
     run(kube, "whole", greedy, resources={"limits": {"memory": "64Mi"}}, **ENDS)

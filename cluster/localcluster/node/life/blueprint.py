@@ -15,6 +15,7 @@ from pathlib import Path
 from localcluster import spawn
 from localcluster.api import Json
 from localcluster.gpus import handout
+from localcluster.images import writers
 from localcluster.images.rootfs import RunnableImage
 from localcluster.netns import plan
 from localcluster.node.network.networks import LOOPBACK
@@ -79,6 +80,7 @@ async def draw(pod: PodContext, container: Json, image: RunnableImage, folder: P
         hosts=names.hosts(pod.object, called, ip=pod.record.pod_ip, node=_of_the_node()),
         resolver=resolver,
         holder=pod.volumes.holder,
+        closed=() if context.get("readOnlyRootFilesystem") else writers.closed(image.rootfs, uid, gid),
         read_only_root=bool(context.get("readOnlyRootFilesystem")),
         streams=_streams(container),
         filtered=_is_filtered(pod, container),

@@ -59,6 +59,7 @@ class Sandbox:
     hosts: str = "127.0.0.1\tlocalhost\n::1\tlocalhost\n"
     resolver: str = ""
     read_only_root: bool = False
+    closed: tuple[str, ...] = ()  # folders of the image that the user can't write, as `/etc`
     holder: int = 0  # the process that holds the pod's volumes in memory (`holder.py`); 0: none
     streams: Streams | None = None  # of a container that has stdin or a terminal
     target: int | None = None  # the first process of the container whose processes this one shall see
@@ -77,7 +78,8 @@ class Opened:
 
 def prepare(box: Sandbox) -> None:
     """Make the writable layer and the few files of /etc that every container needs."""
-    for name in ("rw", "work", "seed/etc"):
+    layers = [f"closed{place}/{name}" for place in box.closed for name in ("rw", "work")]
+    for name in ("rw", "work", "seed/etc", *layers):
         (box.scratch / name).mkdir(parents=True, exist_ok=True)
     etc = box.scratch / "seed" / "etc"
     etc.chmod(0o755)
@@ -98,10 +100,15 @@ def arguments(box: Sandbox, volumes: Sequence[str] = ()) -> list[str]:
         *_devices(),
         *("--perms", "1777", "--dir", "/tmp"),  # noqa: S108 - the container's own
         *volumes,
-        *(["--remount-ro", "/"] if box.read_only_root else []),
+        *(word for place in ("/", *box.closed) for word in _remounted(box, place)),
         *(word for key, value in box.env.items() for word in ("--setenv", key, value)),
         *("--chdir", box.cwd or "/"),
     ]
+
+
+def _remounted(box: Sandbox, place: str) -> tuple[str, ...]:
+    """Read-only from now on: the places to mount volumes at are made."""
+    return ("--remount-ro", place) if box.read_only_root or place != "/" else ()
 
 
 def _devices() -> list[str]:
@@ -121,16 +128,23 @@ def _devices() -> list[str]:
 
 def _root(box: Sandbox) -> list[str]:
     seed = box.scratch / "seed"
-    lower = ["--overlay-src", str(box.rootfs), "--overlay-src", str(seed)]
-    if _no_upper_layer(box.scratch):
-        words = [*lower, "--tmp-overlay", "/"]
-    else:
-        words = [*lower, "--overlay", str(box.scratch / "rw"), str(box.scratch / "work"), "/"]
+    words = _layered(box, "/", box.scratch)
+    for place in box.closed:
+        words += _layered(box, place, box.scratch / f"closed{place}")
     if box.host:
         words += box.host
         for name in ("hosts", "resolv.conf"):
             words += ["--ro-bind", str(seed / "etc" / name), f"/etc/{name}"]
     return words
+
+
+def _layered(box: Sandbox, place: str, scratch: Path) -> list[str]:
+    """A folder of the image with the files that every container needs, and a writable layer."""
+    below = [base / place.lstrip("/") for base in (box.rootfs, box.scratch / "seed")]
+    words = [word for folder in below if folder.is_dir() for word in ("--overlay-src", str(folder))]
+    if _no_upper_layer(box.scratch):
+        return [*words, "--tmp-overlay", place]
+    return [*words, "--overlay", str(scratch / "rw"), str(scratch / "work"), place]
 
 
 def _no_upper_layer(scratch: Path) -> bool:
