@@ -1,7 +1,8 @@
 """Splits and expands the words of an instruction: quotes, escapes and `$VARIABLES`, as BuildKit's lexer does.
 
-`$name`, `${name}` and the forms with `-`, `+` and `?` (with and without a colon) are known; those that cut or
-replace (`#`, `%`, `/`) are refused. Between single quotes nothing is expanded.
+`$name`, `${name}` and the forms with `-`, `+` and `?` (with and without a colon) are known; so are those that
+cut or replace (`#`, `%`, `/`), if their patterns have no quotes, escapes or variables. Between single quotes
+nothing is expanded.
 Source: https://github.com/moby/buildkit/blob/master/frontend/dockerfile/shell/lex.go
 """
 
@@ -11,6 +12,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from localcluster.images.cutting import cut, replaced
 from localcluster.images.source import Source
 
 BLANKS = re.compile(r"[\t\v\f\r ]+")
@@ -164,6 +166,8 @@ class _Reader:
         value = self._how.variables.get(name)
         if name and sign == "}":
             return value or ""
+        if sign and sign in "#%/":
+            return self._cut(value or "", sign)
         empty_counts = sign == ":"
         sign = self._next() if empty_counts else sign
         if not name or not sign or sign not in "-+?":
@@ -178,6 +182,25 @@ class _Reader:
             return "" if missing else other
         return other if missing else value or ""
 
+    def _cut(self, value: str, sign: str) -> str:
+        if sign != "/":
+            return cut(value, sign, self._plain("}"))
+        every = self._peek() == "/"
+        self._at += every
+        pattern, new = self._plain("/"), self._plain("}")
+        if not pattern.strip("*"):
+            raise self._bad()  # it is found in nothing, too, and programs differ in how often
+        return replaced(value, pattern, new, every=every)
+
+    def _plain(self, stop: str) -> str:
+        """All up to `stop`, which must not need to be expanded."""
+        out = ""
+        while (char := self._next()) != stop:
+            if not char or char in {"'", '"', "$", "<", self._how.escape}:
+                raise self._bad()
+            out += char
+        return out
+
     def _bad(self) -> Exception:
-        fix = "Use ${NAME}, ${NAME:-default}, ${NAME:+instead} or ${NAME:?message}."
+        fix = "Use ${NAME}, ${NAME:-default}, ${NAME:+instead}, ${NAME:?message}, ${NAME%end} or ${NAME/a/b}."
         return self._how.source.refuse(f"This form of variable is not supported: {self._text}", fix=fix)

@@ -75,13 +75,11 @@ def _least(work: Work, prices: Costs) -> Costs:
 
 def _resized(costs: Costs, work: Work, *, joins: bool) -> Costs:
     """The cheapest way to each number of replicas, from any other."""
-    number = np.arange(work.gpus + 1)[:, None]
-    free = work.slot * number
-    fewer: Costs = np.minimum.accumulate((costs - free)[:, ::-1], axis=1)[:, ::-1] + free
-    if not joins:
-        return fewer
-    paid = (work.start - work.slot) * number
-    more: Costs = np.minimum.accumulate(costs - paid, axis=1) + paid
+    fewer, more = costs, costs.copy()
+    for number in range(work.gpus if joins else 0):
+        np.minimum(more[:, number + 1], more[:, number] + work.start - work.slot, out=more[:, number + 1])
+    for number in reversed(range(work.gpus)):
+        np.minimum(fewer[:, number], fewer[:, number + 1] - work.slot, out=fewer[:, number])
     return np.minimum(fewer, more)
 
 

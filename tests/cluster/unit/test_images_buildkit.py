@@ -32,7 +32,7 @@ REFUSED = {
     "RUN --mount is not supported": "BuildKit's caches and secrets",
     "Several stages": "one stage only",
     "VOLUME is not supported": "a pod declares its volumes",
-    "This form of variable": "what cuts and replaces in values",
+    "This form of variable": "quotes, escapes and variables in a pattern that cuts or replaces",
     "needs at least one argument": "an empty CMD or ENTRYPOINT: probably a mistake",
     "RUN [] has no program": "the same",
     "has only flags": "the same",
@@ -305,6 +305,19 @@ def test_the_words_of_its_shells_tests(buildkit: Oracle) -> None:
     words = [row[-2].strip() for row in rows]
     assert len(words) > 140
     assert check_words(buildkit, words) > 90
+
+
+CUTS = (*"ab*?/#%}x.1hol '\\$é[^{", "//", "##", "%%", "/o}", "}")
+
+
+def test_random_words_that_cut_and_replace(buildkit: Oracle) -> None:
+    rng = random.Random(1)
+    words = []
+    for _ in range(5000):
+        pattern = "".join(rng.choice(CUTS) for _ in range(rng.randint(0, 5)))
+        sign = rng.choice(["#", "##", "%", "%%", "/", "//"])
+        words.append(f"${{{rng.choice([*VARIABLES, 'XX'])}{sign}{pattern}{rng.choice(['}', '/o}', '/}'])}")
+    assert check_words(buildkit, words) > 2000
 
 
 @pytest.mark.parametrize("escape", ["\\", "`"])

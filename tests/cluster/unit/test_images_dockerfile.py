@@ -209,7 +209,7 @@ def test_an_entrypoint_in_a_shell_is_told(tmp_path: Path) -> None:
     assert 'ENTRYPOINT ["python3", …]' in notes[0]
 
 
-VARIABLES = {"A": "a b", "EMPTY": ""}
+VARIABLES = {"A": "a b", "EMPTY": "", "V": "v1.2.3"}
 
 
 @pytest.mark.parametrize(
@@ -221,6 +221,10 @@ VARIABLES = {"A": "a b", "EMPTY": ""}
         ('"${A:?not there}" "${EMPTY?not there}"', ["a b", ""]),
         ("'$A' \"$A c\" \\$A a\\ b", ["$A", "a b c", "$A", "a b"]),
         ("$ $9 $$ $é", ["$", "", "", ""]),
+        (
+            "${V#v} ${V%.*} ${V%%.*} ${V##*.} ${V/./-} ${V//./-}",
+            ["1.2.3", "v1.2", "v1", "3", "v1-2.3", "v1-2-3"],
+        ),
         ('"say \\"hi\\"" "a\\b" a\\b \'a\\b\'', ['say "hi"', "a\\b", "ab", "a\\b"]),
     ],
 )
@@ -241,7 +245,8 @@ def test_pairs_in_both_forms() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["A=1 B", "A", "A='1", "A=${B/x/y}", "=1", "A=${B", "A=${}", "A=${B:?gone}", "A=${B%x}", 'A "b']
+    "text",
+    ["A=1 B", "A", "A='1", "A=${B/$x/y}", "=1", "A=${B", "A=${}", "A=${B:?gone}", "A=${B%'x'}", 'A "b'],
 )
 def test_pairs_that_are_none(text: str) -> None:
     with pytest.raises(ImageError, match="Dockerfile:1: "):

@@ -45,7 +45,7 @@ def test_no_policy_of_the_sweep_goes_below_the_floor(name: str, most: int) -> No
     floors = [(share, lower_bound(asked, ttft=ttft, share=share).gpu_seconds) for share in SHARES]
     assert [f for _, f in floors] == sorted(f for _, f in floors)
     named = candidates()
-    some = [*random.Random(most).sample(list(named["queue"].values()), 12), *range(1, 9)]
+    some = [*random.Random(most).sample(list(named["queue"].values()), 8), *range(1, 9, 2)]
     for policy in some:
         outcome = simulate(replace(asked, policy=policy, seed=3))
         served = outcome.attainment(ttft=ttft)
