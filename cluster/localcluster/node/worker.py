@@ -69,6 +69,7 @@ class PodWorker:
                 machine.reader,
                 machine.allocatable,
                 machine.lab_dir if machine.isolated else None,
+                machine.lab_dir / "disks" / machine.name if machine.isolated else None,
             ),
             view,
             SharedProcesses(folder, machine.lab_dir),

@@ -250,7 +250,11 @@ def test_files_of_volumes_belong_to_the_fs_group(kube: Kube) -> None:
 @pytest.mark.parametrize(
     ("name", "source", "said"),
     [
-        ("host", {"hostPath": {"path": "/"}}, "the embedded node does not support hostPath volumes"),
+        (
+            "host",
+            {"hostPath": {"path": "/etc", "type": "File"}},
+            "hostPath type check failed: /etc is not a file",
+        ),
         ("nfs", {"nfs": {"server": "a", "path": "/"}}, "the embedded node does not support nfs volumes"),
         ("csi", {"csi": {"driver": "d"}}, "the embedded node does not support csi volumes"),
         ("iscsi", {"iscsi": {"targetPortal": "a", "iqn": "iqn.2001-04.com.x:y", "lun": 0}}, "iscsi volumes"),
@@ -338,6 +342,22 @@ def test_an_image_for_a_volume_that_can_not_be_had_is_tried_again(kube: Kube) ->
     volumes = [{"name": "weights", "image": {"reference": f"{IMAGE}-no", "pullPolicy": "Always"}}]
     run(kube, "none", shell("true") | mount, volumes=volumes)
     until_reason(kube, "none", "ImagePullBackOff")
+
+
+def test_the_pods_of_a_node_share_its_disk_and_see_nothing_of_the_machine(kube: Kube) -> None:
+    here, there = (n.name for n in kube.objects("nodes")[:2])
+    mount = {"volumeMounts": [{"name": "host", "mountPath": "/host"}]}
+    models = {"name": "host", "hostPath": {"path": "/var/models", "type": "DirectoryOrCreate"}}
+    whole = {"name": "host", "hostPath": {"path": "/"}}
+    write = "echo weights > /host/llm; ln -s /etc /host/away; echo written"
+    assert printed(kube, "writes", write, mount, nodeName=here, volumes=[models]) == "written\n"
+    read = "cat /host/var/models/llm; ls /host /host/etc"
+    shown = printed(kube, "reads", read, mount, nodeName=here, volumes=[whole]).split()
+    assert shown == ["weights", "/host:", "etc", "tmp", "var", "/host/etc:", "hostname", "hosts"]
+    assert printed(kube, "elsewhere", "ls -A /host", mount, nodeName=there, volumes=[models]) == ""
+    link = {"name": "host", "hostPath": {"path": "/var/models/away"}}
+    run(kube, "astray", shell("ls /host") | mount, nodeName=here, volumes=[link])
+    until_told(kube, "astray", "leads out of the volume")
 
 
 def test_a_variable_comes_from_a_file_of_an_init_container(kube: Kube) -> None:

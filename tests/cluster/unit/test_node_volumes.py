@@ -22,7 +22,6 @@ KINDS = [
     "gcePersistentDisk",
     "gitRepo",
     "glusterfs",
-    "hostPath",
     "iscsi",
     "nfs",
     "persistentVolumeClaim",

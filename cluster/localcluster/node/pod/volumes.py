@@ -1,8 +1,7 @@
-"""A pod's volumes as folders: emptyDir, image, configMap, secret, downwardAPI and projected.
+"""A pod's volumes as folders: emptyDir, hostPath, image, configMap, secret, downwardAPI and projected.
 
 Files appear through a `..data` link that is swapped, so a reader sees either the old content or the new,
-never a mix. Refuses (FailedMount) every other kind, by name: a lab node has no disks to attach, and
-`hostPath` would show the learner's own files to a container.
+never a mix. Refuses (FailedMount) every other kind, by name: a lab node has no disks to attach.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from pathlib import Path
 
 from localcluster.api import Json
 from localcluster.errors import ClusterError
-from localcluster.node.pod import memory
+from localcluster.node.pod import memory, node_disk
 from localcluster.node.pod.objects import ObjectReader
 from localcluster.node.process import downward, environment, held, holder, mounting
 from localcluster.node.process.container import Run, StartFailure
@@ -54,6 +53,7 @@ class Volumes:
     reader: ObjectReader
     allocatable: Mapping[str, str] = field(default_factory=dict)  # of the node
     lab_dir: Path | None = None  # of a lab that can have volumes in memory; None: they are on disk
+    disk: Path | None = None  # the node's own; None: it has none
     images: dict[str, Path] = field(default_factory=dict)  # unpacked, of volumes that are images
     _holding: Run | None = None  # the process that holds those in memory
     _sizes: dict[str, int] = field(default_factory=dict)  # of those in memory, bytes
@@ -98,6 +98,8 @@ class Volumes:
 
     def place(self, volume: Json) -> Path:
         """The path of a volume, for the agent."""
+        if "hostPath" in volume and self.disk:
+            return self.disk
         path = self.images.get(volume["name"], self.folder / str(volume["name"]))
         in_memory = self.holder and memory.is_in_memory(volume)
         return held.inside(self.holder, path) if in_memory else path
@@ -118,6 +120,9 @@ class Volumes:
         try:
             if "image" in volume:
                 return  # a container that mounts it brings it
+            if "hostPath" in volume and self.disk:
+                node_disk.make(self.disk, volume["hostPath"])
+                return
             if "emptyDir" in volume:
                 _make_empty(self.place(volume), volume["emptyDir"] or {}, grouped=grouped)
                 return
@@ -130,7 +135,12 @@ class Volumes:
             if grouped:  # https://kubernetes.io/docs/tasks/configure-pod-container/security-context/
                 files = {where: (data, bits | _GROUP_READS) for where, (data, bits) in files.items()}
             publish(path, files)
-        except (MountFailure, ClusterError, OSError) as error:  # OSError: a full disk, paths that collide
+        except (
+            MountFailure,
+            ClusterError,
+            Astray,
+            OSError,
+        ) as error:  # OSError: a full disk, paths that collide
             said = error.what if isinstance(error, ClusterError) else str(error)
             raise MountFailure(f'MountVolume.SetUp failed for volume "{name}" : {said}') from error
 
@@ -190,7 +200,8 @@ def _kind(volume: Json) -> str:
     kind = next(k for k in volume if k != "name")
     if kind not in _FILES:
         raise MountFailure(
-            f"the embedded node does not support {kind} volumes: use emptyDir, image, {', '.join(_FILES)}"
+            f"the embedded node does not support {kind} volumes: "
+            f"use emptyDir, hostPath, image, {', '.join(_FILES)}"
         )
     return kind
 
@@ -267,6 +278,8 @@ def mounts(container: Json, pod: Json, volumes: Volumes, env: Mapping[str, str])
         volume = known[mount["name"]]
         sub = _wanted(mount, env)
         within = volumes.place(volume)
+        if "hostPath" in volume:
+            sub = str(Path(node_disk.inner(volume["hostPath"]), sub))
         if not held.outside(volumes.holder, within):
             within = Path(os.path.realpath(within))
         try:
@@ -274,7 +287,7 @@ def mounts(container: Json, pod: Json, volumes: Volumes, env: Mapping[str, str])
         except (OSError, Astray) as error:
             said = f"failed to prepare subPath for volumeMount {mount['name']!r}: {error}"
             raise environment.ConfigError(said) from error
-        closed = mount.get("readOnly", False) or "emptyDir" not in volume
+        closed = mount.get("readOnly", False) or not volume.keys() & {"emptyDir", "hostPath"}
         found.append(Mount(source, mount["mountPath"], closed, within))
     return tuple(found)
 
