@@ -40,12 +40,12 @@ _INTRODUCTION = """\
 `make conformance` builds the end-to-end suite of Kubernetes {}, unpatched, from the Go module proxy, and
 runs it on the embedded cluster in real time (`--clock 1`). `--provider kind` runs the same specs on kind.
 This page is made from their results by `python -m tests.conformance --page`;
-[areas.toml](../tests/conformance/areas.toml) says which specs an area selects."""
+`tests/conformance/areas.toml` says which specs an area selects."""
 
 _IMAGES = """\
 `skipped` are specs that the suite itself leaves out on such a cluster. Its images are stand-ins: agnhost
 and the other programs are built from the suite's own module, shell and tools are Debian's
-([images.py](../tests/conformance/images.py))."""
+(`tests/conformance/images.py`)."""
 
 
 def reason(name: str) -> str:
