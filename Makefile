@@ -71,8 +71,9 @@ gates: setup  ## ruff, mypy, import-linter, notebooks without outputs, one versi
 unit: toolchain  ## tests that need no cluster
 	@scripts/tests $(CHOSEN) -n $(WORKERS) --dist worksteal tests/*/unit
 
+# In the files' order: by itself, the file whose one test takes five minutes would come last.
 embedded: toolchain  ## tests on a running embedded cluster
-	@scripts/tests $(CHOSEN) -n $(WORKERS) --dist loadfile tests/*/live
+	@scripts/tests $(CHOSEN) -n $(WORKERS) --dist loadfile --no-loadscope-reorder tests/*/live
 
 notebooks: toolchain  ## every notebook through papermill, with solutions and as a learner gets it
 	@labkit toolchain fetch kwok
