@@ -76,7 +76,7 @@ def main() -> int:
 def _run(runner: Runner, asked: argparse.Namespace, folder: Path) -> Iterator[results.Area]:
     provider = runner.cluster.provider
     if asked.slice:
-        yield outcome("slice", runner.run(page.slice_of_all(), folder / "slice"), provider)
+        yield _sliced(runner, folder / "slice")
         return
     for name, selection in areas().items():
         before = results.load(folder, name)
@@ -94,6 +94,17 @@ def _run(runner: Runner, asked: argparse.Namespace, folder: Path) -> Iterator[re
         area.save(folder)
         _tell(area)
         yield area
+
+
+def _sliced(runner: Runner, folder: Path) -> results.Area:
+    """CI's selection; what fails runs once more by itself, as all that fails in CI, and is named."""
+    chosen = page.slice_of_all()
+    area = outcome("slice", runner.run(chosen, folder), runner.cluster.provider)
+    failed = [spec.name for spec in area.those(results.FAILED)]
+    if not failed:
+        return area
+    console.report("FLAKY? Once more, by itself: " + "; ".join(failed))
+    return area.merged(runner.run(chosen.named(failed), folder / "again"))
 
 
 def _chosen(selection: Selection, before: results.Area | None, asked: argparse.Namespace) -> Selection | None:

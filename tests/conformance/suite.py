@@ -28,6 +28,7 @@ class Selection:
     skip: Sequence[str] = ()
     procs: int = 1
     minutes: int = 30
+    ci: bool = True
 
     def named(self, names: Sequence[str]) -> Selection:
         """Just the specs with these full names."""
