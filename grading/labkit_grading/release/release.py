@@ -23,8 +23,10 @@ from labkit.notebooks.strip import read
 from labkit_grading.release.learners import edition
 
 FOLDERS = ("labkit", "cluster", "manifests", "notebooks/course")
-FILES = ("pyproject.toml", "requirements.lock", "environment.yml", "LICENSE", "NOTICE", "docs/kubectl.md")
-FILES += ("docs/fields.md", "docs/conformance.md")
+FILES = (
+    *("pyproject.toml", "requirements.lock", "environment.yml", "LICENSE", "NOTICE"),
+    *("docs/kubectl.md", "docs/fields.md", "docs/conformance.md"),
+)
 PAGES = ("README.md", "docs/how-real.md", "docs/operators.md")
 TEXTS = {
     **dict.fromkeys(PAGES, ("<!-- BEGIN AUTHORS -->", "<!-- END AUTHORS -->")),
