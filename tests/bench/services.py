@@ -104,9 +104,7 @@ def _ratio(name: str, ours: float, before: float, target: float) -> Figure:
 
 def _measured(name: str, env: dict[str, str]) -> _Spent:
     with _lab(name, env) as (lab, kube):
-        agents = [
-            p for p in map(_process, spawn.marked(lab.layout.dir)) if "localcluster.node" in p.cmdline()
-        ]
+        agents = [p for p in map(_process, spawn.marked(lab.layout.dir)) if _carries(p)]
         _cpu(kube, agents, 1, 1, 10)  # the first connections load modules
         streams = [_cpu(kube, agents, STREAMS, EVENTS, 0) / (STREAMS * EVENTS) for _ in range(ROUNDS)]
         connections = [_cpu(kube, agents, 0, 0, CONNECTIONS) / CONNECTIONS for _ in range(ROUNDS)]
@@ -121,6 +119,11 @@ def _cpu(kube: Kube, agents: list[psutil.Process], *counts: int) -> float:
 
 def _spent(processes: list[psutil.Process]) -> float:
     return sum(sum(process.cpu_times()[:2]) for process in processes)
+
+
+def _carries(process: psutil.Process) -> bool:
+    """Whether it is the node agent, or the balancer, which is a process of its own."""
+    return any(word.startswith("localcluster.node") for word in process.cmdline())
 
 
 def _process(proc: spawn.Proc) -> psutil.Process:
