@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from localcluster import spawn
+from localcluster.errors import LabError
 
 HAIRPIN = """\
 add table ip labkit
@@ -20,3 +23,15 @@ def apply(nft: str, rules: str) -> str:
     except OSError as error:
         return f"{nft}: {error.strerror}"
     return (done.stderr.strip().splitlines() or ["no word"])[0] if done.returncode else ""
+
+
+async def replace(nft: str, text: str) -> None:
+    """One transaction, for the running event loop; raises `LabError` if it was refused."""
+    pipe = asyncio.subprocess.PIPE
+    try:
+        running = await spawn.start([nft, "-f", "-"], stdin=pipe, stderr=pipe)
+    except OSError as error:
+        raise LabError(f"{nft} can't be started: {error.strerror}") from error
+    _, said = await running.communicate(text.encode())
+    if running.returncode:
+        raise LabError(f"nft refused the rules: {said.decode(errors='replace').strip()[:500]}")

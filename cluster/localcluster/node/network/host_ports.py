@@ -11,9 +11,8 @@ import asyncio
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from localcluster import spawn
 from localcluster.api import Json
-from localcluster.errors import LabError
+from localcluster.netns import rules
 
 TABLE = "labkit-host-ports"
 _ANY = "0.0.0.0"  # noqa: S104 - as the API means it
@@ -58,13 +57,13 @@ def forwards(spec: Json, node: str, pod: str) -> tuple[Forward, ...]:
 
 def ruleset(all_of_them: Mapping[str, tuple[Forward, ...]]) -> str:
     """The text for `nft -f -` that replaces the whole table."""
-    rules = [
+    lead = [
         f"    ip daddr {f.node} {f.protocol} dport {f.port} dnat to {f.pod}:{f.target}"
         for several in all_of_them.values()
         for f in several
     ]
     lines = [f"add table ip {TABLE}", f"delete table ip {TABLE}", f"table ip {TABLE} {{"]
-    lines += ["  chain ports {", *sorted(rules), "  }"]
+    lines += ["  chain ports {", *sorted(lead), "  }"]
     for hook in _HOOKS:
         lines += [f"  chain {hook} {{", f"    type nat hook {hook} priority {_PRIORITY}; policy accept;"]
         lines += ["    jump ports", "  }"]
@@ -107,12 +106,5 @@ class HostPorts:
             text = ruleset(self._forwards)
             if text == self._applied:
                 return
-            pipe = asyncio.subprocess.PIPE
-            try:
-                nft = await spawn.start([self._nft, "-f", "-"], stdin=pipe, stderr=pipe)
-            except OSError as error:
-                raise LabError(f"{self._nft} can't be started: {error.strerror}") from error
-            _, said = await nft.communicate(text.encode())
-            if nft.returncode:
-                raise LabError(f"nft refused the rules: {said.decode(errors='replace').strip()[:500]}")
+            await rules.replace(self._nft, text)
             self._applied = text

@@ -6,12 +6,10 @@ import asyncio
 from pathlib import Path
 from typing import Protocol
 
-from localcluster import spawn
 from localcluster.api import Json
 from localcluster.api.asynchronous import Api
 from localcluster.api.events import Recorder
-from localcluster.errors import LabError
-from localcluster.netns import plan
+from localcluster.netns import plan, rules
 from localcluster.node.policy import state
 from localcluster.node.policy.pods import NamedPort, Pod
 from localcluster.node.policy.writer import PolicyWriter
@@ -64,14 +62,7 @@ class Enforced:
             await self._api.close()
 
     async def _apply(self, text: str) -> None:
-        pipe = asyncio.subprocess.PIPE
-        try:
-            nft = await spawn.start([self._nft, "-f", "-"], stdin=pipe, stderr=pipe)
-        except OSError as error:
-            raise LabError(f"{self._nft} can't be started: {error.strerror}") from error
-        _, said = await nft.communicate(text.encode())
-        if nft.returncode:
-            raise LabError(f"nft refused the rules: {said.decode(errors='replace').strip()[:500]}")
+        await rules.replace(self._nft, text)
 
 
 class NotEnforced:
