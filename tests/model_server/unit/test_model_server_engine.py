@@ -170,6 +170,8 @@ def test_many_steps_at_once_give_the_same_as_one_by_one(seed: int, blocks: int) 
         assert one.finished == pytest.approx(other.finished)
     assert coarse.stats.intervals.counts == fine.stats.intervals.counts
     assert coarse.stats.intervals.sum == pytest.approx(fine.stats.intervals.sum)
+    assert coarse.stats.step_tokens.counts == fine.stats.step_tokens.counts
+    assert coarse.stats.step_tokens.sum == fine.stats.step_tokens.sum
     assert coarse.stats.requests == fine.stats.requests
     assert coarse.stats.busy_s == pytest.approx(fine.stats.busy_s)
     assert coarse.free == fine.free == blocks

@@ -152,16 +152,20 @@ class Engine:
         """Credit the steps up to number `steps`: tokens, cache blocks, GPU time, intervals between tokens."""
         since, until = span.end_of(span.done), span.end_of(steps)
         first_end, count = span.end_of(span.done + 1), steps - span.done
-        emitting = 0
+        emitting = prompts = 0
         for request, tokens in span.batch:
             if request.done:
                 continue
             request.computed += tokens * count
             self.pool.grow(request.key, request.computed)
             if request.uncomputed <= 0:
+                prompts += request.prompt if request.first_token is None else 0
                 self._emit(request, count, first_end)
                 request.last_token = until
                 emitting += 1
+        if emitting:
+            self.stats.steps(prompts + emitting)
+            self.stats.steps(emitting, count - 1)
         if count > 1 and emitting:
             length = span.first + span.growth * (span.done + 1)
             run = Run(first=length, growth=span.growth, steps=count - 1, weight=emitting)

@@ -1,6 +1,7 @@
 """What the engine counts: plain numbers, and histograms that take a whole run of steps at once.
 
-Bucket edges are vLLM's (vllm/v1/metrics/loggers.py), values are lab seconds. Knows nothing of Prometheus.
+Bucket edges, and what is counted when, are those of vLLM 0.30 (vllm/v1/metrics). Values are lab seconds.
+Knows nothing of Prometheus.
 """
 
 from __future__ import annotations
@@ -24,6 +25,9 @@ LATENCY = (
     0.3, 0.5, 0.8, 1.0, 1.5, 2.0, 2.5, 5.0, 10.0, 15.0, 20.0, 30.0,
     40.0, 50.0, 60.0, 120.0, 240.0, 480.0, 960.0, 1920.0, 7680.0,
 )  # fmt: skip
+STEP_TOKENS = (1.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0, 2048.0, 4096.0, 8192.0, 16384.0)
+CHOICES = (1.0, 2.0, 5.0, 10.0, 20.0)
+PREEMPTIONS = (1.0, 2.0, 3.0, 4.0, 5.0, 10.0, 20.0)
 
 
 def sizes_up_to(largest: int) -> tuple[float, ...]:
@@ -69,6 +73,10 @@ class Histogram:
             index += here
 
 
+REASONS = ("stop", "length", "abort", "error", "repetition")
+"""Why a request can end in vLLM. Nothing here ends with one of the last two."""
+
+
 @dataclass
 class Stats:
     """Totals since the start. `requests` counts by finish reason."""
@@ -78,7 +86,7 @@ class Stats:
     generation_tokens: int = 0
     preemptions: int = 0
     busy_s: float = 0.0
-    requests: dict[str, int] = field(default_factory=lambda: {"stop": 0, "length": 0, "abort": 0})
+    requests: dict[str, int] = field(default_factory=lambda: dict.fromkeys(REASONS, 0))
     ttft: Histogram = field(default_factory=lambda: Histogram(TTFT))
     intervals: Histogram = field(default_factory=lambda: Histogram(PER_TOKEN))
     e2e: Histogram = field(default_factory=lambda: Histogram(LATENCY))
@@ -86,12 +94,29 @@ class Stats:
     inference: Histogram = field(default_factory=lambda: Histogram(LATENCY))
     prefill: Histogram = field(default_factory=lambda: Histogram(LATENCY))
     decode: Histogram = field(default_factory=lambda: Histogram(LATENCY))
+    per_token: Histogram = field(default_factory=lambda: Histogram(PER_TOKEN))
+    step_tokens: Histogram = field(default_factory=lambda: Histogram(STEP_TOKENS))
+    choices: Histogram = field(default_factory=lambda: Histogram(CHOICES))
+    request_preemptions: Histogram = field(default_factory=lambda: Histogram(PREEMPTIONS))
     prompt_sizes: Histogram = field(init=False)
+    computed_sizes: Histogram = field(init=False)
     generation_sizes: Histogram = field(init=False)
+    longest_sizes: Histogram = field(init=False)
+    max_tokens: Histogram = field(init=False)
 
     def __post_init__(self) -> None:
-        self.prompt_sizes = Histogram(sizes_up_to(self.max_model_len))
-        self.generation_sizes = Histogram(sizes_up_to(self.max_model_len))
+        edges = sizes_up_to(self.max_model_len)
+        self.prompt_sizes, self.computed_sizes = Histogram(edges), Histogram(edges)
+        self.generation_sizes, self.longest_sizes = Histogram(edges), Histogram(edges)
+        self.max_tokens = Histogram(edges)
+
+    def steps(self, tokens: int, count: int = 1) -> None:
+        """`count` steps that each gave `tokens`: new ones, and those of prompts that are read now.
+
+        As in vLLM, a prompt that is read in chunks counts in the step that ends it, and a step without a
+        new token is not counted.
+        """
+        self.step_tokens.observe(tokens, count)
 
     def first_token(self, request: Request) -> None:
         """A prompt has been read and its first token is out."""
@@ -110,5 +135,12 @@ class Stats:
         self.inference.observe(end - scheduled)
         self.prefill.observe(first - scheduled)
         self.decode.observe(end - first)
+        others = request.generated - 1  # the first one is the prefill's
+        self.per_token.observe((end - first) / others if others else 0.0)
+        self.request_preemptions.observe(request.preemptions)
+        self.choices.observe(1)
+        self.max_tokens.observe(request.max_tokens)
         self.prompt_sizes.observe(request.prompt)
+        self.computed_sizes.observe(request.prompt)  # no prefix cache: all of it
         self.generation_sizes.observe(request.generated)
+        self.longest_sizes.observe(request.generated)  # of the request's choices: there is one
