@@ -54,9 +54,14 @@ def cluster(own_home: Path) -> Iterator[Embedded]:
 @pytest.fixture(scope="session")
 def queue_image(cluster: Embedded) -> None:
     """A server whose queue is as long as a test says, in the lab's registry."""
-    access = cluster.registry()
-    ref = parse(f"{access.host}/queue-server:1.0")
-    build(Request(Path(__file__).parent / "images" / "queue_server", ref), Store())
+    push(cluster, "queue_server")
+
+
+def push(lab: Embedded, image: str) -> None:
+    """Build one of the tests' images, and put it into a lab's registry as NAME:1.0."""
+    access = lab.registry()
+    ref = parse(f"{access.host}/{image.replace('_', '-')}:1.0")
+    build(Request(Path(__file__).parent / "images" / image, ref), Store())
     publish(ref, access)
 
 

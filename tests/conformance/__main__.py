@@ -16,7 +16,7 @@ import argparse
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from localcluster import catalog
@@ -24,9 +24,9 @@ from localcluster.cli import console
 from localcluster.errors import LabError, ProviderError
 from localcluster.layout import default_name
 from localcluster.provider import Provider, Spec
-from localcluster.toolchain.progress import Progress, on
+from localcluster.toolchain.progress import on
 from tests.cluster.kind.wanted import wanted
-from tests.conformance import images, page, programs, results
+from tests.conformance import images, on_kind, page, programs, results
 from tests.conformance.suite import Cluster, Runner, Selection, areas, outcome
 
 OUT = Path("out/conformance").absolute()
@@ -64,8 +64,8 @@ def main() -> int:
     if asked.build:
         return 0
     folder = OUT / asked.provider
-    with _cluster(asked.provider) as (provider, kubeconfig), _images(asked.provider, built) as registries:
-        runner = Runner(built, Cluster(provider, kubeconfig, registries), on())
+    with _cluster(asked.provider) as cluster, _images(*cluster, built) as registries:
+        runner = Runner(built, Cluster(*cluster, registries), on())
         done = list(_run(runner, asked, folder))
     if asked.store:
         for area in done:
@@ -161,9 +161,11 @@ def _kubeconfig(found: Provider) -> Path | None:
 
 
 @contextmanager
-def _images(provider: str, built: programs.Built) -> Iterator[Path | None]:
-    progress: Progress = on()
-    with images.served(built, OUT / "images", progress) as registries:
+def _images(provider: str, kubeconfig: Path, built: programs.Built) -> Iterator[Path]:
+    progress, address = on(), images.free_address()
+    with images.served(built, OUT / "images", progress, address) as registries, ExitStack() as stack:
+        if provider == "kind":
+            stack.enter_context(on_kind.reached(registries.parent, address, kubeconfig))
         yield registries
 
 

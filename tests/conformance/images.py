@@ -103,11 +103,14 @@ def wanted(suite: Path) -> list[str]:
 
 
 @contextmanager
-def served(built: Mapping[str, Path], work: Path, progress: Progress) -> Iterator[Path]:
-    """A registry on 127.0.0.1 with all stand-ins; yields the suite's list of registries (a YAML file)."""
+def served(built: Mapping[str, Path], work: Path, progress: Progress, address: str) -> Iterator[Path]:
+    """A registry at an address of 127.0.0.1 with all stand-ins; yields the suite's list of registries.
+
+    The list is a YAML file in the registry's folder.
+    """
     work.mkdir(parents=True, exist_ok=True)
     context = _context(built, work / "context", progress)
-    with tempfile.TemporaryDirectory(prefix="run-", dir=work) as run, _registry(Path(run)) as address:
+    with tempfile.TemporaryDirectory(prefix="run-", dir=work) as run, registry(Path(run), address):
         names = [name for name in wanted(built[programs.SUITE]) if _kind(name)]
         with progress.task("Making images for the suite's pods", len(names)) as task:
             for name in names:
@@ -135,34 +138,38 @@ def _publish(name: str, dockerfile: str, context: Path, scratch: Path) -> None:
     blocking.run(push(ref, store=store))
 
 
-@contextmanager
-def _registry(work: Path) -> Iterator[str]:
-    """An anonymous registry on a free port; its address."""
+def free_address() -> str:
+    """An address of 127.0.0.1 with a port that nobody uses."""
     with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    config = work / "registry.yml"
+        return f"127.0.0.1:{free.getsockname()[1]}"
+
+
+@contextmanager
+def registry(work: Path, address: str) -> Iterator[None]:
+    """An anonymous registry at an address; all registries of a folder have the same images."""
+    config = work / f"registry-{address}.yml"
     settings = {
         "version": 0.1,
         "log": {"level": "warn", "accesslog": {"disabled": True}},
         "storage": {"filesystem": {"rootdirectory": str(work / "registry")}},
-        "http": {"addr": f"127.0.0.1:{port}"},
+        "http": {"addr": address},
     }
     config.write_text(yaml.safe_dump(settings))
     program = toolchain.ensure(["registry"])["registry"]
     child = spawn.popen(
-        [program, "serve", config], log=work / "registry.log", env={**os.environ, **ENVIRONMENT}
+        [program, "serve", config], log=config.with_suffix(".log"), env={**os.environ, **ENVIRONMENT}
     )
     try:
-        until(lambda: _answers(port), "the registry of the suite's images", seconds=20)
-        yield f"127.0.0.1:{port}"
+        until(lambda: _answers(address), "the registry of the suite's images", seconds=20)
+        yield
     finally:
         child.terminate()
         child.wait()
 
 
-def _answers(port: int) -> bool:
+def _answers(address: str) -> bool:
     try:
-        return httpx.get(f"http://127.0.0.1:{port}/v2/").is_success
+        return httpx.get(f"http://{address}/v2/").is_success
     except httpx.HTTPError:
         return False
 
