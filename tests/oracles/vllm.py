@@ -84,7 +84,9 @@ def unpack(into: Path) -> Sources:
     wanted = f"vllm=={version()}"
     pip: list[str | Path] = [sys.executable, "-m", "pip", "download", "--quiet", "--retries", "0"]
     only = ["--no-deps", "--no-binary", "vllm", "--no-build-isolation", "--no-clean"]
-    done = spawn.run([*pip, *only, "--dest", into / "dest", wanted], env=os.environ | {"TMPDIR": str(into)}, seconds=120)
+    done = spawn.run(
+        [*pip, *only, "--dest", into / "dest", wanted], env=os.environ | {"TMPDIR": str(into)}, seconds=120
+    )
     found = [path for path in into.glob("*/vllm_*") if (path / "PKG-INFO").exists()]
     if not found:
         said = [line for line in done.stderr.splitlines() if line.strip()]
