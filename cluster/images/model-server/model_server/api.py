@@ -12,7 +12,8 @@ from aiohttp.typedefs import Handler
 from model_server import __version__, protocol
 from model_server.driver import Driver, Stream
 from model_server.metrics import CONTENT_TYPE, Exposition
-from model_server.protocol import BadRequest, EventWriter, Generation
+from model_server.parameters import BadRequest
+from model_server.protocol import EventWriter, Generation
 from model_server.serving import Serving, State
 
 SIMULATED = "gpu, timing, text"
@@ -149,9 +150,12 @@ class Api:
         try:
             return await handler(request)
         except BadRequest as bad:
-            body = protocol.error(str(bad), status=bad.status, kind=bad.kind)
+            body = protocol.error(str(bad), status=bad.status, kind=bad.kind, param=bad.param)
             answer = web.json_response(body, status=bad.status, headers=self._headers)
             return self._close_if_draining(answer)
-        except web.HTTPNotFound:
-            body = protocol.error(f"There is no {request.path} here.", status=404, kind="NotFoundError")
-            return web.json_response(body, status=404, headers=self._headers)
+        except web.HTTPClientError as refused:
+            message = f"{request.method} {request.path}: {refused.reason}."
+            kind = "NotFoundError" if refused.status == 404 else "BadRequestError"
+            body = protocol.error(message, status=refused.status, kind=kind)
+            headers = self._headers | {k: v for k, v in refused.headers.items() if k == "Allow"}
+            return web.json_response(body, status=refused.status, headers=headers)

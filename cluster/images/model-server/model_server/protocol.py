@@ -1,7 +1,6 @@
 """OpenAI's request and response shapes: what comes in is checked, what goes out is built here.
 
-Refuses, with an error that says so, what cannot be simulated believably: several choices, log probabilities,
-stop strings, tools. Sampling parameters are accepted and change nothing, since no model runs.
+Refuses, with an error that names the parameter, what cannot be simulated believably (see `parameters`).
 """
 
 from __future__ import annotations
@@ -12,20 +11,11 @@ import uuid
 from dataclasses import dataclass
 from typing import Any
 
-from model_server import text
+from model_server import parameters, text
+from model_server.parameters import BadRequest
 from model_server.request import Request
 
-NOT_SIMULATED = ("logprobs", "top_logprobs", "echo", "suffix", "stop", "tools", "response_format", "best_of")
 COMPLETION_DEFAULT_TOKENS = 16
-
-
-class BadRequest(Exception):
-    """The request can't be served; becomes OpenAI's error JSON."""
-
-    def __init__(self, message: str, *, status: int = 400, kind: str = "BadRequestError") -> None:
-        super().__init__(message)
-        self.status = status
-        self.kind = kind
 
 
 @dataclass(frozen=True)
@@ -52,9 +42,9 @@ class Served:
     seed: int
 
 
-def error(message: str, *, status: int, kind: str) -> dict[str, Any]:
+def error(message: str, *, status: int, kind: str, param: str | None = None) -> dict[str, Any]:
     """Build OpenAI's error object."""
-    return {"error": {"message": message, "type": kind, "param": None, "code": status}}
+    return {"error": {"message": message, "type": kind, "param": param, "code": status}}
 
 
 def parse(body: bytes, *, chat: bool, served: Served) -> Generation:
@@ -62,19 +52,20 @@ def parse(body: bytes, *, chat: bool, served: Served) -> Generation:
     data = _object(body)
     model = data.get("model") or served.model
     if model != served.model:
-        raise BadRequest(f"The model `{model}` does not exist.", status=404, kind="NotFoundError")
-    _refuse_unsupported(data)
+        message = f"The model `{model}` does not exist."
+        raise BadRequest(message, param="model", status=404, kind="NotFoundError")
+    parameters.check(data)
     prompt = _chat_prompt(data) if chat else _prompt(data)
     size = len(prompt) if isinstance(prompt, list) else text.count_tokens(prompt)
-    seed = text.seed_of(prompt, _integer(data, "seed", served.seed, least=-(2**63)))
-    options = data.get("stream_options") or {}
+    seed = text.seed_of(prompt, parameters.integer(data, "seed", served.seed, least=-(2**63)))
+    options = parameters.stream_options(data)
     kind = "chatcmpl" if chat else "cmpl"
     return Generation(
         request=_request(data, size=size, seed=seed, served=served, chat=chat),
         chat=chat,
-        stream=bool(data.get("stream")),
-        include_usage=bool(options.get("include_usage")),
-        usage_in_every_event=bool(options.get("continuous_usage_stats")),
+        stream=parameters.flag(data, "stream"),
+        include_usage=parameters.flag(options, "include_usage"),
+        usage_in_every_event=parameters.flag(options, "continuous_usage_stats"),
         text_seed=seed,
         model=model,
         id=f"{kind}-{uuid.uuid4().hex}",
@@ -154,17 +145,7 @@ def _object(body: bytes) -> dict[str, Any]:
         raise BadRequest(f"The body is not JSON: {reason}.") from reason
     if not isinstance(data, dict):
         raise BadRequest("The body must be a JSON object.")
-    if not isinstance(data.get("stream_options") or {}, dict):
-        raise BadRequest("`stream_options` must be an object.")
     return data
-
-
-def _refuse_unsupported(data: dict[str, Any]) -> None:
-    for name in NOT_SIMULATED:
-        if data.get(name):
-            raise BadRequest(f"`{name}` is not simulated by this server; leave it out.")
-    if data.get("n") not in {None, 1}:
-        raise BadRequest("`n` above 1 is not simulated by this server.")
 
 
 def _prompt(data: dict[str, Any]) -> str | list[int]:
@@ -175,42 +156,52 @@ def _prompt(data: dict[str, Any]) -> str | list[int]:
         return prompt
     if isinstance(prompt, list) and prompt and all(type(token) is int for token in prompt):
         return prompt
-    raise BadRequest("`prompt` must be a text or a list of token ids, one prompt a request, and not empty.")
+    raise BadRequest(
+        "`prompt` must be a text or a list of token ids, one prompt a request, and not empty.", param="prompt"
+    )
 
 
 def _chat_prompt(data: dict[str, Any]) -> str:
     messages = data.get("messages")
     if not isinstance(messages, list) or not messages:
-        raise BadRequest("`messages` must be a list of messages, and not empty.")
-    lines = []
-    for message in messages:
-        content = message.get("content") if isinstance(message, dict) else None
-        if not isinstance(content, str):
-            raise BadRequest("Each message needs a `role` and a text as `content`.")
-        lines.append(f"{message.get('role', 'user')}: {content}")
-    return "\n".join(lines)
+        raise BadRequest("`messages` must be a list of messages, and not empty.", param="messages")
+    return "\n".join(_line(message) for message in messages)
+
+
+def _is_text(part: dict[str, Any]) -> bool:
+    return part.get("type") == "text" and isinstance(part.get("text"), str)
+
+
+def _line(message: Any) -> str:
+    """One message as the model would read it."""
+    role = message.get("role") if isinstance(message, dict) else None
+    if not isinstance(role, str):
+        raise BadRequest("Each message needs a `role` and a text as `content`.", param="messages")
+    content = message.get("content")
+    parts = content if isinstance(content, list) else [{"type": "text", "text": content}]
+    texts = [p["text"] for p in parts if isinstance(p, dict) and _is_text(p)]
+    if len(texts) < len(parts):
+        raise BadRequest("The `content` of a message must be a text, or parts that are.", param="messages")
+    return f"{role}: " + "\n".join(texts)
 
 
 def _request(data: dict[str, Any], *, size: int, seed: int, served: Served, chat: bool) -> Request:
     room = served.max_model_len - size
-    asked = _integer(data, "max_completion_tokens", 0) or _integer(data, "max_tokens", 0)
-    limit = asked or (room if chat else COMPLETION_DEFAULT_TOKENS)
-    if room < 1 or limit > room:
+    names = ("max_completion_tokens", "max_tokens") if chat else ("max_tokens",)
+    name = next((name for name in names if data.get(name) is not None), "max_tokens")
+    limit = parameters.integer(data, name, max(room, 1) if chat else COMPLETION_DEFAULT_TOKENS, least=1)
+    if limit > room:
         raise BadRequest(
             f"This model's maximum context length is {served.max_model_len} tokens. However, you requested "
-            f"{size + max(limit, 1)} tokens ({size} in the prompt, {max(limit, 1)} in the completion)."
+            f"{size + limit} tokens ({size} in the prompt, {limit} in the completion).",
+            param=name if room > 0 else "messages" if chat else "prompt",
         )
+    fewest = parameters.integer(data, "min_tokens", 0, least=0)
+    if fewest > limit:
+        message = f"`min_tokens` must be at most {limit}, which is the most allowed, got {fewest}."
+        raise BadRequest(message, param="min_tokens")
     natural = limit
-    if not data.get("ignore_eos"):
-        natural = max(text.natural_length(seed), _integer(data, "min_tokens", 0))
+    if not parameters.flag(data, "ignore_eos"):
+        natural = max(text.natural_length(seed), fewest)
     reason = "stop" if natural < limit else "length"
     return Request(prompt=size, target=min(natural, limit), finish_reason=reason, max_tokens=limit)
-
-
-def _integer(data: dict[str, Any], name: str, default: int, *, least: int = 1) -> int:
-    value = data.get(name)
-    if value is None:
-        return default
-    if type(value) is not int or (value < least and not (name == "min_tokens" and value == 0)):
-        raise BadRequest(f"`{name}` must be a whole number of at least {least}, got {value!r}.")
-    return value
