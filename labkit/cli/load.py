@@ -89,7 +89,9 @@ def open_(
     ramp: Annotated[str | None, typer.Option(help="0.2:3 climbs from 0.2 to 3 requests/s.")] = None,
     burst: Annotated[str | None, typer.Option(help="1:6:60:180 is 1/s, but 6/s from 60 to 180 s.")] = None,
     steps: Annotated[str | None, typer.Option(help="0:1,60:4 is 1/s, then 4/s from 60 s on.")] = None,
-    trace: Annotated[str | None, typer.Option(help="conv, code, or an AzureLLMInferenceTrace_*.csv.")] = None,
+    trace: Annotated[
+        str | None, typer.Option(help="conv, code, or an AzureLLMInferenceTrace_*.csv of 2023 or 2024.")
+    ] = None,
     thin: Annotated[float | None, typer.Option(help="Thin a trace to this many requests/s.")] = None,
     seconds: Seconds = 300,
     tokens_in: TokensIn = 128,
@@ -189,14 +191,10 @@ def _shape(kind: str, text: str, seconds: float, seed: int) -> Arrivals:
 
 
 def _trace(name: str, seconds: float, thin: float | None, seed: int) -> Arrivals:
-    known = name in recorded()
-    trace = (
-        traces.synthetic(name, seconds=seconds, seed=seed)
-        if known
-        else traces.azure(Path(name), verify=False)
-    )
-    if not known:
-        trace = trace.window(start=0, seconds=seconds)
+    if name in recorded():
+        trace = traces.synthetic(name, seconds=seconds, seed=seed)
+    else:
+        trace = traces.azure(Path(name), verify=False, seconds=seconds)
     return (trace.thinned(rate=thin, seed=seed) if thin else trace).arrivals()
 
 

@@ -1,25 +1,25 @@
 """Recorded traffic: when requests came and how many tokens they held.
 
-Two real traces of Azure's LLM inference service (Azure/AzurePublicDataset, CC-BY 4.0; Patel et al.,
-Splitwise, ISCA 2024) can be read from their files; without a file, `synthetic` makes a seeded twin with the
-same statistics. A changed trace never passes for the recorded one: `what` lists every cut and thinning.
+Real traces of Azure's LLM inference service (Azure/AzurePublicDataset, CC-BY 4.0: 2023, Patel et al.,
+Splitwise, ISCA 2024; 2024, Stojkovic et al., DynamoLLM, HPCA 2025) can be read from their files; without a
+file, `synthetic` makes a seeded twin of 2023 with the same statistics. A changed trace never passes for the
+recorded one: `what` lists every cut and thinning.
 """
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import os
 import random
 from bisect import bisect_left
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
 from pathlib import Path
 
 import httpx
 
 from labkit import course
 from labkit.errors import BadInput, LoadError
+from labkit.load import azure_file
 from labkit.load.arrivals import Arrivals
 from labkit.load.figures import recorded
 from labkit.load.twin import Events, make
@@ -30,7 +30,6 @@ _SHA256 = {
     "code": "54e9a6d2a4bd06ba1e060304b900abbc74cbea53de96506e60fe5bb4f2277fb6",
     "conv": "2f1e5b666d4e3055fdbba98598ce2ec307767b9064e03e2fa46676dbcc7d0bf8",
 }
-_COLUMNS = ["TIMESTAMP", "ContextTokens", "GeneratedTokens"]
 
 
 @dataclass(frozen=True, repr=False)
@@ -99,29 +98,37 @@ class Trace:
         return replace(self, sizes=sizes, what=f"{self.what}, capped at {tokens_in} in and {tokens_out} out")
 
     def arrivals(self) -> Arrivals:
-        """The arrivals for an open load: `Open(trace.arrivals())`. Says how recorded time became lab time."""
+        """The arrivals for an open load: `Open(trace.arrivals())`. Says how recorded time became lab time.
+
+        No server takes a request of 0 tokens: there it asks for one, and says so.
+        """
         what = f"{self.what}, {self.pace:g} recorded s in 1 lab s"
-        return Arrivals(self.times, self.seconds, what, self.sizes)
+        empty = sum(min(size) < 1 for size in self.sizes)
+        if empty:
+            what += f", {empty:,} requests of 0 tokens sent with 1"
+        return Arrivals(self.times, self.seconds, what, tuple((max(1, i), max(1, o)) for i, o in self.sizes))
 
 
-def azure(path: str | Path, *, verify: bool = True) -> Trace:
-    """Read an `AzureLLMInferenceTrace_*.csv`; with `verify`, only the published files are accepted.
+def azure(path: str | Path, *, verify: bool = True, seconds: float | None = None) -> Trace:
+    """Read an `AzureLLMInferenceTrace_*.csv` of 2023 or 2024, or its first `seconds`.
+
+    With `verify`, only the two published files of 2023 are accepted.
 
     >>> azure(Path("AzureLLMInferenceTrace_conv.csv"))                   # doctest: +SKIP
     <Trace conv (Azure, 2023): 19,366 requests in 3502 s, 5.53/s>
     """
     path = course.path(path)
     try:
-        data = path.read_bytes()
+        name = _name_of(path) if verify else path.stem
+        found = azure_file.read(path, seconds=seconds)
     except OSError as error:
         raise BadInput(
             f"Can't read {path}: {error.strerror}.",
             fix="traces.fetch('conv', into=...) downloads it; traces.synthetic('conv') needs no file.",
         ) from error
-    name = _name_of(path, data) if verify else path.stem
-    moments, sizes = _parse(path, data.decode("utf-8-sig", errors="replace"))
-    times = tuple(moment - moments[0] for moment in moments)
-    return Trace(times, sizes, max(1.0, float(-int(-times[-1] // 1))), name, f"{name} (Azure, 2023)")
+    length = max(1.0, float(-int(-found.times[-1] // 1))) if seconds is None else seconds
+    what = f"{name} (Azure, {found.year})" + ("" if seconds is None else f", its first {seconds:g} s")
+    return Trace(tuple(found.times), tuple(found.sizes), length, name, what)
 
 
 def get(name: str, *, seconds: float, seed: int = 0) -> Trace:
@@ -182,11 +189,13 @@ def _folder() -> Path:
     return Path(os.environ.get("LABKIT_TRACES") or course.root() / "data")
 
 
-def _name_of(path: Path, data: bytes) -> str:
-    found = {value: key for key, value in _SHA256.items()}.get(_sum(data))
+def _name_of(path: Path) -> str:
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    found = {value: key for key, value in _SHA256.items()}.get(digest)
     if found is None:
         raise BadInput(
-            f"{path} is not one of the two published traces (SHA-256 {_sum(data)[:12]}…).",
+            f"{path} is not one of the two published traces of 2023 (SHA-256 {digest[:12]}…).",
             cause="It was edited, truncated, or is from another year.",
             fix="azure(path, verify=False) reads any file with these three columns.",
         )
@@ -195,27 +204,3 @@ def _name_of(path: Path, data: bytes) -> str:
 
 def _sum(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
-
-
-def _parse(path: Path, text: str) -> tuple[list[float], tuple[tuple[int, int], ...]]:
-    rows = csv.reader(text.splitlines())
-    header = next(rows, [])
-    if header != _COLUMNS:
-        raise BadInput(f"{path} has the columns {header}, not {_COLUMNS}.", cause="It is no Azure LLM trace.")
-    moments: list[float] = []
-    sizes: list[tuple[int, int]] = []
-    epoch: datetime | None = None
-    for number, row in enumerate(rows, start=2):
-        try:
-            stamp, context, generated = row
-            day, _, fraction = stamp.partition(".")
-            moment = datetime.fromisoformat(day)
-            epoch = epoch or moment
-            # Seven digits: datetime takes six at most, so the fraction is added as a number.
-            moments.append((moment - epoch) / timedelta(seconds=1) + float(f"0.{fraction or 0}"))
-            sizes.append((int(context), int(generated)))
-        except ValueError as error:
-            raise BadInput(f"{path}, line {number}: {','.join(row)!r} can't be read ({error}).") from error
-    if not moments or moments != sorted(moments):
-        raise BadInput(f"{path} has no requests in order of time.", cause="It was truncated or sorted.")
-    return moments, tuple(sizes)

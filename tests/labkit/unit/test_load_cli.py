@@ -61,3 +61,26 @@ def test_a_shape_that_is_none_is_refused(args: tuple[str, ...]) -> None:
 
 def test_known_traces_are_listed_with_their_statistics() -> None:
     assert "conv: 19,366 requests" in labkit_load("traces")
+
+
+@pytest.mark.parametrize("offset", ["", "+00:00"])
+def test_a_file_of_either_year_is_replayed(tmp_path: Path, offset: str) -> None:
+    trace = tmp_path / "AzureLLMInferenceTrace_mine.csv"
+    moments = [
+        f"2024-05-10 00:00:0{second}{fraction}" for second in range(4) for fraction in ("", ".5000000")
+    ]
+    lines = "".join(f"{moment}{offset},40,3\n" for moment in moments)
+    trace.write_text(f"TIMESTAMP,ContextTokens,GeneratedTokens\n{lines}")
+    with FaultyServer().running() as server:
+        options = ("--trace", str(trace), "--seconds", "3", "--clock", "20", "--out", str(tmp_path))
+        shown = labkit_load("open", server.url("whole"), *options)
+    assert "AzureLLMInferenceTrace_mine (Azure, 2024), its first 3 s" in shown
+    rows = LoadResult.load(tmp_path / "requests.jsonl").rows
+    assert [(row.due, row.tokens_in, row.tokens_out) for row in rows] == [(n / 2, 40, 3) for n in range(6)]
+
+
+def test_a_broken_file_is_named_with_its_line(tmp_path: Path) -> None:
+    trace = tmp_path / "broken.csv"
+    trace.write_text("TIMESTAMP,ContextTokens,GeneratedTokens\n2024-05-10 00:00:00+00:00,1,\n")
+    with pytest.raises(BadInput, match=f"{trace}, line 2: .* GeneratedTokens is ''"):
+        labkit_load("open", "http://127.0.0.1:1", "--trace", str(trace))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from statistics import fmean
@@ -47,20 +48,72 @@ def test_only_the_published_files_pass_for_the_recorded_traces(tmp_path: Path) -
         traces.azure(path)
 
 
+OF_2024 = (
+    "TIMESTAMP,ContextTokens,GeneratedTokens\n"
+    "2024-05-10 00:00:00.009930+00:00,2162,5\n"
+    "2024-05-10 00:00:01+00:00,2399,6\n"  # no fraction where it is zero
+    "2024-05-10 00:00:01.500000+00:00,76,0\n"
+    "2024-05-10 02:00:02.250000+02:00,2376,55\n"
+)
+
+
+def written(folder: Path, text: str) -> Path:
+    path = folder / "trace.csv"
+    path.write_bytes(text.encode())
+    return path
+
+
 @pytest.mark.parametrize(
-    ("text", "says"),
+    "change", [str, lambda text: "\ufeff" + text, lambda text: text.replace("\n", "\r\n")]
+)
+def test_the_form_of_2024_is_read_too(tmp_path: Path, change: Callable[[str], str]) -> None:
+    trace = traces.azure(written(tmp_path, change(OF_2024)), verify=False)
+    assert trace.times == pytest.approx((0, 0.99007, 1.49007, 2.24007), abs=1e-9)
+    assert trace.sizes == ((2162, 5), (2399, 6), (76, 0), (2376, 55))
+    assert trace.what == "trace (Azure, 2024)"
+    coming = trace.arrivals()
+    assert coming.sizes[2] == (76, 1)
+    assert coming.what.endswith("1 requests of 0 tokens sent with 1")
+
+
+def test_a_week_is_read_no_further_than_asked(tmp_path: Path) -> None:
+    path = written(tmp_path, OF_2024 + "nonsense\n")
+    part = traces.azure(path, verify=False, seconds=1.4)
+    assert (len(part), part.seconds) == (2, 1.4)
+    assert part.what == "trace (Azure, 2024), its first 1.4 s"
+    with pytest.raises(BadInput, match="line 6"):
+        traces.azure(path, verify=False)
+
+
+SECOND = "2023-11-16 18:17:04.0319607,3180,8"
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "says"),
     [
-        ("a,b,c\n1,2,3\n", "columns"),
-        (RECORDED + ",9\n", "line 4"),
-        (RECORDED.replace("3180", "many"), "line 3"),
-        (RECORDED.replace("18:17:03", "18:18:03"), "order of time"),
+        ("", 1, r"the columns are \[\]"),
+        ("a,b,c\n1,2,3\n", 1, "the columns are"),
+        (RECORDED.splitlines()[0] + "\n", 2, "there is no request"),
+        (RECORDED + ",9\n", 4, "it has 4 values, not 3"),
+        (RECORDED.replace(SECOND, "2023-11-16 18:17:04"), 3, "it has 1 values"),
+        (RECORDED.replace(SECOND, ""), 3, "it has 0 values"),
+        (RECORDED.replace("3180", "many"), 3, "ContextTokens is 'many'"),
+        (RECORDED.replace("3180", "3180.5"), 3, "ContextTokens is '3180.5'"),
+        (RECORDED.replace(",8", ",-8"), 3, "GeneratedTokens is '-8'"),
+        (RECORDED.replace(",8", ",\u0668"), 3, "GeneratedTokens is"),
+        (RECORDED.replace("2023-11-16 18:17:04", "16.11.2023 18:17:04"), 3, "is not a time"),
+        (RECORDED.replace("18:17:04", "18:61:04"), 3, "is not a time"),
+        (RECORDED.replace("18:17:03", "18:18:03"), 3, "not in order of time"),
+        (RECORDED.replace(".0319607", ".0319607+00:00"), 3, "unlike the first"),
+        (OF_2024.replace("01+00:00", "01"), 3, "unlike the first"),
+        (OF_2024.replace("01+00:00", "01+99:00"), 3, "is not a time"),
     ],
 )
-def test_a_damaged_file_is_refused_by_line(tmp_path: Path, text: str, says: str) -> None:
-    path = tmp_path / "trace.csv"
-    path.write_text(text)
-    with pytest.raises(BadInput, match=says):
+def test_a_broken_line_is_refused_by_file_and_number(tmp_path: Path, text: str, line: int, says: str) -> None:
+    path = written(tmp_path, text)
+    with pytest.raises(BadInput, match=says) as caught:
         traces.azure(path, verify=False)
+    assert f"{path}, line {line}: " in str(caught.value)
 
 
 def test_a_missing_file_names_the_twin(tmp_path: Path) -> None:
