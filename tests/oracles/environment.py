@@ -1,10 +1,15 @@
-"""Others' Python programs, each in an environment of its own: their pins never meet ours."""
+"""Others' Python programs, each in an environment of its own: their pins never meet ours.
+
+A module that needs nothing but what we have can be imported from a folder of its own instead.
+"""
 
 from __future__ import annotations
 
+import importlib
 import shutil
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -23,12 +28,26 @@ def python_with(*requirements: str, folder: Path, least: tuple[int, int] = (3, 1
     made = spawn.run([base, "-m", "venv", folder], seconds=120)
     assert made.returncode == 0, made.stderr
     python = str(folder / "bin" / "python")
+    _install(python, *requirements)
+    return python
+
+
+def module(name: str, requirement: str, *, folder: Path) -> Any:
+    """Import a module that is no part of our environment; its dependencies are. Skips the test like above."""
+    _install(sys.executable, "--no-deps", "--target", str(folder), requirement)
+    sys.path.insert(0, str(folder))
+    try:
+        return importlib.import_module(name)
+    finally:
+        sys.path.remove(str(folder))
+
+
+def _install(python: str, *arguments: str) -> None:
     pip = [python, "-m", "pip", "install", "--quiet", "--retries", "0", "--timeout", "10"]
-    tried = spawn.run([*pip, *requirements], seconds=SECONDS)
+    tried = spawn.run([*pip, *arguments], seconds=SECONDS)
     if tried.returncode:
         said = tried.stderr.strip().splitlines() or ["pip said nothing"]
-        pytest.skip(f"{' '.join(requirements)} can't be had here: {said[-1]}")
-    return python
+        pytest.skip(f"{arguments[-1]} can't be had here: {said[-1]}")
 
 
 def _python(least: tuple[int, int]) -> str:
