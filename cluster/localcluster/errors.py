@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import re
 
-_COMMANDS = "up|down|ls|status|logs|kubectl|node|image|gpu|toolchain|doctor"
+_COMMANDS = "up|down|ls|status|logs|kubectl|node|image|gpu|toolchain|doctor|fields"
 _COMMAND = re.compile(rf"\blocalcluster(?= (?:{_COMMANDS})\b)")
 
 

@@ -33,7 +33,7 @@ if find_spec("labkit_grading"):
         for name in ("collect", "grade", "jupyter", "regrade", "release", "solution")
     }
 GROUPS = localcluster.cli.GROUPS | {name: f"labkit.cli.{name}" for name in ("load", "notebooks")}
-ALONE["doctor"] = "course.cli.doctor"
+ALONE |= {"doctor": "course.cli.doctor", "fields": "localcluster.cli.fields"}
 GROUPS |= {name: f"course.cli.{name}" for name in ("checks", "study")}
 
 

@@ -10,7 +10,7 @@ from localcluster.cli.entry import add, run
 GROUPS = {name: f"localcluster.cli.{name}" for name in ("toolchain", "node", "image", "gpu")}
 """Groups of commands, each with the module that is imported only for it."""
 
-ALONE = {"doctor": "localcluster.cli.doctor"}
+ALONE = {"doctor": "localcluster.cli.doctor", "fields": "localcluster.cli.fields"}
 """Commands, by the module that is imported for them only."""
 
 COMMANDS = cluster.app.registered_commands + status.app.registered_commands

@@ -16,6 +16,7 @@ from localcluster.errors import BadInput, LabError
 from localcluster.kind.settings import labs as kind_labs
 from localcluster.layout import default_name, home
 from localcluster.provider import Spec
+from localcluster.refused_fields import refused_fields
 
 Name = Annotated[
     str | None, typer.Option("--name", "-n", help="Name of the lab; several can run side by side.")
@@ -87,6 +88,9 @@ def up(
     lab = (f" --provider {provider}" if provider != "embedded" else "") + (f" --name {name}" if name else "")
     err.print(f"  localcluster status{lab}          what runs", markup=False)
     err.print(f"  localcluster kubectl{lab} get nodes   kubectl for this lab", markup=False)
+    if provider == "embedded":
+        count = len(refused_fields())
+        err.print(f"  localcluster fields          {count} fields of the API that are refused", markup=False)
     err.print(f"  export KUBECONFIG={shlex.quote(str(kubeconfig))}", markup=False)
 
 

@@ -1,4 +1,4 @@
-"""docs/fields.md, written from the table: `scripts/fields`."""
+"""docs/fields.md and the list that `labkit fields` shows, written from the table: `scripts/fields`."""
 
 from __future__ import annotations
 
@@ -31,6 +31,7 @@ _BELOW = """
 An answer holds for everything below its field, too. The fields below an honoured one are listed with their
 type.
 A refused field of a pod that starts all the same has a Warning event `UnsupportedField`, once for each pod.
+`labkit fields` lists what is refused, wholly or in part.
 """
 
 
@@ -39,6 +40,12 @@ def page(found: list[Answer]) -> str:
     counts = Counter(answer.kind for answer in found)
     rows = "".join(f"| {kind} | {_MEANING[kind]} | {counts[kind]} |\n" for kind in KINDS)
     return _HEAD + rows + _BELOW + "".join(_sections(found))
+
+
+def refused(found: list[Answer]) -> str:
+    """Each field that is refused, wholly or for some values, and what is said: a line for each."""
+    lines = (f"{a.type}.{a.field}\t{a.text}\n" for a in found if a.kind == REFUSED or "refused" in a.text)
+    return "".join(lines)
 
 
 def _sections(found: list[Answer]) -> Iterator[str]:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from localcluster import spawn
+from localcluster.refused_fields import refused_fields
 from tests.cluster.fields.answers import (
     COMPONENTS,
     HONOURED,
@@ -111,6 +112,16 @@ def test_whoever_honours_a_field_upstream_is_a_program_of_the_control_plane() ->
             assert answer.text.endswith("."), answer
 
 
-def test_the_page_is_as_the_table_says() -> None:
+def test_whoever_asks_is_told_of_each_field_that_is_refused_and_of_those_that_are_in_part() -> None:
+    listed = dict(refused_fields())
+    assert {f"{a.type}.{a.field}" for a in answers() if a.kind == REFUSED} < set(listed)
+    assert "HugePages is refused" in listed["EmptyDirVolumeSource.medium"]
+    assert "PodSpec.containers" not in listed
+    done = spawn.run(["localcluster", "fields"], seconds=60)
+    assert done.returncode == 0, done.stderr
+    assert [line.split()[0] for line in done.stdout.splitlines() if "." in line.split()[0]] == list(listed)
+
+
+def test_the_page_and_the_list_are_as_the_table_says() -> None:
     done = spawn.run([str(ROOT / "scripts" / "fields"), "--check"], seconds=60)
     assert done.returncode == 0, done.stdout
