@@ -25,13 +25,14 @@ from localcluster.api import selectors
 from localcluster.api.objects import KubeObject
 
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
+REMEMBERED = "kubectl apply (last-applied-configuration)"
 HPA_CONTROLLER = "kube-controller-manager"
 _SAMPLE = re.compile(r"^([a-zA-Z_:][a-zA-Z0-9_:]*)[{ ]", re.MULTILINE)
 _TARGETS = ("averageValue", "averageUtilization", "value")
 
 
 def workload(found: KubeObject) -> Workload:
-    """A Deployment."""
+    """A Deployment or a StatefulSet."""
     spec = found.at("spec.template.spec.containers", ())
     return Workload(
         found.name,
@@ -40,6 +41,7 @@ def workload(found: KubeObject) -> Workload:
         tuple(_container(KubeObject(c)) for c in spec),
         tuple(_writers(found)),
         selectors.text(selectors.of(found.at("spec.selector", {}))),
+        str(found.at("kind") or "Deployment"),
     )
 
 
@@ -60,7 +62,7 @@ def _writers(found: KubeObject) -> Iterable[str]:
             yield f"{entry.get('manager')} ({entry.get('operation')})"
     applied = json.loads(found.annotations.get(LAST_APPLIED) or "{}")
     if KubeObject(applied).at("spec.replicas") is not None:
-        yield "kubectl apply (last-applied-configuration)"
+        yield REMEMBERED
 
 
 def pod(found: KubeObject, *, now: float) -> Pod:
@@ -132,6 +134,8 @@ def _metric(found: KubeObject) -> Metric:
         str(target.get("type", "")),
         f"{about['kind']}/{about['name']}" if about else "",
         part.at("container", ""),
+        selectors.text(selectors.of(part.at("metric.selector", None) or {})),
+        str(about.get("apiVersion", "")),
     )
 
 
@@ -144,7 +148,9 @@ def api_service(found: KubeObject) -> ApiService:
     """An APIService, by its condition `Available`."""
     told = found.condition("Available") or {}
     available = told.get("status") == "True"
-    return ApiService(found.name, available, told.get("reason", ""), told.get("message", ""))
+    behind = found.at("spec.service", None) or {}
+    service = f"{behind.get('namespace')}/{behind.get('name')}" if behind else ""
+    return ApiService(found.name, available, told.get("reason", ""), told.get("message", ""), service)
 
 
 def target(raw: Mapping[str, Any], namespace: str) -> Target | None:

@@ -33,7 +33,7 @@ class Container:
 
 @dataclass(frozen=True)
 class Workload:
-    """A Deployment; `writers` are the other managers of `spec.replicas` besides the HPA.
+    """A Deployment or StatefulSet; `writers` are the other managers of `spec.replicas` besides the HPA.
 
     `selects` is its whole selector as text, if it has more than the labels in `selector`.
     """
@@ -44,6 +44,12 @@ class Workload:
     containers: tuple[Container, ...] = ()
     writers: tuple[str, ...] = ()
     selects: str = ""
+    kind: str = "Deployment"
+
+    @property
+    def title(self) -> str:
+        """As kubectl names it: `deployment/llm-inference-service`."""
+        return f"{self.kind.lower()}/{self.name}"
 
 
 @dataclass(frozen=True)
@@ -85,7 +91,8 @@ class Service:
 class Metric:
     """One entry of an HPA's `spec.metrics`; `about` is the object of a metric of type Object.
 
-    `container` is the one that a metric of type ContainerResource is about.
+    `container` is the one that a metric of type ContainerResource is about. `selector` is the metric's own,
+    as text; `version` is the apiVersion of the object of a metric of type Object.
     """
 
     type: str
@@ -93,6 +100,12 @@ class Metric:
     target: str
     about: str = ""
     container: str = ""
+    selector: str = ""
+    version: str = ""
+
+    def __str__(self) -> str:
+        of = self.about or (f"container {self.container}" if self.container else "")
+        return f"{self.name} of {of}" if of else self.name
 
 
 @dataclass(frozen=True)
@@ -149,6 +162,8 @@ class ApiService:
     available: bool
     reason: str = ""
     message: str = ""
+    service: str = ""
+    """The Service of that server: NAMESPACE/NAME."""
 
     @property
     def version(self) -> str:
@@ -171,13 +186,26 @@ class MetricsApi:
     names: tuple[str, ...] = ()
     names_error: str = ""
     values: Mapping[str, str] = field(default_factory=dict)
-    """Pod → value, as the HPA would get it."""
+    """Pod (or the object, or the external series) → value, as the HPA would get it."""
     values_error: str = ""
+    place: str = "pods"
+    """The resource whose metric it is, as the custom metrics API names it: `pods`, `deployments.apps`."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What the metrics API and Prometheus know of one more metric of the HPA."""
+
+    api: MetricsApi
+    series: tuple[Labels, ...] = ()
 
 
 @dataclass(frozen=True)
 class Observation:
-    """The whole path at one moment. `asked` is the HPA that was asked about ("" is whichever is there)."""
+    """The whole path at one moment. `asked` is the HPA that was asked about ("" is whichever is there).
+
+    `api` and `prometheus.series` are about one metric of the HPA, the one at `index` of its list.
+    """
 
     namespace: str
     clock: float
@@ -191,3 +219,6 @@ class Observation:
     pages: tuple[Page, ...] = ()
     leaving: int = 0
     """How many pods are terminating: they hold their GPUs until they are gone."""
+    index: int = 0
+    more: tuple[Measured, ...] = ()
+    """The HPA's other metrics, in its order."""

@@ -6,14 +6,15 @@ Any other hop that looks wrong is `affected`: the first one might be the reason,
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from labkit.doctor.facts import Observation
 from localcluster.stored import plain
 
 OK, BROKEN, AFFECTED, UNKNOWN, SKIPPED = "ok", "broken", "affected", "unknown", "skipped"
-SIGNS = {OK: "✔", BROKEN: "✘", AFFECTED: "~", UNKNOWN: "?", SKIPPED: "–"}
+WARNING = "warning"
+SIGNS = {OK: "✔", BROKEN: "✘", WARNING: "!", AFFECTED: "~", UNKNOWN: "?", SKIPPED: "–"}
 
 
 @dataclass(frozen=True)
@@ -26,8 +27,6 @@ class Finding:
     """A short name for what is wrong, such as `orphaned-pod`."""
     cause: str = ""
     fix: str = ""
-    lesser: bool = False
-    """Wrong, but the number still gets through: it is blamed only if no other hop is."""
 
 
 def ok(seen: str) -> Finding:
@@ -45,9 +44,14 @@ def skipped(seen: str) -> Finding:
     return Finding(SKIPPED, seen)
 
 
-def broken(fault: str, seen: str, *, cause: str, fix: str, lesser: bool = False) -> Finding:
+def broken(fault: str, seen: str, *, cause: str, fix: str) -> Finding:
     """Wrong, whatever the state of the other hops."""
-    return Finding(BROKEN, seen, fault, cause, fix, lesser)
+    return Finding(BROKEN, seen, fault, cause, fix)
+
+
+def warning(fault: str, seen: str, *, cause: str, fix: str) -> Finding:
+    """Not as it should be, but the number gets through: it breaks nothing, and explains no other hop."""
+    return Finding(WARNING, seen, fault, cause, fix)
 
 
 @dataclass(frozen=True)
@@ -97,6 +101,16 @@ class Diagnosis:
         return next((step for step in self.steps if step.state == BROKEN), None)
 
     @property
+    def warning(self) -> Step | None:
+        """The first hop with a warning; None if there is none."""
+        return next((step for step in self.steps if step.state == WARNING), None)
+
+    @property
+    def first(self) -> Step | None:
+        """What to mend first: the broken hop or, if nothing is broken, the first warning."""
+        return self.broken or self.warning
+
+    @property
     def hop(self) -> str:
         """The name of the broken hop; empty if nothing is broken."""
         return self.broken.hop if self.broken else ""
@@ -106,6 +120,8 @@ class Diagnosis:
         """One sentence for people."""
         if self.broken:
             return f"The first broken hop is {self.broken.hop}."
+        if self.warning:
+            return f"Nothing is broken, but {self.warning.hop} could be better."
         if self.steps[0].state == UNKNOWN:
             return f"There is no path to check yet: {self.steps[0].finding.seen}."
         early = [step.hop for step in self.steps if step.state == UNKNOWN]
@@ -119,17 +135,33 @@ class Diagnosis:
         return {"namespace": self.namespace, "broken": self.hop, "summary": self.summary, "hops": steps}
 
 
-def diagnose(seen: Observation, hops: Sequence[Hop]) -> Diagnosis:
-    """Judge each hop by itself, then blame the first broken one only."""
-    found = [hop.judge(seen) for hop in hops]
-    faults = [finding for finding in found if finding.state == BROKEN]
-    blamed = next((finding for finding in faults if not finding.lesser), faults[0] if faults else None)
+def diagnose(namespace: str, hops: Sequence[Hop], found: Sequence[Finding]) -> Diagnosis:
+    """Blame the first broken hop only; `found` is what was found at each hop by itself."""
+    blamed = next((finding for finding in found if finding.state == BROKEN), None)
     steps = (
         Step(hop.name, hop.expected, finding, _state(finding, blamed))
         for hop, finding in zip(hops, found, strict=True)
     )
-    return Diagnosis(seen.namespace, tuple(steps))
+    return Diagnosis(namespace, tuple(steps))
 
 
 def _state(finding: Finding, blamed: Finding | None) -> str:
     return AFFECTED if finding.state == BROKEN and finding is not blamed else finding.state
+
+
+def merged(found: Sequence[tuple[str, Finding]]) -> Finding:
+    """One hop of several metrics: the worst of what was found, with the name of the metric that it is about.
+
+    An HPA goes on while one of its metrics can be read.
+    """
+    first = found[0][1]
+    if all(finding == first for _, finding in found):
+        return first
+    state = next(s for s in (BROKEN, WARNING, UNKNOWN, OK, SKIPPED) if any(f.state == s for _, f in found))
+    chosen = [(name, finding) for name, finding in found if finding.state == state]
+    if state not in {BROKEN, WARNING}:
+        return Finding(state, "; ".join(f"{name}: {finding.seen}" for name, finding in chosen))
+    name, worst = chosen[0]
+    others = ", ".join(other for other, finding in found if finding.state != BROKEN)
+    more = f" By {others} the HPA still scales up, but never down." if state == BROKEN and others else ""
+    return replace(worst, seen=f"{name}: {worst.seen}", cause=worst.cause + more)

@@ -5,6 +5,7 @@ A failure is recorded with its message, and the look goes on. Nothing in the clu
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -13,8 +14,18 @@ from typing import Any
 import httpx
 
 from labkit.doctor import extract, subject
-from labkit.doctor.facts import ApiService, MetricsApi, Observation, Page, Pod, Prometheus
-from labkit.errors import ClusterError, LabError, ProviderError, Refused
+from labkit.doctor.facts import (
+    ApiService,
+    Measured,
+    Metric,
+    MetricsApi,
+    Observation,
+    Page,
+    Pod,
+    Prometheus,
+    Workload,
+)
+from labkit.errors import BadInput, ClusterError, LabError, ProviderError, Refused
 from labkit.kube.client import Kube
 from labkit.metrics.client import Metrics
 from localcluster.api.client import Request
@@ -38,29 +49,47 @@ def look(kube: Kube, prometheus: Callable[[], Metrics], *, hpa: str = "") -> Obs
         hpa,
         MetricsApi(""),
         Prometheus(),
-        workloads=tuple(extract.workload(d) for d in kube.objects("deployments")),
+        workloads=_workloads(kube),
         pods=tuple(extract.pod(p, now=now) for p in pods if _stays(p)),
         leaving=sum(bool(p.at("metadata.deletionTimestamp")) for p in pods),
         services=tuple(extract.service(s) for s in kube.objects("services")),
         autoscalers=tuple(extract.autoscaler(h) for h in kube.objects("hpa")),
     )
-    found = replace(found, api=_api(kube, found))  # from here on it is known which metric is meant
+    every = api_services(kube)
+    views = [replace(found, index=index) for index in range(_metrics(found))]
+    apis = [_api(kube, view, *every) for view in views]
+    found = replace(found, api=apis[0])  # from here on it is known which metric is meant
     known = {
         pod.name: pod.annotations.get(ADDRESS, "") for pod in pods if pod.at("status.hostIP") == LOOPBACK
     }
     pages = tuple(_page(kube, found, pod, known.get(pod.name, "")) for pod in subject.ready(found))
-    return replace(found, pages=pages, prometheus=_prometheus(prometheus, found))
+    found = replace(found, pages=pages)
+    seen = [_prometheus(prometheus, replace(v, api=a)) for v, a in zip(views, apis, strict=True)]
+    more = tuple(Measured(api, one.series) for api, one in zip(apis[1:], seen[1:], strict=True))
+    return replace(found, prometheus=seen[0], more=more)
+
+
+def _workloads(kube: Kube) -> tuple[Workload, ...]:
+    found = list(kube.objects("deployments"))
+    with contextlib.suppress(Refused):  # the course's rights on another's cluster are for Deployments
+        found += kube.objects("statefulsets")
+    return tuple(extract.workload(one) for one in found)
+
+
+def _metrics(found: Observation) -> int:
+    hpa = subject.autoscaler(found)
+    return max(1, len(hpa.metrics) if hpa else 0)
 
 
 def _stays(pod: KubeObject) -> bool:
     return not pod.at("metadata.deletionTimestamp")
 
 
-def _api(kube: Kube, found: Observation) -> MetricsApi:
-    group = subject.group(subject.metric(found).type)
-    every, refused = api_services(kube)
+def _api(kube: Kube, found: Observation, every: tuple[ApiService, ...], refused: str) -> MetricsApi:
+    metric = subject.metric(found)
+    group = subject.group(metric.type)
     services = tuple(service for service in every if service.group == group)
-    made = MetricsApi(group, services, refused)
+    made = MetricsApi(group, services, refused, place=_place(kube, metric))
     answering = [service.version for service in services if service.available]
     if services and not answering:
         return made  # asking would only say that it is not available
@@ -68,10 +97,13 @@ def _api(kube: Kube, found: Observation) -> MetricsApi:
     root = f"/apis/{group}/{version}"
     try:
         names = tuple(r["name"] for r in _asked(kube, root)["resources"])
-    except Refused as error:
-        return replace(made, names_error=error.what)
+    except Refused as error:  # what nobody serves is not found
+        return made if error.reason == "NotFound" else replace(made, names_error=error.what)
     except ClusterError as error:  # seen dead here before the API server itself notices
-        dead = ApiService(f"{version}.{group}", available=False, reason="NoAnswer", message=error.what)
+        behind = next((s.service for s in services if s.version == version), "")
+        dead = ApiService(
+            f"{version}.{group}", available=False, reason="NoAnswer", message=error.what, service=behind
+        )
         return replace(made, services=(dead,))
     made = replace(made, names=names)
     return _with_values(kube, replace(found, api=made), root)
@@ -86,29 +118,62 @@ def api_services(kube: Kube) -> tuple[tuple[ApiService, ...], str]:
     return tuple(extract.api_service(KubeObject(item)) for item in items), ""
 
 
-def _with_values(kube: Kube, found: Observation, root: str) -> MetricsApi:
-    place = f"{root}/namespaces/{kube.namespace}/pods"
+def _place(kube: Kube, metric: Metric) -> str:
+    """The resource that the metric is of, with its group, as the custom metrics API lists it."""
+    if metric.type != "Object":
+        return "pods"
+    kind = metric.about.partition("/")[0]
     try:
-        if found.api.group == subject.CUSTOM:
-            items = _asked(kube, f"{place}/*/{subject.served_name(found)}")["items"]
-            return replace(found.api, values={i["describedObject"]["name"]: i["value"] for i in items})
-        if found.api.group == subject.GROUPS["Resource"]:
-            return replace(found.api, values=_usage(_asked(kube, place)["items"], found))
+        resource = kube.resources.of({"apiVersion": metric.version, "kind": kind})
+    except BadInput:  # the HPA says so itself
+        return kind.lower()
+    return f"{resource.plural}.{resource.group}" if resource.group else resource.plural
+
+
+def _with_values(kube: Kube, found: Observation, root: str) -> MetricsApi:
+    metric, within = subject.metric(found), f"{root}/namespaces/{kube.namespace}"
+    try:
+        if metric.type == "External":
+            items = _asked(kube, f"{within}/{metric.name}", labelSelector=metric.selector)["items"]
+            values = {_external(i): i["value"] for i in items}
+        elif metric.type in subject.RESOURCE:
+            values = _usage(_asked(kube, f"{within}/pods")["items"], metric)
+        else:
+            path = f"{root}/{_object(kube, found.api, metric)}/{subject.served_name(found)}"
+            items = _asked(kube, path, metricLabelSelector=metric.selector)["items"]
+            values = {i["describedObject"]["name"]: i["value"] for i in items}
     except ClusterError as error:
         return replace(found.api, values_error=error.what)
-    return found.api
+    return replace(found.api, values=values)
 
 
-def _asked(kube: Kube, path: str) -> Any:
+def _object(kube: Kube, api: MetricsApi, metric: Metric) -> str:
+    """Whose metric is asked for: that of every pod, or that of one object."""
+    name = metric.about.partition("/")[2]
+    if metric.type == "Object" and api.place == "namespaces":
+        return f"namespaces/{name}/metrics"
+    return f"namespaces/{kube.namespace}/{api.place}/{name or '*'}"
+
+
+def _external(item: dict[str, Any]) -> str:
+    labels = item.get("metricLabels") or {}
+    return ",".join(f"{key}={value}" for key, value in sorted(labels.items())) or str(item["metricName"])
+
+
+def _asked(kube: Kube, path: str, **params: str) -> Any:
     """The adapter's answer; it can hang, and so can Prometheus behind it."""
-    return kube.api.send(Request(path, seconds=PATIENCE, once=True)).json
+    given = {name: value for name, value in params.items() if value}
+    return kube.api.send(Request(path, params=given, seconds=PATIENCE, once=True)).json
 
 
-def _usage(items: list[dict[str, Any]], found: Observation) -> dict[str, str]:
-    name = subject.metric(found).name
-    return {
-        i["metadata"]["name"]: " + ".join(c["usage"].get(name, "?") for c in i["containers"]) for i in items
-    }
+def _usage(items: list[dict[str, Any]], metric: Metric) -> dict[str, str]:
+    """The usage of each pod of which the API knows it, container by container or of the one that is meant."""
+    found = {}
+    for item in items:
+        counted = [c["usage"] for c in item["containers"] if metric.container in {"", c["name"]}]
+        if counted and all(metric.name in usage for usage in counted):
+            found[item["metadata"]["name"]] = " + ".join(usage[metric.name] for usage in counted)
+    return found
 
 
 def _page(kube: Kube, found: Observation, pod: Pod, address: str) -> Page:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from labkit.doctor import finding, scraping, serving, workload
+from labkit.doctor import deciding, finding, scraping, serving, subject, workload
 from labkit.doctor.facts import Observation
 from labkit.doctor.finding import Diagnosis, Hop
 
@@ -13,11 +13,13 @@ HOPS: tuple[Hop, ...] = (
     Hop("series", "one series for each pod, with the labels namespace and pod", scraping.series),
     Hop("adapter", "a rule turns the series into a pod metric", serving.adapter),
     Hop("metrics API", "the APIService is Available and has a value for each pod", serving.api),
-    Hop("HPA", "it reads its metric (ScalingActive) and is the only HPA", serving.hpa),
+    Hop("HPA", "it reads its metric (ScalingActive) and is the only HPA", deciding.hpa),
     Hop("scale target", "the Deployment exists, and only the HPA sets its replicas", workload.target),
 )
 
 
 def diagnose(seen: Observation) -> Diagnosis:
-    """Find the first broken hop."""
-    return finding.diagnose(seen, HOPS)
+    """Find the first broken hop; each hop is judged for each metric of the HPA."""
+    views = [(str(subject.metric(view)), view) for view in subject.each(seen)]
+    found = [finding.merged([(name, hop.judge(view)) for name, view in views]) for hop in HOPS]
+    return finding.diagnose(seen.namespace, HOPS, found)

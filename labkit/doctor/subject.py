@@ -1,12 +1,14 @@
 """What is diagnosed: which HPA, Deployment, pods and metric, and the metric's name at each hop.
 
-Pure. If the HPA's target does not exist, the Deployment that it most likely means is used, so that the other
-hops can still be judged.
+Pure. If the HPA's target does not exist, the one that it most likely means is used, so that the other hops
+can still be judged.
 """
 
 from __future__ import annotations
 
 import difflib
+from collections.abc import Iterator
+from dataclasses import replace
 
 from labkit.doctor.facts import Autoscaler, Metric, Observation, Page, Pod, Workload
 from localcluster.api import selectors
@@ -23,6 +25,10 @@ SOURCES = {
 RESOURCE = frozenset({"Resource", "ContainerResource"})
 GROUPS = {"External": "external.metrics.k8s.io", **dict.fromkeys(RESOURCE, "metrics.k8s.io")}
 CUSTOM = "custom.metrics.k8s.io"
+RESOURCES = ("cpu", "memory")
+"""What metrics.k8s.io knows; other resources of a node, such as GPUs, have no usage there."""
+KINDS = ("Deployment", "StatefulSet")
+"""The kinds of target whose pods the doctor knows how to find."""
 
 SETTLING = 75.0
 """Lab seconds until all hops know a ready pod: the adapter's relist, two scrapes, a sync."""
@@ -31,17 +37,26 @@ REACTION = 3.0
 
 
 def autoscaler(seen: Observation) -> Autoscaler | None:
-    """The HPA that was asked about, else one whose Deployment exists, else any."""
+    """The HPA that was asked about, else one whose target exists, else any."""
     named = [h for h in seen.autoscalers if seen.asked in {"", h.name}]
-    known = {f"Deployment/{w.name}" for w in seen.workloads}
+    known = {f"{w.kind}/{w.name}" for w in seen.workloads}
     return next((h for h in named if h.target in known), named[0] if named else None)
 
 
 def workload(seen: Observation) -> Workload | None:
-    """The HPA's target; if that does not exist, the Deployment with the closest name, or the only one."""
+    """The HPA's target; if that does not exist, the one with the closest name, or the first.
+
+    None for a target of a kind whose pods the doctor can't find.
+    """
     hpa = autoscaler(seen)
+    kind, _, wanted = hpa.target.partition("/") if hpa else ("", "", "")
+    meant = difflib.get_close_matches(kind, KINDS, n=1, cutoff=0.8)
+    if kind and not meant:
+        return None
     by_name = {w.name: w for w in seen.workloads}
-    wanted = hpa.target.partition("/")[2] if hpa else ""
+    of_kind = {w.name: w for w in seen.workloads if w.kind in meant}
+    if wanted in of_kind:
+        return of_kind[wanted]
     if wanted in by_name:
         return by_name[wanted]
     close = difflib.get_close_matches(wanted, by_name, n=1)
@@ -49,14 +64,15 @@ def workload(seen: Observation) -> Workload | None:
 
 
 def pods(seen: Observation) -> tuple[Pod, ...]:
-    """The workload's own pods: its selector matches them, and its ReplicaSet owns them."""
+    """The workload's own pods: its selector matches them, and it (or its ReplicaSet) owns them."""
     found = workload(seen)
     return tuple(pod for pod in seen.pods if found and belongs(pod, found) and pod.phase != "Succeeded")
 
 
 def belongs(pod: Pod, found: Workload) -> bool:
     """Whether a pod is a Deployment's own; if its owner is not known, any controller counts."""
-    known = f"ReplicaSet/{found.name}-{pod.labels.get('pod-template-hash', '')}"
+    of_deployment = f"ReplicaSet/{found.name}-{pod.labels.get('pod-template-hash', '')}"
+    known = of_deployment if found.kind == "Deployment" else f"{found.kind}/{found.name}"
     return pod.owned and selects(found, pod) and pod.owner in {"", known}
 
 
@@ -94,9 +110,17 @@ def starting(seen: Observation, pod: Pod) -> bool:
 
 
 def metric(seen: Observation) -> Metric:
-    """The metric that the HPA scales on; the lesson's metric if there is no HPA or it names none."""
+    """The HPA's metric that is looked at; the lesson's metric if there is no HPA or it names none."""
     hpa = autoscaler(seen)
-    return hpa.metrics[0] if hpa and hpa.metrics else Metric("Pods", QUEUE, "AverageValue")
+    return hpa.metrics[seen.index] if hpa and hpa.metrics else Metric("Pods", QUEUE, "AverageValue")
+
+
+def each(seen: Observation) -> Iterator[Observation]:
+    """One view for each metric of the HPA: the same observation with that metric's API and series."""
+    yield seen
+    for index, one in enumerate(seen.more, start=1):
+        prometheus = replace(seen.prometheus, series=one.series)
+        yield replace(seen, api=one.api, prometheus=prometheus, index=index)
 
 
 def group(kind: str) -> str:
@@ -105,12 +129,16 @@ def group(kind: str) -> str:
 
 
 def served_name(seen: Observation) -> str:
-    """The metric that the adapter must serve: the HPA's, unless nothing produces one of that name."""
+    """The metric that the adapter must serve: the HPA's, or the one that a misspelt name means."""
     wanted = metric(seen).name
-    if group(metric(seen).type) != CUSTOM:
-        return wanted
     known = {name.partition("/")[2] for name in seen.api.names}
-    return wanted if wanted in SOURCES or wanted in known else QUEUE
+    if group(metric(seen).type) != CUSTOM or wanted in SOURCES or wanted in known:
+        return wanted
+    meant = {made.replace(":", "_"): name for name, made in SOURCES.items()} | {
+        n: n for n in (*known, *SOURCES)
+    }
+    close = difflib.get_close_matches(wanted, meant, n=1, cutoff=0.65)
+    return meant[close[0]] if close else wanted
 
 
 def source(seen: Observation) -> str:

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import difflib
 
-from labkit.doctor import selecting, subject
+from labkit.doctor import deciding, extract, selecting, subject
 from labkit.doctor.facts import Autoscaler, Observation, Pod, Workload
-from labkit.doctor.finding import Finding, broken, ok, unknown
+from labkit.doctor.finding import Finding, broken, ok, unknown, warning
 
 UNSCHEDULABLE = "Unschedulable"
 
@@ -18,7 +18,11 @@ def pods(seen: Observation) -> Finding:
     """Pods are running, belong to the Deployment, get traffic, and have the requests that the HPA needs."""
     found = subject.workload(seen)
     if found is None:
-        return unknown(f"nothing is deployed in namespace {seen.namespace}")
+        hpa = subject.autoscaler(seen)
+        told = (
+            f"labkit can't find the pods of {hpa.target}" if hpa and seen.workloads else "nothing is deployed"
+        )
+        return unknown(f"{told} in namespace {seen.namespace}")
     mine = subject.pods(seen)
     return (
         _released(seen, found)
@@ -27,9 +31,11 @@ def pods(seen: Observation) -> Finding:
         or _passed_by(seen, mine)
         or _none(found, mine)
         or _in_trouble(mine)
-        or _no_request(seen, found, mine)
+        or selecting.no_container(seen, found, mine)
+        or selecting.without_own_request(seen, found, mine)
         or selecting.strange(seen, found)
         or _no_probe(found)
+        or selecting.shared_service(seen, found)
         or _counted(mine)
     )
 
@@ -74,15 +80,15 @@ def _none(found: Workload, mine: tuple[Pod, ...]) -> Finding | None:
     if found.replicas == 0:
         return broken(
             "scaled-to-zero",
-            f"deployment/{found.name} is scaled to 0",
-            cause="An HPA does not scale a Deployment with 0 replicas (ScalingDisabled).",
-            fix=f"kubectl scale deployment/{found.name} --replicas=1",
+            f"{found.title} is scaled to 0",
+            cause="An HPA does not scale what was set to 0 replicas by hand (ScalingDisabled).",
+            fix=f"kubectl scale {found.title} --replicas=1",
         )
     return broken(
         "no-pods",
-        f"deployment/{found.name} wants {found.replicas} pods and has none",
-        cause="Its ReplicaSet can't create them: a quota, Pod Security, or a missing service account.",
-        fix="kubectl describe replicaset: the events at the end say what was refused.",
+        f"{found.title} wants {found.replicas} pods and has none",
+        cause="Its controller can't create them: a quota, Pod Security, or a missing service account.",
+        fix=f"kubectl describe {_maker(found)}: the events at the end say what was refused.",
     )
 
 
@@ -99,31 +105,15 @@ def _in_trouble(mine: tuple[Pod, ...]) -> Finding | None:
     )
 
 
-def _no_request(seen: Observation, found: Workload, mine: tuple[Pod, ...]) -> Finding | None:
-    """Judge by the pods, if there are any: a LimitRange can add requests that the template lacks."""
-    wanted = subject.metric(seen)
-    told = next((pod.containers for pod in mine if pod.containers), found.containers)
-    lacking = selecting.lacking(wanted, told)
-    if not lacking:
-        return None
-    return broken(
-        "no-request",
-        f"container {', '.join(lacking)} of deployment/{found.name} requests no {wanted.name}",
-        cause=f"The HPA's target is a percentage of the request for {wanted.name}, which is missing.",
-        fix=f"Put resources.requests.{wanted.name} into the pod template.",
-    )
-
-
 def _no_probe(found: Workload) -> Finding | None:
     if not found.containers or any(c.readiness for c in found.containers):
         return None
-    return broken(
+    return warning(
         "no-readiness",
-        f"no container of deployment/{found.name} has a readiness probe",
+        f"no container of {found.title} has a readiness probe",
         cause="Without one a pod is ready as soon as its process runs: it gets requests while it still loads "
         "weights, and the HPA counts it as if it worked.",
         fix="Add readinessProbe: {httpGet: {path: /health, port: 8000}} to the container.",
-        lesser=True,
     )
 
 
@@ -134,39 +124,86 @@ def _counted(mine: tuple[Pod, ...]) -> Finding:
 
 
 def target(seen: Observation) -> Finding:
-    """The Deployment that the HPA scales exists, nothing else scales it, and there is room for its pods."""
+    """What the HPA scales exists, nothing else scales it, and there is room for its pods."""
     hpa, found = subject.autoscaler(seen), subject.workload(seen)
     if hpa is None:
         return unknown("there is no HPA that could set replicas")
-    return _missing(seen, hpa) or _two_writers(found, hpa) or _no_room(seen) or _size(found, hpa)
+    return (
+        _missing(seen, hpa)
+        or _unreadable(hpa)
+        or _two_writers(found, hpa)
+        or _no_room(seen)
+        or _another_missing(seen, hpa)
+        or _size(found, hpa)
+    )
+
+
+def _there(seen: Observation, hpa: Autoscaler) -> bool:
+    """Whether the HPA's target exists, as far as the doctor knows the kinds."""
+    kind, _, name = hpa.target.partition("/")
+    return kind not in subject.KINDS or any((w.kind, w.name) == (kind, name) for w in seen.workloads)
 
 
 def _missing(seen: Observation, hpa: Autoscaler) -> Finding | None:
     kind, _, name = hpa.target.partition("/")
-    known = [w.name for w in seen.workloads]
-    if kind != "Deployment" or name in known:
-        return None  # labkit knows nothing about other kinds, so the HPA's own condition decides
+    able = hpa.condition("AbleToScale")
+    read = kind != "Deployment" and able is not None and able.status == "True"  # it need not be listed for us
+    if read or _there(seen, hpa):
+        return None  # of other kinds the HPA's own condition decides
+    known = [w.name for w in seen.workloads if w.kind == kind]
     close = difflib.get_close_matches(name, known, n=1)
     there = ", ".join(known) or "none"
     return broken(
         "no-target",
         f"hpa/{hpa.name} scales {hpa.target}, which does not exist in namespace {seen.namespace}",
-        cause=f"Its name is misspelt: did you mean {close[0]}?" if close else f"Deployments there: {there}.",
-        fix="Correct spec.scaleTargetRef of the HPA, or create the Deployment.",
+        cause=f"Its name is misspelt: did you mean {close[0]}?" if close else f"{kind}s there: {there}.",
+        fix=f"Correct spec.scaleTargetRef of the HPA, or create the {kind}.",
+    )
+
+
+def _unreadable(hpa: Autoscaler) -> Finding | None:
+    """The controller's own words for a target of which it can't read how many replicas it has."""
+    able = hpa.condition("AbleToScale")
+    if able is None or able.status != "False" or able.reason != deciding.NO_SCALE:
+        return None
+    kind = hpa.target.partition("/")[0]
+    close = difflib.get_close_matches(kind, subject.KINDS, n=1, cutoff=0.8)
+    meant = close[0] if close and close[0] != kind else ""
+    return broken(
+        "no-scale",
+        f"hpa/{hpa.name}: AbleToScale is False ({able.reason}): {able.message}",
+        cause=f"The kind is misspelt: did you mean {meant}?"
+        if meant
+        else f"{hpa.target} does not exist, its kind has no subresource `scale`, or apiVersion is wrong.",
+        fix="Correct kind, name and apiVersion in spec.scaleTargetRef of the HPA.",
+    )
+
+
+def _another_missing(seen: Observation, hpa: Autoscaler) -> Finding | None:
+    """An HPA beside this one that scales nothing."""
+    lost = [h for h in seen.autoscalers if h.name != hpa.name and not _there(seen, h)]
+    if not lost:
+        return None
+    return warning(
+        "another-without-target",
+        f"hpa/{lost[0].name} beside it scales {lost[0].target}, which does not exist",
+        cause=f"Its name is misspelt, or what it scaled was deleted. hpa/{hpa.name} is not touched by it.",
+        fix=f"Correct its spec.scaleTargetRef, or kubectl delete hpa {lost[0].name}.",
     )
 
 
 def _two_writers(found: Workload | None, hpa: Autoscaler) -> Finding | None:
     if found is None or not found.writers:
         return None
-    return broken(
+    # The last one to write it owns the field: where that is the HPA, the other one waits for its next apply.
+    judged = warning if set(found.writers) == {extract.REMEMBERED} else broken
+    return judged(
         "two-writers",
-        f"spec.replicas of deployment/{found.name} has two writers: hpa/{hpa.name} and "
-        f"{', '.join(found.writers)}",
+        f"spec.replicas of {found.title} has two writers: hpa/{hpa.name} and {', '.join(found.writers)}",
         cause="The manifest that was applied holds `replicas`. Each apply sets the Deployment back to that "
         "number, even under load, and the HPA starts over.",
         fix="Take `replicas` out of the manifest and out of what kubectl remembers of it: kubectl annotate "
-        f"deployment/{found.name} kubectl.kubernetes.io/last-applied-configuration-",
+        f"{found.title} kubectl.kubernetes.io/last-applied-configuration-",
     )
 
 
@@ -189,7 +226,12 @@ def _no_room(seen: Observation) -> Finding | None:
 def _size(found: Workload | None, hpa: Autoscaler) -> Finding:
     if found is None:
         return unknown(f"labkit can't check {hpa.target}")
-    return ok(f"deployment/{found.name}: {found.replicas} replicas, the HPA wants {hpa.desired}")
+    return ok(f"{found.title}: {found.replicas} replicas, the HPA wants {hpa.desired}")
+
+
+def _maker(found: Workload) -> str:
+    """What creates its pods, for kubectl."""
+    return "replicaset" if found.kind == "Deployment" else found.title
 
 
 def _selector(labels: object) -> str:

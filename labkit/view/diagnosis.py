@@ -1,4 +1,4 @@
-"""How the doctor's diagnosis looks in a cell: each hop in a row, the first broken one in full below."""
+"""How the doctor's diagnosis looks in a cell: each hop in a row, what to mend first in full below."""
 
 from __future__ import annotations
 
@@ -7,12 +7,18 @@ from dataclasses import dataclass
 from html import escape
 from typing import Any
 
-from labkit.doctor.finding import AFFECTED, BROKEN, OK, SIGNS, UNKNOWN, Diagnosis
+from labkit.doctor.finding import AFFECTED, BROKEN, OK, SIGNS, UNKNOWN, WARNING, Diagnosis
 from labkit.view.picture import GREEN, GREY, ORANGE, RED
 from labkit.view.table import Table
 
 # Colours of edges, as in verdicts; the sign repeats what they say.
-_COLOURS: Mapping[str, str] = {OK: GREEN, BROKEN: RED, AFFECTED: ORANGE, UNKNOWN: ORANGE}
+_COLOURS: Mapping[str, str] = {
+    OK: GREEN,
+    BROKEN: RED,
+    WARNING: ORANGE,
+    AFFECTED: ORANGE,
+    UNKNOWN: ORANGE,
+}
 
 
 @dataclass(frozen=True)
@@ -23,7 +29,7 @@ class Shown:
     stamp: str
 
     def __str__(self) -> str:
-        first = self.diagnosis.broken
+        first = self.diagnosis.first
         told = [f"  {name}: {text}" for name, text in first.told] if first else []
         return "\n".join([str(self._table()), f"{self._sign()} {self.diagnosis.summary}", *told])
 
@@ -39,13 +45,13 @@ class Shown:
         )
 
     def _sign(self) -> str:
-        if self.diagnosis.broken:
-            return SIGNS[BROKEN]
+        if self.diagnosis.first:
+            return SIGNS[self.diagnosis.first.state]
         return SIGNS[UNKNOWN if any(step.state == UNKNOWN for step in self.diagnosis.steps) else OK]
 
     def _repr_html_(self) -> str:
-        first = self.diagnosis.broken
-        colour = _COLOURS[BROKEN if first else OK]
+        first = self.diagnosis.first
+        colour = _COLOURS[first.state if first else OK]
         rows = "".join(
             f"<tr><td style='opacity:.75;padding:0 12px 0 0;text-align:left;vertical-align:top'>{name}</td>"
             f"<td style='text-align:left'>{escape(text)}</td></tr>"

@@ -10,7 +10,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from labkit.doctor.finding import AFFECTED, BROKEN, OK, SIGNS, UNKNOWN, Diagnosis
+from labkit.doctor.finding import AFFECTED, BROKEN, OK, SIGNS, UNKNOWN, WARNING, Diagnosis
 from labkit.errors import ProviderError
 from localcluster import catalog
 from localcluster.cli import doctor as machine
@@ -23,7 +23,13 @@ if TYPE_CHECKING:
 
 app = typer.Typer()
 
-STYLES: Mapping[str, str] = {OK: "green", BROKEN: "bold red", AFFECTED: "yellow", UNKNOWN: "yellow"}
+STYLES: Mapping[str, str] = {
+    OK: "green",
+    BROKEN: "bold red",
+    WARNING: "bold yellow",
+    AFFECTED: "yellow",
+    UNKNOWN: "yellow",
+}
 
 
 @app.command()
@@ -38,7 +44,8 @@ def doctor(
     """Show what this machine or cluster lacks, and where the path from /metrics to the HPA is broken.
 
     Before a lab exists: whether this machine can isolate containers, and how to allow it.
-    Changes nothing. Exit 1 if something is missing or broken; each is named with its cause and fix.
+    Changes nothing. Exit 1 if something is missing or broken; each is named with its cause and fix, and so is
+    what breaks nothing but could be better (exit 0).
     """
     # The Kubernetes client takes 0.4 s to import; the other commands must not pay for it.
     from course.existing import prerequisites, survey  # noqa: PLC0415
@@ -93,13 +100,13 @@ def show_needs(needs: Sequence[Need]) -> None:
 
 
 def show_path(found: Diagnosis) -> None:
-    """The hops as a table, then the first broken one in full."""
+    """The hops as a table, then what to mend first in full."""
     table = _table(f"the path of the number, namespace {found.namespace}", "HOP", "STATE", "SEEN")
     for step in found.steps:
         table.add_row(step.hop, _state(step.state), Text(step.finding.seen))
     out.print(table, soft_wrap=False)
-    out.print(found.summary, style="bold red" if found.broken else "bold", markup=False)
-    _tell(*(found.broken.told if found.broken else ()))
+    out.print(found.summary, style=STYLES[found.first.state] if found.first else "bold", markup=False)
+    _tell(*(found.first.told if found.first else ()))
 
 
 def _table(title: str, *headings: str) -> Table:

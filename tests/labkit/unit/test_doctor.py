@@ -12,6 +12,8 @@ import pytest
 import yaml
 
 from course import case
+from labkit.doctor import extract
+from labkit.doctor.deciding import AMBIGUOUS
 from labkit.doctor.facts import (
     ApiService,
     Autoscaler,
@@ -27,14 +29,14 @@ from labkit.doctor.facts import (
     Target,
     Workload,
 )
-from labkit.doctor.finding import AFFECTED, SKIPPED, UNKNOWN, Diagnosis, Finding
+from labkit.doctor.finding import AFFECTED, SKIPPED, UNKNOWN, WARNING, Diagnosis, Finding
 from labkit.doctor.pipeline import HOPS, diagnose
-from labkit.doctor.serving import AMBIGUOUS
 from labkit.doctor.subject import QUEUE, SOURCES
 from labkit.view.diagnosis import Shown
 from localcluster import stored
 from localcluster.data import DATA
 from tests.labkit.live.test_doctor import PLANTED
+from tests.labkit.live.test_doctor_kinds import KINDS
 
 STORED = sorted((Path(__file__).parents[2] / "golden" / "doctor").glob("*.json"))
 RULES = DATA / "adapter-rules.yaml"
@@ -157,7 +159,6 @@ FAULTS: list[tuple[str, str, Observation]] = [
     ("pods", "pod-not-running", with_pods(ready_for=None, trouble="ErrImagePull")),
     ("pods", "pod-not-running", with_pods(ready_for=None, trouble="Unschedulable")),
     ("pods", "no-request", replace(CPU, workloads=(replace(DEPLOYMENT, containers=(Container("c"),)),))),
-    ("pods", "no-readiness", with_deployment(containers=(replace(SERVER, readiness=False),))),
     ("metrics page", "no-page", replace(HEALTHY, pages=(Page("a", error="404 Not Found"),))),
     ("metrics page", "not-exported", replace(HEALTHY, pages=(Page("a", ("vllm:num_request_waiting",)),))),
     ("scrape", "prometheus-down", with_prometheus(error="Connection refused", **NO_TARGETS)),
@@ -207,7 +208,6 @@ FAULTS: list[tuple[str, str, Observation]] = [
     ("pods", "stranger-without-request", beside(CPU, SMOKE_TEST)),
     ("pods", "stranger-without-request", beside(CPU, replace(SMOKE_TEST, phase="Failed"))),
     ("pods", "stranger-without-request", beside(CPU, OF_A_JOB)),
-    ("pods", "stranger", beside(HEALTHY, SMOKE_TEST)),
     ("scale target", "no-target", with_hpa(target="Deployment/llm-inference-servise")),
     ("scale target", "two-writers", with_deployment(writers=("kubectl-client-side-apply (Update)",))),
     (
@@ -215,6 +215,31 @@ FAULTS: list[tuple[str, str, Observation]] = [
         "no-room",
         replace(HEALTHY, pods=(*HEALTHY.pods, pod("c", ready_for=None, trouble="Unschedulable"))),
     ),
+]
+
+SECOND = replace(DEPLOYMENT, name="llm-canary", selector={**APP, "track": "canary"})
+CANARY_OF_THE_LLM = pod(
+    "canary", labels={**APP, "track": "canary", "pod-template-hash": "77"}, owner="ReplicaSet/llm-canary-77"
+)
+OF_THE_LLM = {"owner": f"ReplicaSet/{NAME}-6c9f"}
+ASTRAY = replace(HPA, name="typo", target="Deployment/llm-inferense")
+WARNINGS: list[tuple[str, str, Observation]] = [
+    ("pods", "no-readiness", with_deployment(containers=(replace(SERVER, readiness=False),))),
+    ("pods", "stranger", beside(HEALTHY, SMOKE_TEST)),
+    (
+        "pods",
+        "shared-service",
+        replace(
+            HEALTHY,
+            workloads=(replace(DEPLOYMENT, selector={**APP, "track": "stable"}), SECOND),
+            pods=(
+                *with_pods(labels={**APP, "track": "stable", "pod-template-hash": "6c9f"}, **OF_THE_LLM).pods,
+                CANARY_OF_THE_LLM,
+            ),
+        ),
+    ),
+    ("scale target", "two-writers", with_deployment(writers=(extract.REMEMBERED,))),
+    ("scale target", "another-without-target", replace(HEALTHY, autoscalers=(ASTRAY, HPA))),
 ]
 
 
@@ -234,6 +259,19 @@ def test_a_fault_is_blamed_on_its_own_hop(hop: str, fault: str, seen: Observatio
     assert found.broken.finding.cause
     assert found.broken.finding.fix
     assert found.summary == f"The first broken hop is {hop}."
+
+
+@pytest.mark.parametrize(("hop", "fault", "seen"), WARNINGS, ids=[fault for _, fault, _ in WARNINGS])
+def test_what_breaks_nothing_is_a_warning_and_hides_no_fault(hop: str, fault: str, seen: Observation) -> None:
+    found = diagnose(seen)
+    assert (found.broken, found.hop) == (None, "")
+    assert found.warning
+    assert (found.warning.hop, found.warning.finding.fault) == (hop, fault)
+    assert found.summary == f"Nothing is broken, but {hop} could be better."
+    assert found.warning.finding.fix in shown(found)["text/plain"]
+    mute = diagnose(replace(seen, prometheus=with_prometheus(error="refused", **NO_TARGETS).prometheus))
+    assert mute.hop == "scrape"
+    assert {step.hop: step.state for step in mute.steps}[hop] == WARNING
 
 
 def test_every_hop_can_be_the_broken_one() -> None:
@@ -277,7 +315,7 @@ def test_a_pod_without_a_probe_is_given_time_to_answer_and_no_longer() -> None:
     ):
         lax = replace(seen, workloads=with_deployment(containers=unprobed).workloads)
         early = replace(lax, pods=with_pods(ready_for=1.0, containers=unprobed).pods)
-        assert diagnose(early).hop == "pods", diagnose(early).broken
+        assert (diagnose(early).hop, first(early).fault) == ("", "no-readiness")
         assert diagnose(replace(early, pods=with_pods(containers=unprobed).pods)).hop == hop
         assert diagnose(replace(early, pods=with_pods(ready_for=1.0, containers=(SERVER,)).pods)).hop == hop
 
@@ -331,6 +369,12 @@ def finding(seen: Observation) -> Finding:
     return broken.finding
 
 
+def first(seen: Observation) -> Finding:
+    found = diagnose(seen).first
+    assert found
+    return found.finding
+
+
 @pytest.mark.parametrize("kind", ["Resource", "Pods"])
 @pytest.mark.parametrize("asked", ["stable", "canary"])
 def test_overlapping_selectors_are_told_with_both_deployments_and_both_hpas(asked: str, kind: str) -> None:
@@ -365,14 +409,6 @@ def test_pods_that_a_limit_range_gave_a_request_need_none_in_the_template() -> N
     bare = replace(DEPLOYMENT, containers=(Container("model-server"),))
     given = beside(CPU, replace(SMOKE_TEST, labels={}))
     assert diagnose(replace(given, workloads=(bare,))).broken is None
-
-
-def test_a_missing_probe_is_blamed_only_where_nothing_else_is() -> None:
-    bare = with_deployment(containers=(replace(SERVER, readiness=False),))
-    assert finding(bare).fault == "no-readiness"
-    found = diagnose(replace(bare, autoscalers=(HPA, replace(HPA, name="llm-hpa-cpu"))))
-    assert found.hop == "HPA"
-    assert found.steps[0].state == AFFECTED
 
 
 def test_a_cpu_hpa_is_told_in_cpu() -> None:
@@ -410,13 +446,13 @@ def shown(found: Diagnosis) -> Mapping[str, str]:
 @pytest.mark.parametrize("file", STORED, ids=lambda file: file.stem)
 def test_what_was_seen_on_a_real_cluster_is_judged_as_it_was_there(file: Path) -> None:
     case = json.loads(file.read_text())
-    found = diagnose(stored.made(Observation, case["seen"]))
-    fault = found.broken.finding.fault if found.broken else ""
-    assert (found.hop, fault) == (case["hop"], case["fault"])
+    found = diagnose(stored.made(Observation, case["seen"])).first
+    told = (found.hop, found.finding.fault) if found else ("", "")
+    assert told == (case["hop"], case["fault"])
 
 
 def test_every_fault_that_is_planted_on_a_real_cluster_is_stored() -> None:
-    planted = {name for name, *_ in PLANTED}
+    planted = {name for name, *_ in (*PLANTED, *KINDS)}
     assert {file.stem for file in STORED} == {*planted, "healthy", "healthy-cpu"}
 
 
