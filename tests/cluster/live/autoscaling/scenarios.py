@@ -15,6 +15,10 @@ MINUTE = 60
 REACTION = 100
 """A metric is measured, scraped and served, and the controller looks again: upstream's allowance."""
 
+SYNC = 20
+"""A window begins with the controller's last look before the demand changed, 15 s ago at most; and the test
+sees a change a moment after it was made."""
+
 Scenario = Callable[[Consumer], None]
 
 
@@ -24,7 +28,7 @@ def scale_down_soon_after_the_stabilization_period(consumer: Consumer) -> None:
     consumer.demand(3)
     consumer.reaches(3)
     consumer.demand(2)
-    assert consumer.reaches(2) > MINUTE
+    assert consumer.reaches(2) > MINUTE - SYNC
 
 
 def scale_up_only_after_the_stabilization_period(consumer: Consumer) -> None:
@@ -33,7 +37,7 @@ def scale_up_only_after_the_stabilization_period(consumer: Consumer) -> None:
     consumer.demand(1)
     consumer.reaches(1)
     consumer.demand(3)
-    assert consumer.reaches(3) > 3 * MINUTE
+    assert consumer.reaches(3) > 3 * MINUTE - SYNC
 
 
 def no_scale_up_where_it_is_disabled(consumer: Consumer) -> None:
@@ -55,7 +59,7 @@ def scale_up_no_more_than_a_number_of_pods_per_minute(consumer: Consumer) -> Non
     consumer.autoscale(1, 10, limited("scaleUp", "Pods", 1))
     consumer.demand(3)
     consumer.reaches(2)
-    assert consumer.reaches(3) > 0.9 * MINUTE  # the test saw the first change a moment after it was made
+    assert consumer.reaches(3) > MINUTE - SYNC
 
 
 def scale_down_no_more_than_a_number_of_pods_per_minute(consumer: Consumer) -> None:
@@ -63,7 +67,7 @@ def scale_down_no_more_than_a_number_of_pods_per_minute(consumer: Consumer) -> N
     consumer.autoscale(1, 10, limited("scaleDown", "Pods", 1))
     consumer.demand(1)
     consumer.reaches(2)
-    assert consumer.reaches(1) > 0.9 * MINUTE
+    assert consumer.reaches(1) > MINUTE - SYNC
 
 
 def scale_up_no_more_than_a_percentage_per_minute(consumer: Consumer) -> None:
@@ -71,7 +75,7 @@ def scale_up_no_more_than_a_percentage_per_minute(consumer: Consumer) -> None:
     consumer.autoscale(1, 10, limited("scaleUp", "Percent", 50))
     consumer.demand(8)
     consumer.reaches(3)
-    assert consumer.reaches(5) > 0.9 * MINUTE  # the ceiling of 3 × 1.5
+    assert consumer.reaches(5) > MINUTE - SYNC  # the ceiling of 3 × 1.5
     assert [number for _, number in consumer.changes] == [2, 3, 5]
 
 
@@ -80,7 +84,7 @@ def scale_down_no_more_than_a_percentage_per_minute(consumer: Consumer) -> None:
     consumer.autoscale(1, 10, limited("scaleDown", "Percent", 25))
     consumer.demand(1)
     consumer.reaches(5)
-    assert consumer.reaches(3) > 0.9 * MINUTE  # the floor of 5 × 0.75
+    assert consumer.reaches(3) > MINUTE - SYNC  # the floor of 5 × 0.75
     assert [number for _, number in consumer.changes] == [7, 5, 3]
 
 
@@ -88,10 +92,10 @@ def recommendation_within_the_range_over_two_stabilization_windows(consumer: Con
     consumer.start(1)
     consumer.autoscale(1, 5, windows(3 * MINUTE, 3 * MINUTE))
     consumer.demand(3)
-    consumer.stays(1, 1, 3 * MINUTE)
+    consumer.stays(1, 1, 3 * MINUTE - SYNC)
     consumer.reaches(3)
     consumer.demand(2)
-    consumer.stays(3, 3, 3 * MINUTE)
+    consumer.stays(3, 3, 3 * MINUTE - SYNC)
     consumer.reaches(2)
 
 
@@ -100,10 +104,10 @@ def recommendation_within_the_range_with_stabilization_window_and_pod_limit_rate
     down = {"scaleDown": {"stabilizationWindowSeconds": 3 * MINUTE}}
     consumer.autoscale(2, 5, limited("scaleUp", "Pods", 1, 2 * MINUTE) | down)
     consumer.demand(4)
-    consumer.stays(2, 3, 2 * MINUTE)
+    consumer.stays(2, 3, 2 * MINUTE - SYNC)
     consumer.reaches(4)
     consumer.demand(2)
-    consumer.stays(4, 4, 3 * MINUTE)
+    consumer.stays(4, 4, 3 * MINUTE - SYNC)
     consumer.reaches(2)
 
 

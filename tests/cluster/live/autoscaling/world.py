@@ -69,7 +69,8 @@ class Consumer:
         labels = {"app": NAME}
         container = {**SERVER, "resources": {"requests": {"cpu": "50m"}}}
         spec = pod_spec({**container, "readinessProbe": {"httpGet": {"port": 8000}, "periodSeconds": 1}})
-        template = {"metadata": {"labels": labels}, "spec": spec}
+        about = {"labels": labels, "annotations": {"prometheus.io/scrape": "true"}}
+        template = {"metadata": about, "spec": spec}
         made = {"replicas": replicas, "selector": {"matchLabels": labels}, "template": template}
         apply(self.kube, _object("apps/v1", "Deployment", made))
         self.kube.until(f"pods app={NAME} ready={replicas}", seconds=PATIENCE)
