@@ -15,7 +15,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -64,33 +64,42 @@ def main() -> int:
     if asked.build:
         return 0
     folder = OUT / asked.provider
-    with _cluster(asked.provider) as cluster, _images(*cluster, built) as registries:
-        runner = Runner(built, Cluster(*cluster, registries), on())
-        done = list(_run(runner, asked, folder))
+    done = []
+    for clock, names in _by_clock(asked).items():
+        with _cluster(asked.provider, clock) as cluster, _images(*cluster, built) as registries:
+            runner = Runner(built, Cluster(*cluster, registries), on())
+            done += _run(runner, asked, folder, names) if names else [_sliced(runner, folder / "slice")]
     if asked.store:
         for area in done:
             area.save(page.STORED / asked.provider)
+    if not asked.slice:
+        others = [name for name in areas() if name not in {area.name for area in done}]
+        done += filter(None, (results.load(folder, name) for name in others))
     return _verdict(done)
 
 
-def _run(runner: Runner, asked: argparse.Namespace, folder: Path) -> Iterator[results.Area]:
-    provider = runner.cluster.provider
+def _by_clock(asked: argparse.Namespace) -> dict[float, list[str]]:
+    """The areas to run on each lab, by the clock that they want; none of them for CI's selection."""
     if asked.slice:
-        yield _sliced(runner, folder / "slice")
-        return
+        return {1.0: []}
+    found: dict[float, list[str]] = {}
     for name, selection in areas().items():
-        before = results.load(folder, name)
-        if before and not asked.areas:
-            yield before
-            continue
-        if asked.areas and name not in asked.areas:
-            continue
+        if name in asked.areas or not (asked.areas or results.load(OUT / asked.provider, name)):
+            found.setdefault(selection.clock, []).append(name)
+    return found
+
+
+def _run(
+    runner: Runner, asked: argparse.Namespace, folder: Path, names: Sequence[str]
+) -> Iterator[results.Area]:
+    for name in names:
+        selection, before = areas()[name], results.load(folder, name)
         chosen = _chosen(selection, before, asked)
         if chosen is None:
             continue
         specs = runner.run(chosen, folder / name)
         narrow = before is not None and chosen is not selection
-        area = before.merged(specs) if before and narrow else outcome(name, specs, provider)
+        area = before.merged(specs) if before and narrow else outcome(name, specs, runner.cluster.provider)
         area.save(folder)
         _tell(area)
         yield area
@@ -138,15 +147,16 @@ def _verdict(done: list[results.Area]) -> int:
 
 
 @contextmanager
-def _cluster(provider: str) -> Iterator[tuple[str, Path]]:
-    """A lab in real time; one that runs is used, one that was started here is taken down again."""
+def _cluster(provider: str, clock: float) -> Iterator[tuple[str, Path]]:
+    """A lab; one that runs is used, one that was started here is taken down again."""
     name = default_name()
     found = catalog.get(provider)
     running = _kubeconfig(found)
     if running:
         yield provider, running
         return
-    spec = wanted(name, clock=1.0) if provider == "kind" else Spec(name, clock=1.0, gpu_nodes=1, cpu_nodes=2)
+    kind = provider == "kind"
+    spec = wanted(name, clock=clock) if kind else Spec(name, clock=clock, gpu_nodes=1, cpu_nodes=2)
     try:
         yield provider, found.up(spec, console.report)
     finally:

@@ -6,7 +6,7 @@ import os
 import re
 import tomllib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from localcluster import spawn, toolchain
@@ -20,7 +20,7 @@ AREAS = Path(__file__).with_name("areas.toml")
 
 @dataclass(frozen=True)
 class Selection:
-    """Which specs, how many at a time, and after how many minutes they are stopped."""
+    """Which specs, how many at a time, after how many minutes they are stopped, and how fast the lab is."""
 
     title: str
     labels: str
@@ -29,11 +29,12 @@ class Selection:
     procs: int = 1
     minutes: int = 30
     ci: bool = True
+    clock: float = 1.0
 
     def named(self, names: Sequence[str]) -> Selection:
         """Just the specs with these full names."""
         focus = [" " + re.escape(name).replace(r"\ ", " ") + "$" for name in names]  # behind the suite's name
-        return Selection(self.title, self.labels, focus, (), min(self.procs, len(names)), self.minutes)
+        return replace(self, focus=focus, skip=(), procs=min(self.procs, len(names)))
 
 
 def areas() -> dict[str, Selection]:
