@@ -64,7 +64,7 @@ def main() -> int:
     if asked.build:
         return 0
     folder = OUT / asked.provider
-    done = []
+    done: list[results.Area] = []
     for clock, names in _by_clock(asked).items():
         with _cluster(asked.provider, clock) as cluster, _images(*cluster, built) as registries:
             runner = Runner(built, Cluster(*cluster, registries), on())
@@ -72,7 +72,7 @@ def main() -> int:
     if asked.store:
         for area in done:
             area.save(page.STORED / asked.provider)
-    if not asked.slice:
+    if not (asked.slice or asked.areas):
         others = [name for name in areas() if name not in {area.name for area in done}]
         done += filter(None, (results.load(folder, name) for name in others))
     return _verdict(done)
