@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from model_server.engine import Engine, Limits
+from model_server.http_metrics import COARSE, FINE
 from model_server.kv_cache import BlockPool
 from model_server.metrics import NEVER
 from model_server.profile import StepTiming
@@ -175,6 +176,42 @@ def test_the_caches_configuration_is_what_the_log_says(server: Server) -> None:
     concurrency = float(about["kv_cache_max_concurrency"])
     assert f"per request: {concurrency:.2f}x" in server.log.read_text()
     assert about["enable_prefix_caching"] == "False"
+
+
+HTTP = {
+    "http_requests": ("counter", {"method", "status", "handler"}, ()),
+    "http_request_size_bytes": ("summary", {"handler"}, ()),
+    "http_response_size_bytes": ("summary", {"handler"}, ()),
+    "http_request_duration_highr_seconds": ("histogram", set(), FINE),
+    "http_request_duration_seconds": ("histogram", {"method", "handler"}, COARSE),
+}
+
+
+def test_the_http_side_is_counted_as_vllm_counts_it(tmp_path: Path) -> None:
+    with started(tmp_path / "server", FAST, "--simulated-gpu", "NVIDIA-L4") as server:
+        polling.until(server.ready, "the server to be ready", seconds=20, last_seen=server.log.read_text)
+        asked = server.http.post("/v1/completions", json=body(max_tokens=200, stream=True))
+        refused = server.http.post("/v1/completions", json=body(max_tokens=0))
+        server.http.get("/nowhere")
+        with server.http.stream("POST", "/v1/completions", json=body(max_tokens=8000, stream=True)) as left:
+            next(left.iter_lines())
+        server.until("vllm:num_requests_running", 0)
+        text = server.http.get("/metrics").text
+        found = {f.name: f for f in text_string_to_metric_families(text) if f.name.startswith("http_")}
+        assert set(found) == set(HTTP)
+        for name, (kind, labels, edges) in HTTP.items():
+            assert found[name].type == kind
+            assert {frozenset(s.labels) - {"le"} for s in found[name].samples} == {frozenset(labels)}
+            cut = {float(s.labels["le"]) for s in found[name].samples if s.name.endswith("_bucket")}
+            assert cut == ({*edges, float("inf")} if edges else set())
+        counts = {(s.labels["handler"], s.labels["status"]): s.value for s in found["http_requests"].samples}
+        here = "/v1/completions"
+        assert counts == {(here, "2xx"): 2, (here, "4xx"): 1, ("none", "4xx"): 1}
+        sizes = int(asked.request.headers["content-length"]) + int(refused.request.headers["content-length"])
+        assert server.metric("http_request_size_bytes_sum", handler=here) > sizes
+        assert server.metric("http_response_size_bytes_sum", handler=here) == len(refused.content)
+        whole = server.metric("http_request_duration_highr_seconds_sum")
+        assert whole > server.metric("vllm:e2e_request_latency_seconds_sum"), "in lab seconds, to the end"
 
 
 def test_steps_count_new_tokens_and_the_prompts_that_they_end() -> None:

@@ -11,6 +11,7 @@ from aiohttp.typedefs import Handler
 
 from model_server import __version__, protocol
 from model_server.driver import Driver, Stream
+from model_server.http_metrics import HttpMetrics
 from model_server.metrics import CONTENT_TYPE, Exposition
 from model_server.parameters import BadRequest
 from model_server.protocol import EventWriter, Generation
@@ -47,6 +48,7 @@ class Api:
                 web.get("/metrics", self.metrics),
             ]
         )
+        HttpMetrics(self._exposition.registry, clock=self._serving.settings.clock).watch(app)
         return app
 
     async def health(self, _: web.Request) -> web.Response:

@@ -177,9 +177,9 @@ class Exposition:
     """The text that Prometheus reads."""
 
     def __init__(self, serving: Serving) -> None:
-        self._registry = CollectorRegistry(auto_describe=False)
-        self._registry.register(ServingCollector(serving))
+        self.registry = CollectorRegistry(auto_describe=False)
+        self.registry.register(ServingCollector(serving))
 
     def text(self) -> bytes:
         """Everything, in Prometheus' text format."""
-        return generate_latest(self._registry)
+        return generate_latest(self.registry)
