@@ -65,6 +65,17 @@ def test_safe_sysctls_are_set_in_the_pod_alone(kube: Kube) -> None:
     assert "77" not in printed(kube, "unset", show, user)
 
 
+@pytest.mark.parametrize("user", [4321, 65534])
+def test_a_user_of_whom_the_image_knows_nothing_has_no_name(kube: Kube, user: int) -> None:
+    """No runtime adds a line to /etc/passwd: programs that ask for their name fail, as elsewhere."""
+    script = (
+        'id -u; name=$(id -un 2>&1) || name=nameless; echo $name; grep -c ":$(id -u):" /etc/passwd || true'
+    )
+    said = printed(kube, f"user-{user}", script, {"securityContext": {"runAsUser": user}})
+    known = ["nobody", "1"] if user == 65534 else ["nameless", "0"]
+    assert said.split() == [str(user), *known]
+
+
 @pytest.mark.parametrize(
     ("name", "spec", "wanted"),
     [

@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from labkit.doctor.pipeline import diagnose
+from localcluster import polling
 from localcluster.api import Json
 from tests.labkit.live.test_doctor import (
     CPU_HPA,
@@ -21,6 +22,7 @@ from tests.labkit.live.test_doctor import (
     afterwards,
     in_template,
     keep,
+    rewritten,
     world,
 )
 
@@ -190,3 +192,20 @@ def test_an_hpa_on_several_metrics_is_healthy_where_all_are(world: World) -> Non
     world.until_healthy()
     told = diagnose(world.look()).steps[5].finding.seen
     assert re.search(r"cpu: .*; vllm_request_queue_size: .*; cpu of container model-server: ", told), told
+
+
+def test_a_figure_that_is_no_number_counts_as_nothing(world: World) -> None:
+    """A quantile of servers without a request is NaN: such a pod has 0, and no plot, table or wait breaks."""
+    world.deploy()
+    world.until_healthy()
+    query = "sum(<<.Series>>{<<.LabelMatchers>>}) by (<<.GroupBy>>)"
+    with rewritten(world, "adapter-rules.yaml", query, f"{query} * (0/0)"):
+        world.until_healthy()
+        assert [*world.look().api.values.values()] == ["0", "0"]
+
+        def current() -> str:
+            hpa = world.kube.object("hpa/llm-hpa")
+            return str(hpa.at("status.currentMetrics.0.pods.current.averageValue"))
+
+        polling.until(lambda: current() == "0", "the HPA to see 0", seconds=30, last_seen=current)
+        world.kube.until("hpa/llm-hpa desired=2", "hpa/llm-hpa scalingactive", seconds=30)
