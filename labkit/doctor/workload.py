@@ -12,6 +12,7 @@ from labkit.doctor.facts import Autoscaler, Observation, Pod, Workload
 from labkit.doctor.finding import Finding, broken, ok, unknown, warning
 
 UNSCHEDULABLE = "Unschedulable"
+STOPS = ("AbleToScale", "ScalingActive")  # conditions of an HPA: one is False, and it scales nothing
 
 
 def pods(seen: Observation) -> Finding:
@@ -134,6 +135,7 @@ def target(seen: Observation) -> Finding:
         or _two_writers(found, hpa)
         or _no_room(seen)
         or _another_missing(seen, hpa)
+        or _another_stopped(seen, hpa)
         or _size(found, hpa)
     )
 
@@ -190,6 +192,21 @@ def _another_missing(seen: Observation, hpa: Autoscaler) -> Finding | None:
         cause=f"Its name is misspelt, or what it scaled was deleted. hpa/{hpa.name} is not touched by it.",
         fix=f"Correct its spec.scaleTargetRef, or kubectl delete hpa {lost[0].name}.",
     )
+
+
+def _another_stopped(seen: Observation, hpa: Autoscaler) -> Finding | None:
+    """An HPA beside this one that says of itself that it does not scale."""
+    for other in seen.autoscalers:
+        said = next((c for c in other.conditions if c.status == "False" and c.type in STOPS), None)
+        if other.name != hpa.name and said:
+            return warning(
+                "another-stopped",
+                f"hpa/{other.name} beside it does not scale: {said.reason}: {said.message}",
+                cause=f"This diagnosis is about hpa/{hpa.name} only.",
+                fix=f"Follow the other one's path: labkit doctor --hpa {other.name}, "
+                f'or lab.doctor(hpa="{other.name}").',
+            )
+    return None
 
 
 def _two_writers(found: Workload | None, hpa: Autoscaler) -> Finding | None:

@@ -222,6 +222,10 @@ CANARY_OF_THE_LLM = pod(
     "canary", labels={**APP, "track": "canary", "pod-template-hash": "77"}, owner="ReplicaSet/llm-canary-77"
 )
 OF_THE_LLM = {"owner": f"ReplicaSet/{NAME}-6c9f"}
+EMBEDDER = Workload("embedder", 1, {"app": "embedder"}, (SERVER,))
+OTHER_HPA = replace(
+    HPA, name="embedder", target="Deployment/embedder", conditions=(ABLE, replace(ACTIVE, status="False"))
+)
 ASTRAY = replace(HPA, name="typo", target="Deployment/llm-inferense")
 WARNINGS: list[tuple[str, str, Observation]] = [
     ("pods", "no-readiness", with_deployment(containers=(replace(SERVER, readiness=False),))),
@@ -239,6 +243,11 @@ WARNINGS: list[tuple[str, str, Observation]] = [
         ),
     ),
     ("scale target", "two-writers", with_deployment(writers=(extract.REMEMBERED,))),
+    (
+        "scale target",
+        "another-stopped",
+        replace(HEALTHY, workloads=(DEPLOYMENT, EMBEDDER), autoscalers=(HPA, OTHER_HPA)),
+    ),
     ("scale target", "another-without-target", replace(HEALTHY, autoscalers=(ASTRAY, HPA))),
 ]
 
