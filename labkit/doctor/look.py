@@ -6,6 +6,7 @@ A failure is recorded with its message, and the look goes on. Nothing in the clu
 from __future__ import annotations
 
 import contextlib
+import re
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -36,6 +37,7 @@ LOOPBACK = "127.0.0.1"
 METRICS = "/metrics"
 SERVICES = "/apis/apiregistration.k8s.io/v1/apiservices"
 VERSIONS = {subject.CUSTOM: "v1beta2"}  # if the APIService is not known; other groups have only v1beta1
+LONGEST = 200  # letters of what a pod's server says instead of a page
 PATIENCE = 5.0  # seconds for one page of metrics, or for the adapter
 
 
@@ -183,10 +185,15 @@ def _page(kube: Kube, found: Observation, pod: Pod, address: str) -> Page:
         try:
             text = _fetched(address, path) if address else _proxied(kube, found, pod, path)
         except (LabError, httpx.HTTPError) as error:
-            answer = Page(pod.name, error=str(getattr(error, "what", error)) or type(error).__name__)
+            answer = Page(pod.name, error=_plain(str(getattr(error, "what", error))) or type(error).__name__)
         else:
             return Page(pod.name, extract.metric_names(text))
     return answer
+
+
+def _plain(text: str) -> str:
+    """A server's words on one line: an error is often a page of HTML."""
+    return " ".join(re.sub(r"<[^>]*>", " ", text).split())[:LONGEST]
 
 
 def _fetched(address: str, path: str) -> str:

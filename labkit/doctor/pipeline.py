@@ -7,14 +7,14 @@ from labkit.doctor.facts import Observation
 from labkit.doctor.finding import Diagnosis, Hop
 
 HOPS: tuple[Hop, ...] = (
-    Hop("pods", "pods of the Deployment run, are ready, and declare their requests", workload.pods),
+    Hop("pods", "the target's pods run, are ready, and declare their requests", workload.pods),
     Hop("metrics page", "each pod exports the metric at /metrics", scraping.page),
     Hop("scrape", "Prometheus answers, and each pod is a target that is up", scraping.scrape),
     Hop("series", "one series for each pod, with the labels namespace and pod", scraping.series),
     Hop("adapter", "a rule turns the series into a pod metric", serving.adapter),
     Hop("metrics API", "the APIService is Available and has a value for each pod", serving.api),
     Hop("HPA", "it reads its metric (ScalingActive) and is the only HPA", deciding.hpa),
-    Hop("scale target", "the Deployment exists, and only the HPA sets its replicas", workload.target),
+    Hop("scale target", "the target exists, and only the HPA sets its replicas", workload.target),
 )
 
 

@@ -15,12 +15,13 @@ from labkit.doctor.finding import BROKEN, OK, Finding, broken, ok, skipped, unkn
 SCRAPE, PORT, PATH = "prometheus.io/scrape", "prometheus.io/port", "prometheus.io/path"
 NEEDED = ("namespace", "pod")
 _KUBELET = "CPU and memory come from the kubelet, not from the pod's page"
+_ELSEWHERE = "an external metric does not come from the pods"
 
 
 def page(seen: Observation) -> Finding:
     """Each ready pod has the metric on its /metrics page."""
-    if subject.metric(seen).type in subject.RESOURCE:
-        return skipped(_KUBELET)
+    if elsewhere := _elsewhere(seen):
+        return elsewhere
     if early := _early(seen):
         return early
     wanted, pods = subject.source(seen), subject.ready(seen)
@@ -40,6 +41,18 @@ def page(seen: Observation) -> Finding:
     return ok(f"{len(pods)} of {len(pods)} pods export {wanted or 'metrics'}")
 
 
+def _elsewhere(seen: Observation) -> Finding | None:
+    """For a metric that is not made of what the pods export, as far as is known."""
+    metric = subject.metric(seen)
+    if metric.type in subject.RESOURCE:
+        return skipped(_KUBELET)
+    if metric.type == "External":
+        return skipped(_ELSEWHERE)
+    if metric.type == "Object" and not subject.source(seen):
+        return skipped(f"labkit does not know what {metric} is made of")
+    return None
+
+
 def _not_exported(pod: Pod, wanted: str, names: Sequence[str]) -> Finding:
     close = difflib.get_close_matches(wanted, names, n=1)
     return broken(
@@ -53,8 +66,8 @@ def _not_exported(pod: Pod, wanted: str, names: Sequence[str]) -> Finding:
 
 def scrape(seen: Observation) -> Finding:
     """Prometheus answers, and scrapes each ready pod successfully."""
-    if subject.metric(seen).type in subject.RESOURCE:
-        return skipped(_KUBELET)
+    if elsewhere := _elsewhere(seen):
+        return elsewhere
     if not seen.prometheus.url:
         return unknown(seen.prometheus.error or "the address of Prometheus is not known")
     if seen.prometheus.error:
@@ -131,8 +144,8 @@ def _wrong_port(seen: Observation, pod: Pod, told: str) -> Finding | None:
 def series(seen: Observation) -> Finding:
     """Prometheus has one series for each ready pod, and its labels identify the pod."""
     wanted = subject.source(seen)
-    if subject.metric(seen).type in subject.RESOURCE:
-        return skipped(_KUBELET)
+    if elsewhere := _elsewhere(seen):
+        return elsewhere
     if not wanted:
         return skipped("labkit does not know this metric's series")
     if not seen.prometheus.url or seen.prometheus.error:

@@ -16,6 +16,7 @@ from labkit.doctor.facts import (
     Metric,
     MetricsApi,
     Observation,
+    Prometheus,
     Workload,
 )
 from labkit.doctor.finding import OK, SKIPPED, UNKNOWN, Diagnosis
@@ -63,7 +64,9 @@ def states(found: Diagnosis) -> dict[str, str]:
 
 
 def test_a_metric_of_another_object_is_looked_for_under_its_resource() -> None:
-    assert diagnose(on(SUM, of_service())).broken is None
+    told = diagnose(replace(on(SUM, of_service()), pages=(), prometheus=Prometheus("https://127.0.0.1:9")))
+    assert told.broken is None
+    assert [*states(told).values()][1:4] == [SKIPPED, SKIPPED, SKIPPED]
     lost = finding(on(SUM, replace(of_service(), names=("pods/requests_per_second",), values={})))
     assert lost.fault == "no-rule"
     assert "services/requests_per_second is not one of them; it has pods/requests_per_second" in lost.seen
@@ -72,8 +75,10 @@ def test_a_metric_of_another_object_is_looked_for_under_its_resource() -> None:
 
 
 def test_an_external_metric_that_is_served_is_told_with_its_value() -> None:
-    found = diagnose(on(QUEUED, MetricsApi(EXTERNAL, (KEDA,), values={"queue=prompts": "12"})))
+    seen = on(QUEUED, MetricsApi(EXTERNAL, (KEDA,), values={"queue=prompts": "12"}))
+    found = diagnose(replace(seen, pages=(), prometheus=Prometheus("https://127.0.0.1:9")))
     assert found.broken is None
+    assert [*states(found).values()][1:5] == [SKIPPED] * 4
     assert "queue_messages: 12" in found.steps[5].finding.seen
     assert "keda/keda-operator-metrics-apiserver" in found.steps[5].finding.seen
 
