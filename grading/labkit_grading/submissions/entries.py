@@ -54,18 +54,20 @@ class Entry:
     folder: bool = False
 
     @property
-    def ignored(self) -> bool:
-        """Whether an operating system or an editor left it behind."""
-        return any(ignored(part) for part in self.path.parts)
+    def ignored(self) -> str:
+        """The part of the path that says that a system or an editor left it behind; empty without one."""
+        *folders, last = self.path.parts or ("",)
+        inner = next((part for part in folders if part.lower() in IGNORED), "")
+        return inner or (last if ignored(last, folder=self.folder) else "")
 
 
 class TooLarge(ValueError):
     """An archive unpacks to more than the limit."""
 
 
-def ignored(name: str) -> bool:
-    """Whether a file or folder with this name is ignored."""
-    return name.lower() in IGNORED or name.startswith(("._", "~$"))
+def ignored(name: str, *, folder: bool = False) -> bool:
+    """Whether a file or folder with this name is ignored: macOS' `._x` and Office's `~$x` are files."""
+    return name.lower() in IGNORED or (not folder and name.startswith(("._", "~$")))
 
 
 def is_archive(name: str) -> bool:
@@ -83,7 +85,7 @@ def of_folder(folder: Path) -> Iterator[Entry]:
     """The files below a folder, sorted by name."""
     for here, folders, files in os.walk(folder, followlinks=False):
         links = [name for name in folders if Path(here, name).is_symlink()]
-        left = [name for name in folders if ignored(name)]
+        left = [name for name in folders if ignored(name, folder=True)]
         folders[:] = sorted(name for name in folders if name not in {*links, *left})
         if not files and not folders and Path(here) != folder:
             yield Entry(PurePosixPath(Path(here).relative_to(folder).as_posix()), 0, _nothing, folder=True)

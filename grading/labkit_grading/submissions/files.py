@@ -23,9 +23,12 @@ from labkit_grading.submissions.entries import (
 from labkit_grading.submissions.entries import of_folder as listed
 from labkit_grading.submissions.originals import Originals
 from labkit_grading.submissions.remark import Remark, shown
+from labkit_grading.submissions.renamed import is_yaml
 
-NOTEBOOKS, EXERCISES = (".ipynb", ".ipynb.txt", ".ipynb.json"), (".yaml", ".yml", ".yaml.txt", ".yml.txt")
-"""With the suffixes that browsers and Notepad add to names that they don't know. Nothing else is opened."""
+NOTEBOOKS = (".ipynb", ".ipynb.txt", ".ipynb.json", ".ipynb.download")
+"""With the suffixes that browsers and Notepad add to names that they don't know.
+
+Nothing but these and YAML is opened."""
 RESULTS = frozenset(
     {"feedback.html", "grades.csv", "grades.json", "junit.xml", "results.json", "rubric.toml"}
 )
@@ -59,6 +62,8 @@ class Files:
     remarks: list[Remark] = field(default_factory=list)
     others: list[str] = field(default_factory=list)
     """Files of kinds that no assignment asks for."""
+    left_behind: dict[str, int] = field(default_factory=dict)
+    """What systems and editors left behind, by the name that says so: how many files."""
     seen: int = 0
     unpacked: int = 0
 
@@ -77,6 +82,8 @@ class Files:
 
     def add(self, entry: Entry, *, depth: int = 0, number: int = 0) -> bool:
         """Take one file; False if there are too many, so that the rest need not be tried."""
+        if entry.ignored and not entry.folder:
+            self.left_behind[entry.ignored] = self.left_behind.get(entry.ignored, 0) + 1
         if entry.ignored or entry.folder:
             return True
         self.seen += 1
@@ -89,7 +96,7 @@ class Files:
         elif is_archive(entry.path.name):
             below = entry.path.with_name(stem(entry.path.name) or "archive")
             return self.unfold(entry, below, depth=depth, number=number)
-        elif entry.path.name.lower().endswith((*NOTEBOOKS, *EXERCISES)):
+        elif entry.path.name.lower().endswith(NOTEBOOKS) or is_yaml(entry.path.name):
             self._take(entry, depth, number)
         else:
             self._leave(entry, depth)

@@ -7,7 +7,7 @@ called empty if something in it could not be read: that is for a person.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
@@ -16,15 +16,16 @@ from labkit_grading.submissions.candidates import Candidate, candidates, latest,
 from labkit_grading.submissions.cells import Draft, read
 from labkit_grading.submissions.entries import UNKNOWN_ARCHIVES, is_archive
 from labkit_grading.submissions.exercises import Exercises, exercises
-from labkit_grading.submissions.exercises import name as exercise_name
 from labkit_grading.submissions.files import NOTEBOOKS
 from labkit_grading.submissions.intake import Submission
 from labkit_grading.submissions.released import Assignment
 from labkit_grading.submissions.remark import PERSON, Remark, shown
+from labkit_grading.submissions.renamed import is_named
 from labkit_grading.submissions.restore import Restored, checks_of, checks_on, restore
+from labkit_grading.submissions.unused import LISTINGS, unused
 
-LISTINGS = frozenset({"timestamp.txt", "attempt.txt", ".gitignore", ".gitattributes", "README.md"})
-"""What a platform or the course puts beside the work."""
+SAVED_AS = frozenset({"", ".txt", ".json", ".rtf", ".doc", ".docx", ".html", ".pdf"})
+"""What a YAML file is saved as by mistake."""
 
 
 @dataclass(frozen=True)
@@ -81,14 +82,16 @@ def clean(submission: Submission, wanted: Assignment) -> HandedIn:
     found = candidates(drafts, wanted.notebooks, submission.files.order)
     notebooks = {stem: _notebook(made, stem, found) for stem in wanted.notebooks}
     files = {path: data for path, data in submission.files.taken.items() if not _is_notebook(path)}
-    handed = exercises(files, wanted.exercises)
+    handed = exercises(files, wanted.exercises, order=submission.files.order)
     _shut_away(made, handed)
+    _misnamed(made, handed)
     made.remarks += [*handed.remarks, *(r for one in notebooks.values() for r in one.remarks)]
     for one in notebooks.values():
         made.unsure.update(one.unsure)
     for place, why in handed.unsure.items():
         made.unsure.update(dict.fromkeys(_judging(place, wanted), why))
-    _nothing_known(made, found, any_file=bool(handed.taken or handed.unsure))
+    used = {one.path for one in found if one.stem} | handed.used
+    _left_over(made, found, used, any_file=bool(handed.taken or handed.unsure))
     return HandedIn(
         submission.student,
         submission.folder,
@@ -124,10 +127,21 @@ def _shut_away(made: _Sorting, handed: Exercises) -> None:
                 made.person(f"not found in what could be read: {why}", str(place))
 
 
+def _misnamed(made: _Sorting, handed: Exercises) -> None:
+    """An exercise that was saved as another kind of file (`hpa.txt`, `hpa.json`) is not one left out."""
+    for name in map(PurePosixPath, made.submission.files.others):
+        places = [p for p in made.wanted.exercises if is_named(f"{name.stem}.yaml", p.name)]
+        if name.suffix.lower() in SAVED_AS and (left := [p for p in places if p not in handed.seen]):
+            why = f"it may be {left[0].name} saved as another kind of file: hand it in as {left[0].name}"
+            made.person(why, shown(str(name)))
+            for place in left:
+                handed.unsure.setdefault(place, f"{shown(name.name)}: {why}")
+
+
 def _may_be(place: PurePosixPath, file: str) -> bool:
     name = re.split(r"[\\/\u2215]", file)[-1]
     packed = not name or is_archive(name) or name.lower().endswith(UNKNOWN_ARCHIVES)
-    return packed or exercise_name(name) == exercise_name(place.name)
+    return packed or is_named(name, place.name)
 
 
 def _judging(place: PurePosixPath, wanted: Assignment) -> list[str]:
@@ -211,10 +225,13 @@ def _unread(made: _Sorting, stem: str, suspects: Mapping[PurePosixPath, str]) ->
     return Restored(released, 0, (), dict.fromkeys(checks_of(released), why))
 
 
-def _nothing_known(made: _Sorting, found: Sequence[Candidate], *, any_file: bool) -> None:
-    """Something was handed in, but no notebook or exercise: not an empty submission."""
+def _left_over(
+    made: _Sorting, found: Sequence[Candidate], used: Collection[PurePosixPath], *, any_file: bool
+) -> None:
+    """What was not used, and whether that is all there is: no notebook or exercise is no empty submission."""
     others = [name for name in made.submission.files.others if PurePosixPath(name).name not in LISTINGS]
     if not others or found or made.broken or any_file or made.unread:
+        made.remarks += unused(made.submission.files, used, made.remarks)
         return
     made.remarks = [remark for remark in made.remarks if remark.kind != "missing"]
     told = ", ".join(shown(name) for name in others[:3])

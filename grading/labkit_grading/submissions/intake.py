@@ -24,6 +24,7 @@ from labkit_grading.submissions.entries import (
     BROKEN,
     OUTSIDE,
     Entry,
+    ignored,
     is_archive,
     of_folder,
     opened,
@@ -39,6 +40,8 @@ from labkit_grading.submissions.wrappers import COURSE, LISTING, Level, unwrappe
 EXPORT = 2000  # students in one export
 CLASS = 2**30  # bytes of a class's tar file, unpacked
 NOBODY = "belongs to no student"
+BESIDE = "stands beside the folder with the students, and belongs to none"
+LATE = "the platform marked it LATE in its name; the penalty follows from the time given to labkit regrade"
 ASIDE = "_nobody"
 TAKEN = frozenset({ASIDE, ORIGINALS, "collected.json", "collected.md"})
 """Names in the report's folder that are no student's."""
@@ -80,7 +83,8 @@ def take_in(source: Path, *, keep: Path | None = None) -> Intake:
     strays: list[str] = []
     with ExitStack() as open_files:
         level = _class(Level(source.name, _entries(source, open_files)), open_files)
-        nobodys: list[Entry] = []
+        strays += sorted({f"{shown(one.path.parts[0])}: {one.why or BESIDE}" for one in level.beside})
+        nobodys: list[Entry] = list(level.beside)
         hands = list(_uploads(level, strays, nobodys))
         if not hands:
             raise BadInput(
@@ -133,7 +137,9 @@ def _class(level: Level, open_files: ExitStack) -> Level:
     except BROKEN:
         return level  # a single student's, with whatever is wrong with it
     one = inner.is_work or (len(inner.folders) == 1 and not inner.is_class)
-    return level if one or not (inner.folders or inner.files) else _class(inner, open_files)
+    if one or not (inner.folders or inner.files):
+        return level
+    return _class(replace(inner, beside=(*level.beside, *inner.beside)), open_files)
 
 
 def _uploads(level: Level, strays: list[str], nobodys: list[Entry]) -> Iterator[Uploads]:
@@ -149,7 +155,7 @@ def _uploads(level: Level, strays: list[str], nobodys: list[Entry]) -> Iterator[
     for entry in level.entries:
         if entry.why == OUTSIDE:
             strays.append(f"{shown(str(entry.path))}: its path leads out of the export")
-        elif not entry.ignored and entry.path.name != LISTING:
+        elif not _left_behind(entry) and entry.path.name != LISTING:
             tops[entry.path.parts[0]].append(entry)
     repositories = _repositories(level)
     for top, entries in tops.items():
@@ -164,6 +170,11 @@ def _uploads(level: Level, strays: list[str], nobodys: list[Entry]) -> Iterator[
         hand = found.setdefault(key, Uploads(_raw(named, top), who))
         hand.parts.append((named, [_rooted(entry, named) for entry in entries]))
     yield from found.values()
+
+
+def _left_behind(entry: Entry) -> bool:
+    """Whether a system or an editor left it beside the students' folders."""
+    return ignored(entry.path.parts[0], folder=entry.folder or len(entry.path.parts) > 1)
 
 
 def _plainly(top: str, first: Entry, *, loose: bool) -> Named | None:
@@ -246,7 +257,7 @@ def _read(named: tuple[Submission, Uploads], keep: Path | None) -> Submission:
         for entry in entries:
             files.put_by(moved(entry, PurePosixPath(f"earlier {part.when}") / entry.path))
     if any(part.late for part, _ in counted):
-        hand.remarks.append(Remark("note", "late, according to the LMS's mark in its name"))
+        hand.remarks.append(Remark("late", LATE))
     if superseded:
         when = max(part.when for part, _ in counted)
         told = f"{len({part.when for part, _ in superseded})} earlier attempts: the latest, {when}, counts"
@@ -277,7 +288,7 @@ def _others(one: Submission, hand: Uploads, names: Counter[str]) -> Iterator[Rem
 
 def student(name: str) -> str:
     """The student's name in a submission's name from the LMS."""
-    return shown(unicodedata.normalize("NFC", name).strip(" _")) or "unnamed"
+    return shown(unicodedata.normalize("NFC", name).strip()) or "unnamed"
 
 
 def _key(name: str) -> str:

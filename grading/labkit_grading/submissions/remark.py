@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 PERSON: Final = "needs a person"
-Kind = Literal["needs a person", "refused", "flagged", "missing", "restored", "note"]
+Kind = Literal["needs a person", "refused", "flagged", "missing", "late", "restored", "note"]
 """`needs a person`: work that could not be taken, and so is not graded. `refused`: a file that was not taken.
-`flagged`: graded, and a person should look. `missing`: nothing was handed in. `restored`: the course's own
-stands there again."""
+`flagged`: graded, and a person should look. `missing`: nothing was handed in. `late`: by the platform's
+own mark. `restored`: the course's own stands there again."""
 LONGEST = 120  # characters of a name that is shown
 MOST = 400  # characters of a line
 

@@ -33,10 +33,14 @@ _NOTEBOOK = re.compile(r".*\d\d-[a-z].*\.ipynb.*", re.IGNORECASE)
 
 @dataclass(frozen=True)
 class Level:
-    """The files below one folder of an export, by relative path; `name` is the folder's."""
+    """The files below one folder of an export, by relative path; `name` is the folder's.
+
+    `beside`: what stood beside it or beside a folder around it, but for what a platform puts there.
+    """
 
     name: str
     entries: Sequence[Entry]
+    beside: tuple[Entry, ...] = ()
 
     @property
     def folders(self) -> list[str]:
@@ -53,7 +57,10 @@ class Level:
     def below(self, name: str) -> Level:
         """The level below one of its folders."""
         inner = [e for e in self.entries if e.path.parts[0] == name and len(e.path.parts) > 1]
-        return Level(name, [moved(e, PurePosixPath(*e.path.parts[1:])) for e in inner])
+        others = (e for e in self.entries if e.path.parts[0] != name and not e.ignored and not e.folder)
+        beside = (e for e in others if e.path.parts[0].casefold() not in BESIDE)
+        here = [moved(e, PurePosixPath(*e.path.parts[1:])) for e in inner]
+        return Level(name, here, (*self.beside, *beside))
 
     @property
     def is_work(self) -> bool:

@@ -92,11 +92,12 @@ def test_each_layout_of_the_page_is_taken(row: str, tmp_path: Path, wanted: Assi
 @pytest.mark.parametrize("row", ROWS)
 def test_nothing_of_a_layout_is_lost(row: str, tmp_path: Path, book: bytes, wanted: Assignment) -> None:
     names, _ = ROWS[row]
-    folder(tmp_path / "class", {name: filled(name, book) for name in names})
+    files = {name: filled(name, book) for name in names}  # once: a gzip file says when it was made
+    folder(tmp_path / "class", files)
     take_in(tmp_path / "class", keep=tmp_path / ORIGINALS)
     kept = sorted(path.read_bytes() for path in (tmp_path / ORIGINALS).rglob("*") if path.is_file())
     beside = ("submission_metadata.yml", "outbound/", "source/", "Working files/", ".git/")
-    assert kept == sorted(filled(n, book) for n in names if not any(part in n for part in beside))
+    assert kept == sorted(data for n, data in files.items() if not any(part in n for part in beside))
 
 
 def windows(files: Mapping[str, bytes]) -> bytes:
