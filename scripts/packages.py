@@ -133,7 +133,7 @@ class Pip:
             left = seconds * (2 * total - fetched) / fetched if fetched > total / 10 else 0.0
         else:
             left = (seconds - self._fetched_at) * (total - installed) / installed
-        told = f"; about {left:.0f} s left" if left else ""
+        told = f"; about {left:.0f} s left" if left >= 1 else "; the last ones are large" if installed else ""
         return f"  {seconds:3.0f} s: {fetched} of {total} packages fetched, {installed} installed{told}"
 
     def _installed(self) -> int:
