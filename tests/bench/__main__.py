@@ -1,10 +1,11 @@
 """`make bench`: what we hold ourselves to, as a table on the screen and as JSON in out/.
 
-    python -m tests.bench [--cold] [--only cluster|pods|idle|network|grading|kind] [--students 100]
+    python -m tests.bench [--cold] [--only cluster|pods|idle|network|load|grading|kind] [--students 100]
 
 kwokctl, which we compare ourselves with, is fetched or built first where it is missing. `--cold` also builds
 the control plane's programs from nothing, which takes about ten minutes on two cores. A class of a hundred
-students takes half an hour. `--only kind` needs Docker or Podman, and is no part of the whole.
+students takes half an hour. Two parts are no part of the whole: `--only kind` needs Docker or Podman, and
+`--only load` fetches the load generators of others, some gigabytes.
 """
 
 from __future__ import annotations
@@ -16,11 +17,11 @@ import time
 from pathlib import Path
 
 from localcluster import spawn, toolchain
-from tests.bench import cluster, grading, kind, network, pods, services
+from tests.bench import cluster, grading, kind, load, network, pods, services
 from tests.bench.figures import Figure, write
 
 OUT = Path("out")
-PARTS = ("cluster", "idle", "pods", "network", "grading", "kind")
+PARTS = ("cluster", "idle", "pods", "network", "load", "grading", "kind")
 
 
 def main() -> None:
@@ -43,6 +44,8 @@ def main() -> None:
             figures += pods.run(OUT)
         if asked.only in {None, "network"}:
             figures += [*network.figures(), *services.figures()]
+        if asked.only == "load":
+            figures += load.figures(Path(home) / "load")
         if asked.only in {None, "grading"}:
             figures += grading.figures(Path(home) / "grading", asked.students)
         if asked.only == "kind":

@@ -15,15 +15,16 @@ import pytest
 
 from localcluster import spawn
 
-SECONDS = 600
+SECONDS = 900
 """For pip, where a program brings gigabytes."""
 
 
-def python_with(*requirements: str, folder: Path, least: tuple[int, int] = (3, 11)) -> str:
-    """Make an environment in `folder`; return its Python. Skips the test where they can't be had.
+class CannotHaveError(Exception):
+    """There is no Python that is new enough, or the package index doesn't give the program; says why."""
 
-    `least` is the oldest version of Python that the program runs on.
-    """
+
+def make(*requirements: str, folder: Path, least: tuple[int, int] = (3, 11)) -> str:
+    """Make an environment in `folder`; return its Python. `least` is the oldest version that will do."""
     base = _python(least)
     made = spawn.run([base, "-m", "venv", folder], seconds=120)
     assert made.returncode == 0, made.stderr
@@ -32,9 +33,20 @@ def python_with(*requirements: str, folder: Path, least: tuple[int, int] = (3, 1
     return python
 
 
+def python_with(*requirements: str, folder: Path) -> str:
+    """Make an environment for a test, which is skipped where that can't be done."""
+    try:
+        return make(*requirements, folder=folder)
+    except CannotHaveError as why:
+        pytest.skip(str(why))
+
+
 def module(name: str, requirement: str, *, folder: Path) -> Any:
     """Import a module that is no part of our environment; its dependencies are. Skips the test like above."""
-    _install(sys.executable, "--no-deps", "--target", str(folder), requirement)
+    try:
+        _install(sys.executable, "--no-deps", "--target", str(folder), requirement)
+    except CannotHaveError as why:
+        pytest.skip(str(why))
     sys.path.insert(0, str(folder))
     try:
         return importlib.import_module(name)
@@ -43,11 +55,11 @@ def module(name: str, requirement: str, *, folder: Path) -> Any:
 
 
 def _install(python: str, *arguments: str) -> None:
-    pip = [python, "-m", "pip", "install", "--quiet", "--retries", "0", "--timeout", "10"]
+    pip = [python, "-m", "pip", "install", "--quiet", "--no-compile", "--retries", "0", "--timeout", "10"]
     tried = spawn.run([*pip, *arguments], seconds=SECONDS)
     if tried.returncode:
         said = tried.stderr.strip().splitlines() or ["pip said nothing"]
-        pytest.skip(f"{arguments[-1]} can't be had here: {said[-1]}")
+        raise CannotHaveError(f"{arguments[-1]} can't be had here: {said[-1]}")
 
 
 def _python(least: tuple[int, int]) -> str:
@@ -57,4 +69,4 @@ def _python(least: tuple[int, int]) -> str:
         found = shutil.which(f"python{least[0]}.{minor}")
         if found and spawn.run([found, "-c", ""], seconds=20).returncode == 0:
             return found
-    pytest.skip(f"no Python {least[0]}.{least[1]} or newer here")
+    raise CannotHaveError(f"no Python {least[0]}.{least[1]} or newer here")

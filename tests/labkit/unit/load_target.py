@@ -102,17 +102,18 @@ class FaultyServer:
 
 
 @contextmanager
-def model_server(folder: Path, *, clock: float) -> Iterator[str]:
-    """The course's model server with a GPU of its own making; its address."""
+def model_server(folder: Path, *, clock: float, **flags: str) -> Iterator[str]:
+    """The course's model server with a GPU of its own making; its address. `flags` are its variables."""
     port = free_port()
-    env = os.environ | {"PYTHONPATH": str(MODEL_SERVER), "LABKIT_CLOCK": str(clock), "POD_NAME": "pod-a"}
+    own = {"PYTHONPATH": str(MODEL_SERVER), "LABKIT_CLOCK": str(clock), "POD_NAME": "pod-a"}
+    env = os.environ | own | flags
     argv = [sys.executable, "-m", "model_server", "--simulated-gpu", "NVIDIA-L4", "--enforce-eager"]
     size = ["--max-num-seqs", "8", "--max-model-len", "8192"]
     where = ["--host", "127.0.0.1", "--port", str(port), *size]
     log = folder / "model-server.log"
     child = spawn.popen([*argv, *where], log=log, env=env, cwd=folder)
     try:
-        polling.until(lambda: _healthy(port, child), "the model server", seconds=30, last_seen=log.read_text)
+        polling.until(lambda: _healthy(port, child), "the model server", seconds=60, last_seen=log.read_text)
         yield f"http://127.0.0.1:{port}"
     finally:
         if child.poll() is None:
