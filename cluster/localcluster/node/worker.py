@@ -77,6 +77,7 @@ class PodWorker:
         )
         self._resizes = Resizes(self.pod)
         self._seen = pod
+        view.metadata = pod["metadata"]
         self.pod.object = self._resizes.in_force(pod)
         spec = self.pod.spec
         self.init = [ContainerLoop(self.pod, c, init=True) for c in spec.get("initContainers", ())]
@@ -115,6 +116,7 @@ class PodWorker:
             self._deleted.set()
             self._end_within(float(pod["metadata"].get("deletionGracePeriodSeconds") or 0))
         self._seen = pod
+        self.pod.view.metadata = pod["metadata"]
         self._redefine()
         self.ephemeral.look()
         self._changed()

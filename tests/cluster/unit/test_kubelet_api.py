@@ -180,6 +180,19 @@ async def test_only_the_api_server_and_prometheus_get_in(tmp_path: Path, certifi
             await node.client(None).get("/healthz")
 
 
+async def test_the_list_of_pods_has_their_whole_metadata(tmp_path: Path, certificates: Path) -> None:
+    async with kubelet(tmp_path, certificates) as node:
+        node.pod.metadata = {"labels": {"app": "web"}, "deletionTimestamp": "2026-01-01T00:00:00Z"}
+        _, text = await node.get("/pods")
+        (item,) = json.loads(text)["items"]
+        assert item["metadata"] == {
+            **node.pod.metadata,
+            "name": "web",
+            "namespace": "default",
+            "uid": "uid-1",
+        }
+
+
 async def test_logs_by_lines_bytes_and_time(tmp_path: Path, certificates: Path) -> None:
     async with kubelet(tmp_path, certificates, "printf 'a\\nb\\rB\\nc'; sleep 1000") as node:
         await lines(node, 2)

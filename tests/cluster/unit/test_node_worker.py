@@ -34,6 +34,7 @@ def test_a_fault_of_the_agent_fails_the_pod_which_can_be_deleted(tmp_path: Path)
                 assert "'many' is not a quantity" in server.sent[-1]["message"]
                 deleted = {"deletionTimestamp": "2026-01-01T00:00:00Z", "deletionGracePeriodSeconds": 30}
                 worker.update(pod | {"metadata": pod["metadata"] | deleted})
+                assert node.table.list(node.name)[0].metadata == pod["metadata"] | deleted
                 await worker.finished.wait()
                 await worker.task
             assert not node.pod_folder("u").exists()

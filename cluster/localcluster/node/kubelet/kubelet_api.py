@@ -91,7 +91,7 @@ class KubeletServer:
     async def _pods(self, _: web.Request) -> web.StreamResponse:
         items = [
             {
-                "metadata": {"name": p.name, "namespace": p.namespace, "uid": p.uid},
+                "metadata": {**p.metadata, "name": p.name, "namespace": p.namespace, "uid": p.uid},
                 "spec": p.spec,
                 "status": p.status,
             }

@@ -58,6 +58,7 @@ class RunningPod:
     status: Json = field(default_factory=dict)  # as last written to the API server
     containers: dict[str, RunningContainer] = field(default_factory=dict)
     holds: bool = False  # admitted and not ending: its requests count
+    metadata: Json = field(default_factory=dict)  # as last seen
 
     def runs(self, run: RunningContainer) -> bool:
         """Whether this run of a container continues."""
