@@ -7,11 +7,14 @@ import os
 import sys
 from collections.abc import Callable, Mapping
 from importlib import import_module
+from importlib.metadata import version
+from typing import Annotated
 
 import typer
 
-from localcluster.cli.console import Terminal, err, fail, refused_by_the_system
+from localcluster.cli.console import Terminal, err, fail, out, refused_by_the_system
 from localcluster.errors import LabError
+from localcluster.toolchain.versions import kubernetes
 
 INTERRUPTED = 130
 """Exit status after Ctrl-C, as shells have it."""
@@ -49,6 +52,7 @@ def run(app: typer.Typer, complete: Callable[[list[str]], None]) -> None:
     """Run the command on the command line, and exit with its status; `complete` adds the needed commands."""
     speak_utf8()
     Terminal.program = app.info.name or Terminal.program
+    app.callback()(_options)
     complete(sys.argv[1:])
     try:
         app()  # ends the process itself, with the status that the command chose
@@ -60,3 +64,17 @@ def run(app: typer.Typer, complete: Callable[[list[str]], None]) -> None:
         if leave.code == INTERRUPTED:
             err.print("interrupted")
         raise
+
+
+def _tell_version(wanted: bool) -> None:
+    if wanted:
+        program = Terminal.program
+        out.print(f"{program} {version(program)} (Kubernetes {kubernetes()})", markup=False, highlight=False)
+        raise typer.Exit
+
+
+_VERSION = typer.Option("--version", is_eager=True, callback=_tell_version, help="Show the version and exit.")
+
+
+def _options(_version: Annotated[bool, _VERSION] = False) -> None:
+    pass

@@ -8,6 +8,7 @@ import re
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from labkit.cli.menu import PARTS
 from localcluster import catalog, spawn
 from localcluster.layout import Layout, Ports
 from localcluster.provider import Spec
+from localcluster.toolchain.versions import kubernetes
 
 
 @dataclass(frozen=True)
@@ -235,6 +237,10 @@ def test_help_names_each_command_once_in_its_part_by_a_whole_sentence(labkit: Ty
     assert sorted(listed) == sorted(named)
     commands = {c.name or c.callback.__name__ for c in app.registered_commands if c.callback}
     assert {*ALONE, *GROUPS} | {c for c in commands if c != "list_labs"} <= set(named)
+
+
+def test_the_version_names_that_of_kubernetes_too(labkit: Type) -> None:
+    assert labkit("--version").out == f"labkit {version('labkit')} (Kubernetes {kubernetes()})\n"
 
 
 def test_a_lab_that_is_not_there_is_told_with_those_that_are(labkit: Type) -> None:
