@@ -103,4 +103,8 @@ def grade(
     out.print(str(place / "index.html"), markup=False)
     for stray in intake.strays:
         err.print(f"belongs to no student: {stray}", markup=False)
+    if done.untimed:
+        err.print(
+            f"time of submission not known, not counted as late: {', '.join(done.untimed)}", markup=False
+        )
     leave(done.sheets, failed=done.failed, strays=intake.strays)

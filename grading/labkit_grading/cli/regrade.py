@@ -14,6 +14,7 @@ if TYPE_CHECKING:  # matplotlib takes a while to import
     from labkit_grading.judging.sheet import Sheet
 
 app = typer.Typer()
+UNTIMED = "time of submission not known, not counted as late: {}"
 
 
 @app.command()
@@ -23,11 +24,14 @@ def regrade(
         Path | None, typer.Option(help="A new rubric, saved as REPORT/rubric.toml; default: that file.")
     ] = None,
     submitted: Annotated[
-        Path | None, typer.Option(help="CSV student,timestamp; without it, no submission is late.")
+        Path | None, typer.Option(help="CSV student,timestamp; kept as REPORT/submitted.csv.")
     ] = None,
     manual: Annotated[
         Path | None,
-        typer.Option(help="CSV student,id,points,comment: manual questions, checks that need a person."),
+        typer.Option(
+            help="CSV student,id,points,comment: manual questions, checks that need a person; kept as "
+            "REPORT/manual.csv."
+        ),
     ] = None,
     key: Annotated[
         Path | None, typer.Option(help="The key that the evidence was signed with; default: your own.")
@@ -39,25 +43,30 @@ def regrade(
     out and listed. Writes grades.csv (nbgrader's columns), grades.json, junit.xml, index.html, and for each
     student feedback.html and results.json (Gradescope). The same evidence and rubric give the same files.
 
+    Times and points that were given once are kept: a new row replaces the one about the same student (and
+    question), all others stay. A file with a mistake (an unknown name or question, points that are no number,
+    negative or too many) changes nothing. If lateness counts, students whose time is not known are named.
+
     Exit status 1: a student could not be graded, or something could not be judged through no fault of a
     student; else 3: some work, or a file without a student's name, needs a person.
     """
-    from labkit_grading.judging import rubric as rubrics  # noqa: PLC0415
     from labkit_grading.judging import seal  # noqa: PLC0415
-    from labkit_grading.report.write import RUBRIC, Added, write  # noqa: PLC0415
+    from labkit_grading.report.write import Added, write  # noqa: PLC0415 - matplotlib takes a while to import
     from labkit_grading.submissions.collect import strays  # noqa: PLC0415
-    from localcluster.stored import write_atomically  # noqa: PLC0415 - matplotlib takes a while to import
 
-    if rubric is not None:
-        rubrics.load(rubric)  # raises before anything is replaced
-        write_atomically(folder / RUBRIC, rubric.read_text(), mode=0o644)
-    done = write(folder, seal.key(key), added=Added(submitted, manual), tell=report)
+    done = write(folder, seal.key(key), added=Added(submitted, manual, rubric), tell=report)
     out.print(str(folder / "index.html"), markup=False)
     unjudged = sum(len(sheet.unjudged) for sheet in done.sheets)
     flagged = sum(sheet.flagged for sheet in done.sheets)
     err.print(f"{len(done.sheets)} students, {flagged} flagged, {unjudged} checks not judged", markup=False)
     for name, why in done.failed.items():
         err.print(f"{name}: not graded. {why}", markup=False)
+    if done.untimed:
+        err.print(
+            f"time of submission not known, not counted as late: {', '.join(done.untimed)}", markup=False
+        )
+    for line in done.idle:
+        err.print(f"points not used: {line}", markup=False)
     leave(done.sheets, failed=done.failed, strays=strays(folder))
 
 

@@ -30,7 +30,7 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from math import ceil
+from math import ceil, isfinite
 from pathlib import Path
 from typing import Any
 
@@ -112,6 +112,12 @@ def of(data: Mapping[str, Any], *, name: str = "the rubric") -> Rubric:
     each = _points(data.get("points", 1), f"{name}, points")
     worth = {c.id: _worth(named.get(c.id, each), f"{name}, {c.id}") for c in graded}
     manual = tuple(_manual(one, name) for one in data.get("manual", []))
+    ids = [one.id for one in manual]
+    if twice := [one for one in ids if ids.count(one) > 1 or one in checks.CHECKS]:
+        raise BadInput(
+            f"{name}: the manual question {twice[0]!r} has the id of another question or check.",
+            fix="Give each question an id of its own.",
+        )
     share = _share(data.get("self_reported", 0.0), f"{name}, self_reported")
     return Rubric(str(data.get("title", name)), worth, manual, _late(data.get("late"), name), share)
 
@@ -151,7 +157,8 @@ def _known(data: Mapping[str, Any], words: set[str], name: str) -> None:
 
 
 def _points(value: Any, name: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not number or not isfinite(value) or value < 0:
         raise BadInput(f"{name}: {value!r} is not a number of points.", fix="Use a number from 0 up.")
     return float(value)
 

@@ -13,6 +13,7 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
+from labkit_grading.judging.names import cell
 from labkit_grading.judging.rubric import Rubric
 from labkit_grading.judging.sheet import Sheet
 from localcluster.stored import plain
@@ -21,7 +22,6 @@ COLUMNS = (
     "assignment", "duedate", "timestamp", "student_id", "last_name", "first_name", "email",
     "raw_score", "late_submission_penalty", "score", "max_score", "status",
 )  # fmt: skip
-FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def grades_csv(sheets: Iterable[Sheet], rubric: Rubric) -> str:
@@ -36,20 +36,16 @@ def grades_csv(sheets: Iterable[Sheet], rubric: Rubric) -> str:
 def _row(sheet: Sheet, rubric: Rubric) -> dict[str, Any]:
     done = not sheet.for_a_person
     return {
-        "assignment": _plain(rubric.title),
+        "assignment": cell(rubric.title),
         "duedate": rubric.late.due.isoformat() if rubric.late else "",
         "timestamp": sheet.submitted.isoformat() if sheet.submitted else "",
-        "student_id": _plain(sheet.student),
+        "student_id": cell(sheet.student),
         "raw_score": f"{sheet.raw:g}" if done else "",
         "late_submission_penalty": f"{sheet.penalty:g}" if done else "",
         "score": f"{sheet.score:g}" if done else "",
         "max_score": f"{sheet.most:g}",
         "status": sheet.status,
     }
-
-
-def _plain(text: str) -> str:
-    return f"'{text}" if text.startswith(FORMULA) else text
 
 
 def grades_json(sheets: Iterable[Sheet], rubric: Rubric, failed: dict[str, str]) -> str:

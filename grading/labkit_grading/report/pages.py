@@ -41,18 +41,24 @@ class Drawn:
     words: str
 
 
+@dataclass(frozen=True)
+class Aside:
+    """What no sheet says: files that belong to no student, students whose time is not known."""
+
+    strays: Sequence[str] = ()
+    untimed: Sequence[str] = ()
+
+
 def feedback(sheet: Sheet, rubric: Rubric, drawn: tuple[Drawn, ...] = ()) -> str:
     """One student's page."""
     return _PAGES.get_template("feedback.html").render(sheet=sheet, rubric=rubric, drawn=drawn)
 
 
-def the_class(
-    overview: Overview, rubric: Rubric, failed: Mapping[str, str], strays: Sequence[str] = ()
-) -> str:
-    """The instructor's page; `strays` are files that belong to no student."""
+def the_class(overview: Overview, rubric: Rubric, failed: Mapping[str, str], aside: Aside = Aside()) -> str:
+    """The instructor's page."""
     most = max([one.count for one in overview.bins], default=0)
     return _PAGES.get_template("class.html").render(
-        overview=overview, rubric=rubric, failed=failed, strays=strays, tallest=max(most, 1)
+        overview=overview, rubric=rubric, failed=failed, aside=aside, tallest=max(most, 1)
     )
 
 

@@ -2,6 +2,7 @@
 
     evidence/ADA.evidence    what the grader saw        grades.csv     for a gradebook
     rubric.toml              what it is worth           grades.json    everything
+    submitted.csv            when it came               manual.csv     points by hand
     students/ADA/            feedback.html, results.json (Gradescope)
     index.html               for the instructor         junit.xml
     collected.md             what was odd, by student   originals/ADA/   what was handed in
@@ -17,55 +18,49 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from labkit.errors import BadInput, typed
-from labkit_grading.judging import rubric as rubrics
 from labkit_grading.judging.bundle import SUFFIX, Bundle, load
-from labkit_grading.judging.instructor import instructor_inputs
 from labkit_grading.judging.rubric import Rubric
 from labkit_grading.judging.seal import Key
 from labkit_grading.judging.sheet import Sheet, grade
+from labkit_grading.report import added as additions
 from labkit_grading.report import gradebook, gradescope, junit, pages
+from labkit_grading.report.added import RUBRIC, Added
 from labkit_grading.report.overview import Overview
 from labkit_grading.submissions.collect import strays
 from localcluster.stored import write_atomically
 
-EVIDENCE, RUBRIC = "evidence", "rubric.toml"
-
-
-@dataclass(frozen=True)
-class Added:
-    """Files that a person adds: when submissions came, points for manual questions."""
-
-    submitted: Path | None = None
-    manual: Path | None = None
+EVIDENCE = "evidence"
 
 
 @dataclass(frozen=True)
 class Graded:
-    """All sheets, and students whose evidence could not be graded, with the reason."""
+    """All sheets, and students whose evidence could not be graded, with the reason.
+
+    `untimed`: whose time of submission is not known, if lateness counts. `idle`: points that were not used.
+    """
 
     sheets: tuple[Sheet, ...]
     failed: dict[str, str]
+    untimed: tuple[str, ...] = ()
+    idle: tuple[str, ...] = ()
 
 
 def write(
     report: Path, key: Key, *, added: Added | None = None, tell: Callable[[str], object] = lambda _: None
 ) -> Graded:
     """Grade all evidence under `report/evidence` by `report/rubric.toml`, and write everything."""
-    rubric = rubrics.load(report / RUBRIC)
     found, failed = _evidence(report, key)
-    given = instructor_inputs(
-        [one.student for one in found],
-        submitted=(added or Added()).submitted,
-        manual=(added or Added()).manual,
-    )
-    sheets = []
+    known = additions.known(report, [one.student for one in found], added)
+    known.keep(report)
+    given, sheets = known.inputs(), []
     for number, bundle in enumerate(found, 1):
-        sheet = grade(bundle, rubric, given.get(bundle.student))
-        write_student(report, sheet, bundle, rubric)
+        sheet = grade(bundle, known.rubric, given.get(bundle.student))
+        write_student(report, sheet, bundle, known.rubric)
         sheets.append(sheet)
         tell(f"{number} of {len(found)}: {sheet.student}, {sheet.score:g} of {sheet.most:g}")
-    done = Graded(tuple(sheets), failed)
-    write_class(report, done, rubric)
+    untimed = tuple(additions.untimed(sheets, known.rubric))
+    done = Graded(tuple(sheets), failed, untimed, tuple(additions.idle(sheets, known.points)))
+    write_class(report, done, known.rubric)
     return done
 
 
@@ -73,7 +68,8 @@ class Growing:
     """The report of a class that is being run: each student is graded and drawn once, when done."""
 
     def __init__(self, report: Path, key: Key) -> None:
-        self._report, self._rubric = report, rubrics.load(report / RUBRIC)
+        known = additions.known(report, ())
+        self._report, self._rubric, self._given = report, known.rubric, known.inputs()
         self._bundles: dict[str, Bundle] = {}
         self._sheets: dict[str, Sheet] = {}
         self._failed: dict[str, str] = {}
@@ -85,12 +81,14 @@ class Growing:
         self._failed.pop(bundle.folder, None)
         if self._bundles.get(bundle.folder) != bundle:
             self._take(bundle)
-        done = Graded(tuple(sheet for _, sheet in sorted(self._sheets.items())), self._failed)
+        sheets = [sheet for _, sheet in sorted(self._sheets.items())]
+        untimed = tuple(additions.untimed(sheets, self._rubric))
+        done = Graded(tuple(sheets), self._failed, untimed)
         write_class(self._report, done, self._rubric)
         return done
 
     def _take(self, bundle: Bundle) -> None:
-        sheet = grade(bundle, self._rubric)
+        sheet = grade(bundle, self._rubric, self._given.get(bundle.student))
         write_student(self._report, sheet, bundle, self._rubric)
         self._bundles[bundle.folder], self._sheets[bundle.folder] = bundle, sheet
 
@@ -129,11 +127,15 @@ def write_student(report: Path, sheet: Sheet, bundle: Bundle, rubric: Rubric) ->
 
 def write_class(report: Path, done: Graded, rubric: Rubric) -> None:
     """Write the files about the whole class."""
+    aside = pages.Aside(strays(report), done.untimed)
     texts = {
         "grades.csv": gradebook.grades_csv(done.sheets, rubric),
         "grades.json": gradebook.grades_json(done.sheets, rubric, done.failed),
         "junit.xml": junit.junit(done.sheets, rubric.title),
-        "index.html": pages.the_class(Overview(done.sheets), rubric, done.failed, strays(report)),
+        "index.html": pages.the_class(Overview(done.sheets), rubric, done.failed, aside),
     }
     for name, text in texts.items():
         write_atomically(report / name, text, mode=0o644)
+
+
+__all__ = ["EVIDENCE", "RUBRIC", "Added", "Graded", "Growing", "write", "write_class", "write_student"]
