@@ -9,14 +9,19 @@ import contextlib
 import json
 from urllib.parse import urlsplit
 
+from localcluster import polling
+from localcluster.api import backends
 from localcluster.api.client import Api
 from localcluster.api.objects import KubeObject
-from localcluster.errors import ProviderError
+from localcluster.errors import ProviderError, WaitTimeout
 from localcluster.layout import Layout
 from localcluster.netns import doors, enter, holder
 from localcluster.node.network.ports import ADDRESS
 from localcluster.node.network.service_table import ServiceTable
 from localcluster.provider import Inside
+
+FORWARDED = 2.0
+"""Real seconds within which kube-proxy, or the balancer in its place, follows what the API server says."""
 
 
 def of_service(layout: Layout, key: str) -> str:
@@ -33,6 +38,8 @@ def of_service(layout: Layout, key: str) -> str:
             cause="The Service does not exist, or was only just created.",
             fix=f"Known: {here}. Wait for it, or correct the name and port." if here else missing,
         )
+    if own:
+        _until_forwarded(layout, key, known[key])
     return f"http://{_door(layout, known[key]) if own else known[key]}"
 
 
@@ -78,6 +85,26 @@ def _in_the_lab(layout: Layout) -> dict[str, str]:
     table = ServiceTable()
     table.set_services(Api(layout.kubeconfig).get("/api/v1/services")["items"])
     return {key: f"{front.ip}:{front.port}" for key, front in table.frontends().items()}
+
+
+def _until_forwarded(layout: Layout, key: str, target: str) -> None:
+    """A Service that is new, or whose pods are only just ready, is forwarded a moment later.
+
+    Whoever asks for its address then would be refused. Waits no longer than that: a Service whose pods do not
+    listen on their port refuses for good, and that is to be seen.
+    """
+    namespace, _, name = key.partition(":")[0].partition("/")
+    if backends.ready(Api(layout.kubeconfig), namespace, name):
+        with contextlib.suppress(WaitTimeout):
+            polling.until(lambda: _accepts(layout, target), f"{key} to be forwarded", seconds=FORWARDED)
+
+
+def _accepts(layout: Layout, target: str) -> bool:
+    try:
+        doors.connected(layout.dir / doors.INSIDE, target).close()
+    except OSError:
+        return False
+    return True
 
 
 def _on_loopback(layout: Layout) -> dict[str, str]:

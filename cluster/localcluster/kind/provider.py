@@ -12,6 +12,7 @@ from pathlib import Path
 
 from localcluster import clock, polling, spawn
 from localcluster.alone import alone, same
+from localcluster.api import backends
 from localcluster.api.client import Api
 from localcluster.api.objects import KubeObject
 from localcluster.embedded.files import REGISTRY_HOST, REGISTRY_USER
@@ -130,7 +131,7 @@ class Kind:
             )
         found = KubeObject({"kind": "Service", **there})
         url = f"http://127.0.0.1:{self._host_port(outside.service_port(api, found, port))}"
-        if self._has_ready_pods(api, namespace, service):
+        if backends.ready(api, namespace, service):
             outside.reachable(url, path="/health")
         return url
 
@@ -249,9 +250,3 @@ class Kind:
 
     def _host_port(self, node_port: int) -> int:
         return Settings.load(self.layout).node_ports[node_port]
-
-    @staticmethod
-    def _has_ready_pods(api: Api, namespace: str, service: str) -> bool:
-        path = f"/apis/discovery.k8s.io/v1/namespaces/{namespace}/endpointslices"
-        slices = api.get(path, labelSelector=f"kubernetes.io/service-name={service}")["items"]
-        return any(e.get("conditions", {}).get("ready") for s in slices for e in s.get("endpoints") or ())

@@ -64,6 +64,13 @@ def test_a_service_is_reached_by_address_and_by_name(lab: Embedded, kube: Kube) 
     polling.until(lambda: "refused" in get(kube, "client", urls[0])[0], "nobody to answer", seconds=30)
 
 
+def test_an_address_that_was_told_answers_at_once(lab: Embedded, kube: Kube) -> None:
+    for number in range(5):
+        apply(kube, service(f"new-{number}", selector={"app": "again"}), pod("again", SERVER))
+        kube.until("pod/again ready", seconds=60)
+        assert httpx.get(lab.address("plain", f"new-{number}", 80), trust_env=False).is_success
+
+
 def test_what_is_lacking_is_said(lab: Embedded, kube: Kube) -> None:
     (does,) = [part.does for part in lab.parts() if part.name == "network"]
     assert does.endswith(
