@@ -118,8 +118,8 @@ def _down(seen: Observation, pod: Pod, found: Target) -> Finding:
     told = f"the target {found.url} of pod/{pod.name} is down: {found.error}"
     if wrong := _wrong_port(seen, pod, told):
         return wrong
-    if subject.starting(seen, pod):
-        return unknown(f"{told}; it is ready without a probe, and may still be starting")
+    if pod not in subject.settled(seen):
+        return unknown(f"{told}; it has only just become ready, maybe after its last scrape")
     return broken(
         "target-down",
         told,
