@@ -326,7 +326,7 @@ def test_a_pod_without_a_probe_is_given_time_to_answer_and_no_longer() -> None:
         early = replace(lax, pods=with_pods(ready_for=1.0, containers=unprobed).pods)
         assert (diagnose(early).hop, first(early).fault) == ("", "no-readiness")
         assert diagnose(replace(early, pods=with_pods(containers=unprobed).pods)).hop == hop
-        assert diagnose(replace(early, pods=with_pods(ready_for=1.0, containers=(SERVER,)).pods)).hop == probed
+        assert diagnose(replace(early, pods=with_pods(ready_for=1.0, containers=(SERVER,)).pods)).hop == then
 
 
 def test_pods_that_come_while_others_serve_hide_nothing() -> None:
