@@ -318,7 +318,7 @@ def test_a_pod_without_a_probe_is_given_time_to_answer_and_no_longer() -> None:
     """It is ready as soon as its process runs: CI met one whose server did not listen yet."""
     silent = with_prometheus(targets=(Target("a", "http://a/metrics", "down", "refused"),), series=())
     unprobed = (replace(SERVER, readiness=False),)
-    for seen, hop, probed in (
+    for seen, hop, then in (
         (replace(HEALTHY, pages=(Page("a", error="refused"),)), "metrics page", "metrics page"),
         (silent, "scrape", ""),  # the last scrape may have been before its probe succeeded
     ):
