@@ -28,8 +28,9 @@ from papermill.iorw import load_notebook_node
 from papermill.parameterize import parameterize_notebook
 
 from labkit_grading.judging.bundle import Ran
+from labkit_grading.judging.reasons import MOST, of_cell, reasons, retold
 from labkit_grading.kernel.jail import Jail
-from labkit_grading.submissions.remark import Remark, shown
+from labkit_grading.submissions.remark import Remark
 from labkit_grading.verbs.broker import Broker
 from localcluster.background import Background, every
 from localcluster.node.process import bounds
@@ -115,7 +116,16 @@ class Sitting:
                 self._flag(ended)
             finally:
                 close()
+        self._explain()
         return self._ran(ended, time.monotonic() - began)
+
+    def _explain(self) -> None:
+        """Say at each check what went wrong before it; what kept a check from being reached, only there."""
+        seen = self.broker.seen
+        seen.reasons = reasons(self.notebook, seen.raised)
+        unreached = seen.reasons.keys() - {one.check for one in seen.observations}
+        there = retold(self.notebook, seen.raised, unreached)
+        seen.remarks = [one for one in seen.remarks if one.kind != "note" or one.what not in there]
 
     def _ran(self, ended: str, seconds: float) -> Ran:
         trouble = self.broker.seen.trouble
@@ -158,10 +168,12 @@ class Sitting:
         content = execute_reply["content"]
         if content.get("ename") == "MemoryError":
             self._flag(f"cell {cell.id} exceeded the memory limit of a notebook")
+        one = of_cell(str(cell.id), str(content.get("ename")), str(content.get("evalue")))
+        if len(self.broker.seen.raised) < MOST:
+            self.broker.seen.raised.append(one)
         told = [one for one in self.broker.seen.remarks if one.kind == "note"]
         if len(told) < MOST_ERRORS:
-            what = shown(f"{content.get('ename')}: {content.get('evalue')}")
-            self.broker.seen.remarks.append(Remark("note", f"cell {cell.id} raised {what}", self.name))
+            self.broker.seen.remarks.append(Remark("note", one.what, self.name))
 
 
 def _manager(jail: Jail) -> Any:

@@ -80,6 +80,7 @@ def examine(job: Job, lab: Lab, handed: HandedIn) -> Done:
     began = time.time()
     seat = _seat(job, handed)
     observations: list[Observation] = []
+    reasons: dict[str, str] = {}
     remarks: list[Remark] = list(handed.remarks)
     ran: list[Ran] = []
     spread = False
@@ -91,13 +92,15 @@ def examine(job: Job, lab: Lab, handed: HandedIn) -> Done:
             one, seen = _sit_or_again(job, lab, handed, name, began + job.patience.student)
             ran.append(one)
             observations += seen.observations
+            reasons |= seen.reasons
             remarks += seen.remarks
             spread |= seen.spread
         scaled = writes()
     made = Bundle(handed.student, handed.folder, began, tuple(observations), scaled, tuple(ran))
     shutil.rmtree(seat)
     of = digest(handed, job.wanted, job.site)
-    whole = replace(made, of=of, remarks=tuple(remarks), unsure=handed.unsure)
+    whole = replace(made, of=of, remarks=tuple(remarks), unsure=handed.unsure, reasons=reasons)
+    whole = replace(whole, answered=handed.answered)
     return Done(whole.pack(), fit=not spread)
 
 
@@ -107,7 +110,7 @@ def lost(job: Job, handed: HandedIn, why: str) -> Bundle:
     remarks = (*handed.remarks, Remark("flagged", why))
     of = digest(handed, job.wanted, job.site)
     made = Bundle(handed.student, handed.folder, time.time(), ran=ran, remarks=remarks, of=of)
-    return replace(made, unsure=handed.unsure)
+    return replace(made, unsure=handed.unsure, answered=handed.answered)
 
 
 def _sit_or_again(job: Job, lab: Lab, handed: HandedIn, name: str, until: float) -> tuple[Ran, Seen]:

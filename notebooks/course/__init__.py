@@ -1,6 +1,7 @@
 """The code of this course, apart from labkit; notebooks import it as they import labkit.
 
 checks     the checks of each notebook; labkit.checks loads them
+untouched  the checks that do not pass before the exercises are done (open.toml)
 lesson     the lesson behind them, row by row
 hpa        the HPA's arithmetic: why it scaled, and what if
 case       a broken path of the metric, to judge for oneself

@@ -4,7 +4,6 @@
     mutants     what all checks of a notebook say of one mutant
     stored      judges all of them; no cluster
     files       notebooks as files: can they be released, asked, graded?
-    open.toml   checks that do not pass before the exercises are done; `untouched` reads it
     live        runs notebooks on a lab, with solutions and untouched
     on_lab      applies mutants of solutions there
     findings    what is wrong, with cause and fix, and the points

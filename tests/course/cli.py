@@ -35,8 +35,8 @@ def validate(
     points. The notebooks can be released and graded, and pass to each check what it takes.
 
     Then, unless --fast, on a running lab (labkit up): with solutions, each notebook earns all points;
-    untouched, exactly the declared ones (tests/course/open.toml). Takes twice as long as the notebooks, and
-    half a minute for each mutant of a solution that is applied there (on embedded only).
+    untouched, exactly the declared ones (notebooks/course/open.toml). Takes twice as long as the notebooks,
+    and half a minute for each mutant of a solution that is applied there (on embedded only).
 
     Exit status 1: something is wrong; each message says what, the likely cause, and the fix.
     """

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from course.untouched import FILE, OPEN
 from labkit import checks
 from labkit.errors import BadInput
 from labkit.notebooks.strip import read
@@ -15,7 +16,6 @@ from labkit_grading.release.learners import edition
 from labkit_grading.verbs import asked
 from tests.course.findings import Problem
 from tests.course.steps import steps
-from tests.course.untouched import FILE, OPEN
 
 
 def validate(path: Path) -> list[Problem]:

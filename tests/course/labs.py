@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from course.untouched import FILE, OPEN
 from labkit.evidence import Verdict
 from labkit.lab import connect
 from labkit.notebooks.record import Record
@@ -18,7 +19,6 @@ from labkit.view.notebook import shown_to
 from labkit_grading.judging.rubric import Rubric
 from tests.course import on_lab
 from tests.course.findings import Problem, Scored, points
-from tests.course.untouched import FILE, OPEN
 
 
 @dataclass(frozen=True)

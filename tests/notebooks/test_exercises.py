@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.course.untouched import OPEN
+from course.untouched import OPEN
 from tests.notebooks.test_notebooks import NOTEBOOKS, run
 
 pytestmark = pytest.mark.notebooks

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from course.untouched import OPEN
 from labkit_grading.release.release import release
 from localcluster import spawn
-from tests.course.untouched import OPEN
 from tests.notebooks.test_notebooks import ROOT
 
 pytestmark = pytest.mark.notebooks

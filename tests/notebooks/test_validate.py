@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from course.untouched import OPEN
 from localcluster import spawn
-from tests.course.untouched import OPEN
 from tests.notebooks.test_notebooks import ROOT
 
 pytestmark = [pytest.mark.notebooks, pytest.mark.long]

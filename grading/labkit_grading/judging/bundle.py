@@ -19,6 +19,7 @@ from typing import Any
 from labkit.checks import Check
 from labkit.errors import BadInput
 from labkit_grading.judging.codec import decode, encode
+from labkit_grading.judging.reasons import Raised
 from labkit_grading.judging.seal import Key
 from labkit_grading.judging.sources import Source
 from labkit_grading.submissions.remark import Remark
@@ -99,6 +100,10 @@ class Seen:
     """Whether something was done, or is still running, that a reset of the namespace does not undo."""
     trouble: str = ""
     """Why something could not be seen that is no student's fault."""
+    raised: list[Raised] = field(default_factory=list)
+    """What went wrong, in its order."""
+    reasons: dict[str, str] = field(default_factory=dict)
+    """By check: what went wrong in its cells."""
 
 
 @dataclass(frozen=True)
@@ -116,6 +121,10 @@ class Bundle:
     """Digest of what was run."""
     unsure: Mapping[str, str] = field(default_factory=dict)
     """Checks whose answer could not be taken, with the reason: a person grades them."""
+    answered: tuple[str, ...] | None = None
+    """Checks that judge something that was handed in; None if that is not known."""
+    reasons: Mapping[str, str] = field(default_factory=dict)
+    """By check: what went wrong in the cells that it judges."""
 
     def pack(self) -> str:
         """Serialize it, unsigned: the process that runs a student has no key."""
@@ -136,6 +145,8 @@ class Bundle:
             "ran": plain(self.ran),
             "remarks": plain(self.remarks),
             "unsure": dict(self.unsure),
+            "answered": self.answered,
+            "reasons": dict(self.reasons),
         }
 
 
@@ -166,6 +177,8 @@ def load(path: Path, key: Key) -> Bundle:
         made(tuple[Remark, ...], data["remarks"]),
         data["of"],
         data.get("unsure", {}),
+        None if data.get("answered") is None else tuple(data["answered"]),
+        data.get("reasons", {}),
     )
 
 

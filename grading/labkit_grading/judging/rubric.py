@@ -21,7 +21,8 @@
 
 `partial`: a failed check still earns that share if the other check passed. `self_reported` (0 if omitted) is
 the share that a check earns if its recording comes only from the student's process. Refuses unknown keys: a
-typing error must not cost anyone points.
+typing error must not cost anyone points. `everybody` (1 if omitted) is the share that a check earns which
+passes without any work; where nothing of its notebook was handed in, it earns nothing.
 """
 
 from __future__ import annotations
@@ -85,6 +86,7 @@ class Rubric:
     manual: Sequence[Manual] = ()
     late: Late | None = None
     self_reported: float = 0.0
+    everybody: float = 1.0
 
     @property
     def most(self) -> float:
@@ -103,7 +105,7 @@ def load(path: Path) -> Rubric:
 
 def of(data: Mapping[str, Any], *, name: str = "the rubric") -> Rubric:
     """A rubric from its data."""
-    words = {"title", "notebooks", "points", "self_reported", "checks", "late", "manual"}
+    words = {"title", "notebooks", "points", "self_reported", "everybody", "checks", "late", "manual"}
     _known(data, words, name)
     notebooks = [str(word)[:2] for word in data.get("notebooks", [])]
     graded = [c for c in checks.CHECKS.values() if not notebooks or c.notebook in notebooks]
@@ -119,7 +121,8 @@ def of(data: Mapping[str, Any], *, name: str = "the rubric") -> Rubric:
             fix="Give each question an id of its own.",
         )
     share = _share(data.get("self_reported", 0.0), f"{name}, self_reported")
-    return Rubric(str(data.get("title", name)), worth, manual, _late(data.get("late"), name), share)
+    free = _share(data.get("everybody", 1.0), f"{name}, everybody")
+    return Rubric(str(data.get("title", name)), worth, manual, _late(data.get("late"), name), share, free)
 
 
 def _worth(value: Any, name: str) -> CheckPoints:

@@ -11,7 +11,9 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cached_property
 
+from course.untouched import OPEN
 from labkit import checks
+from labkit.checks.check import UNANSWERED
 from labkit.evidence import Verdict
 from labkit_grading.judging.bundle import Bundle, Observation
 from labkit_grading.judging.proofs import doubts
@@ -24,6 +26,11 @@ STATES = (
 
 
 OBSERVED = 600  # characters: an answer can be long
+NO_ANSWER = "no answer came of what was handed in: `...` was still in its place when the check was reached"
+UNWORKED = frozenset(checks.CHECKS) - frozenset().union(*OPEN.values())
+"""Checks that pass without any work."""
+Share = tuple[float, str]
+"""A share of a check's points, and why it is not all of them."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +47,8 @@ class Line:
     cell: str = ""
     hint: str = ""
     note: str = ""
+    everybody: bool = False
+    """It passes without any work."""
 
     @property
     def lost(self) -> float:
@@ -58,6 +67,8 @@ class Sheet:
     submitted: datetime | None = None
     late: float = 0.0
     """Share of the score that lateness costs."""
+    untouched: bool = False
+    """Nothing in it differs from the release."""
 
     @cached_property
     def raw(self) -> float:
@@ -78,6 +89,11 @@ class Sheet:
     def most(self) -> float:
         """The maximum number of points."""
         return sum(line.of for line in self.lines)
+
+    @property
+    def everybody(self) -> float:
+        """The points, before lateness, of checks that pass without any work."""
+        return round(sum(line.points for line in self.lines if line.everybody), 6)
 
     @property
     def flagged(self) -> bool:
@@ -114,7 +130,8 @@ class InstructorInput:
 def grade(bundle: Bundle, rubric: Rubric, instructor: InstructorInput | None = None) -> Sheet:
     """Judge and weight; the same bundle and rubric always give the same sheet."""
     instructor = instructor or InstructorInput()
-    lines = list(weigh({name: _judge(name, bundle) for name in rubric.checks}, rubric))
+    found = {name: _judge(name, bundle) for name in rubric.checks}
+    lines = list(weigh(found, rubric, {name: _free(line, bundle, rubric) for name, line in found.items()}))
     given = instructor.manual or {}
     lines = [
         _by_hand(line, given[line.id]) if _is_open(line) and line.id in given else line for line in lines
@@ -126,7 +143,10 @@ def grade(bundle: Bundle, rubric: Rubric, instructor: InstructorInput | None = N
         kept = min(points, question.points)
         lines.append(Line(question.id, state, kept, question.points, question.question, note=note))
     late = rubric.late.share(instructor.submitted) if rubric.late else 0.0
-    return Sheet(bundle.student, bundle.folder, tuple(lines), bundle.remarks, instructor.submitted, late)
+    said = "\n".join(line.note + line.observed for line in lines)
+    remarks = tuple(one for one in bundle.remarks if one.kind != "note" or one.what not in said)
+    untouched = bundle.answered == () and not any(one.kind == PERSON for one in remarks)
+    return Sheet(bundle.student, bundle.folder, tuple(lines), remarks, instructor.submitted, late, untouched)
 
 
 def _is_open(line: Line) -> bool:
@@ -139,10 +159,28 @@ def _by_hand(line: Line, given: tuple[float, str]) -> Line:
     return replace(line, state="graded", points=min(points, line.of), note=comment or "graded by a person")
 
 
-def weigh(found: Mapping[str, Line], rubric: Rubric) -> Iterator[Line]:
-    """The line of each check with its points."""
-    passed = {name for name, line in found.items() if line.state == "passed"}
-    return (_weigh(found[name], worth, rubric, passed) for name, worth in rubric.checks.items())
+def weigh(
+    found: Mapping[str, Line], rubric: Rubric, free: Mapping[str, Share | None] | None = None
+) -> Iterator[Line]:
+    """The line of each check with its points; `free` is what passes without any work, and its share."""
+    given = {name: share for name, share in (free or {}).items() if share}
+    passed = {name for name, line in found.items() if line.state == "passed" and name not in given}
+    passed |= {name for name, (share, _) in given.items() if share}
+    for name, worth in rubric.checks.items():
+        share = given.get(name) or _share(found[name], worth, rubric, passed)
+        yield _weigh(found[name], worth, share, everybody=name in given)
+
+
+def _free(line: Line, bundle: Bundle, rubric: Rubric) -> Share | None:
+    """What a check earns that passed, and passes without any work; None for every other one."""
+    if line.state != "passed" or bundle.answered is None or line.id not in UNWORKED:
+        return None
+    if not any(one[:2] == line.id[:2] for one in bundle.answered):
+        return 0.0, "it passes without any work, and nothing of this notebook was handed in"
+    return (
+        rubric.everybody,
+        "" if rubric.everybody == 1 else f"what everybody gets weighs {rubric.everybody:.0%}",
+    )
 
 
 def judged(verdict: Verdict) -> Line:
@@ -153,10 +191,21 @@ def judged(verdict: Verdict) -> Line:
 
 
 def _judge(name: str, bundle: Bundle) -> Line:
-    line = _seen(name, bundle)
+    line = _explained(_seen(name, bundle), bundle)
     if line.state in {"failed", "not reached", "self-reported"} and name in bundle.unsure:
         return replace(line, state=PERSON, observed=printable(bundle.unsure[name])[:OBSERVED], hint="")
     return line
+
+
+def _explained(line: Line, bundle: Bundle) -> Line:
+    """A check that lost its point, with what went wrong in its cells."""
+    if line.state not in {"failed", "not reached", "not judged"}:
+        return line
+    why = bundle.reasons.get(line.id, "")
+    if line.observed == UNANSWERED and line.id in (bundle.answered or ()):
+        line = replace(line, observed=NO_ANSWER)
+    note = "" if why in line.observed else why
+    return replace(line, note="; ".join(filter(None, (line.note, note))))
 
 
 def _seen(name: str, bundle: Bundle) -> Line:
@@ -180,7 +229,8 @@ def _unreached(name: str, bundle: Bundle) -> Line:
     if ran is None or ran.ours:
         why = ran.ended if ran else "its notebook was not run"
         return Line(name, "not judged", 0.0, 0.0, check.expected, why)
-    why = f"the check was never reached: {ran.ended or 'its cell did not call the check'}"
+    stopped = ran.ended or bundle.reasons.get(name, "") or "its cell did not call the check"
+    why = f"the check was never reached: {stopped}"
     return Line(name, "not reached", 0.0, 0.0, check.expected, why, hint=check.hint)
 
 
@@ -195,13 +245,14 @@ def _but(line: Line, state: str, note: str) -> Line:
     return replace(line, state=state, note=note)
 
 
-def _weigh(line: Line, worth: CheckPoints, rubric: Rubric, passed: set[str]) -> Line:
-    share, note = _share(line, worth, rubric, passed)
+def _weigh(line: Line, worth: CheckPoints, earned: Share, *, everybody: bool) -> Line:
+    share, note = earned
     told = "; ".join(filter(None, (line.note, note)))
-    return replace(line, points=round(worth.points * share, 6), of=worth.points, note=told)
+    points = round(worth.points * share, 6)
+    return replace(line, points=points, of=worth.points, note=told, everybody=everybody)
 
 
-def _share(line: Line, worth: CheckPoints, rubric: Rubric, passed: set[str]) -> tuple[float, str]:
+def _share(line: Line, worth: CheckPoints, rubric: Rubric, passed: set[str]) -> Share:
     if line.state == "passed":
         return 1.0, ""
     if line.state == "self-reported":

@@ -70,6 +70,8 @@ def to_json(sheet: Sheet) -> dict[str, Any]:
         "status": sheet.status,
         "needs_a_person": list(sheet.for_a_person),
         "flagged": sheet.flagged,
+        "everybody": sheet.everybody,
+        "untouched": sheet.untouched,
         "lines": plain(sheet.lines),
         "remarks": plain(sheet.remarks),
     }

@@ -7,7 +7,7 @@ called empty if something in it could not be read: that is for a person.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
@@ -42,6 +42,8 @@ class HandedIn:
     remarks: tuple[Remark, ...]
     unsure: Mapping[str, str] = field(default_factory=dict)
     unread: Mapping[str, str] = field(default_factory=dict)
+    answered: tuple[str, ...] | None = None
+    """The checks that judge something of the student's own; None if that is not known."""
 
     @property
     def answers(self) -> int:
@@ -100,7 +102,13 @@ def clean(submission: Submission, wanted: Assignment) -> HandedIn:
         tuple(made.remarks),
         made.unsure,
         made.unread,
+        _answered(notebooks.values(), handed, wanted),
     )
+
+
+def _answered(notebooks: Iterable[Restored], handed: Exercises, wanted: Assignment) -> tuple[str, ...]:
+    files = [check for place in handed.taken for check in _judging(place, wanted)]
+    return tuple(dict.fromkeys([*(check for one in notebooks for check in one.answered), *files]))
 
 
 def _is_notebook(path: PurePosixPath) -> bool:

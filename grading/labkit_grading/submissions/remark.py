@@ -39,6 +39,16 @@ def shown(name: str) -> str:
     return kept if len(kept) <= LONGEST else kept[: LONGEST - 1] + "…"
 
 
+def quoted(words: str, most: int = LONGEST) -> str:
+    """A stranger's words as such: in quotes, on one line, shortened.
+
+    >>> quoted("ValueError: 5")
+    '“ValueError: 5”'
+    """
+    kept = " ".join(printable(words).split()).replace("“", '"').replace("”", '"')
+    return f"“{kept if len(kept) <= most else kept[: most - 1] + '…'}”"
+
+
 def printable(text: str) -> str:
     """Text without invisible characters, terminal control codes, or anything illegal in XML."""
     return "".join(c if c.isprintable() or c == "\n" else f"\\x{ord(c):02x}" for c in text)

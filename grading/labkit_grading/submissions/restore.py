@@ -36,6 +36,8 @@ class Restored:
     answers: int
     remarks: tuple[Remark, ...]
     unsure: Mapping[str, str] = field(default_factory=dict)
+    answered: tuple[str, ...] = ()
+    """The checks that judge something that was taken."""
 
 
 def restore(released: Any, handed: Sequence[Cell], *, name: str) -> Restored:
@@ -44,12 +46,12 @@ def restore(released: Any, handed: Sequence[Cell], *, name: str) -> Restored:
     lost = not any(cell.mark or cell.id for cell in handed)
     made = answers(found, [n for n, cell in enumerate(released.cells) if is_solution(cell)])
     notebook = nbformat.v4.new_notebook(metadata=released.metadata, cells=[])
-    count = 0
+    taken: list[int] = []
     for place, cell in enumerate(released.cells):
         copy = nbformat.from_dict(cell)
         if place in made.sources and not same(made.sources[place], cell.source):
             copy.source = made.sources[place]
-            count += 1
+            taken.append(place)
         notebook.cells.append(copy)
     remarks = [
         *_lost_marks(lost=lost),
@@ -60,7 +62,9 @@ def restore(released: Any, handed: Sequence[Cell], *, name: str) -> Restored:
         *_reaching(found, made),
     ]
     unsure = {check: why for n, why in made.unsure.items() for check in checks_after(released, n)}
-    return Restored(notebook, count, tuple(Remark(r.kind, r.what, name) for r in remarks), unsure)
+    answered = tuple(dict.fromkeys(check for n in taken for check in checks_after(released, n)))
+    told = tuple(Remark(r.kind, r.what, name) for r in remarks)
+    return Restored(notebook, len(taken), told, unsure, answered)
 
 
 def is_solution(cell: Any) -> bool:
@@ -75,7 +79,7 @@ def is_check(cell: Any) -> bool:
 
 def checks_of(released: Any) -> list[str]:
     """All checks of a notebook, in order."""
-    return [name for cell in released.cells for name in _check(cell)]
+    return [name for cell in released.cells for name in check_names(cell)]
 
 
 def checks_after(released: Any, place: int) -> list[str]:
@@ -84,7 +88,7 @@ def checks_after(released: Any, place: int) -> list[str]:
     for cell in released.cells[place + 1 :]:
         if names and cell.cell_type == "code" and not is_check(cell):
             break
-        names += _check(cell)
+        names += check_names(cell)
     return names
 
 
@@ -99,7 +103,8 @@ def checks_on(released: Any, file: str) -> list[str]:
     return [name for n in found for name in checks_after(released, n)] or checks_of(released)
 
 
-def _check(cell: Any) -> list[str]:
+def check_names(cell: Any) -> list[str]:
+    """The checks that a cell calls, if it is one of the course's checks."""
     return _CHECK.findall(cell.source) if is_check(cell) else []
 
 

@@ -29,6 +29,7 @@ from labkit.view.verdict import Shown
 from labkit_grading.judging.bundle import Argument, Observation, Seen, figured
 from labkit_grading.judging.codec import Claims, Codec, Tabulated
 from labkit_grading.judging.proofs import in_flight
+from labkit_grading.judging.reasons import MOST, of_lab
 from labkit_grading.judging.sources import Source, constants, queries, sources
 from labkit_grading.kernel.wire import Copies, GraderCodec, Line, is_ours, made_there
 from labkit_grading.sites.guard import Guard
@@ -37,6 +38,7 @@ from labkit_grading.verbs import permits
 from labkit_grading.verbs.confined import Confined
 from labkit_grading.verbs.handles import OpenHandles
 from labkit_grading.verbs.objects import READ, permitted
+from labkit_grading.verbs.slips import Slip
 from labkit_grading.verbs.table import VERBS, allowed
 
 LAST_CALL = 10.0  # real seconds for what is still running when a notebook ends
@@ -103,6 +105,8 @@ class Broker:
                 value = self._do(message)
             return {"value": self._result(message, value), "shown": pictures}
         except LabError as error:
+            if len(self.seen.raised) < MOST:
+                self.seen.raised.append(of_lab(self.cell, error, self._confined.seat))
             if self._guard and FORBIDDEN in error.what.lower():
                 what = error.what.replace(f"{self._confined.seat}/", "")
                 self._flag(f"got from the API server: {printable(what)[:300]}")
@@ -165,13 +169,15 @@ class Broker:
         try:
             self._handles.refuse_more(name)
             return allowed(name, self._confined, args, permits.bounded(words))
+        except Slip:
+            raise
         except BadInput as error:
             self._flag(error.what)
             raise
         finally:
             self.seen.spread |= self._confined.spread
-            for odd in self._confined.odd:
-                self._flag(odd)
+            while self._confined.odd:
+                self._flag(self._confined.odd.pop(0))
 
     def _kept(self, name: str, value: Any) -> Any:
         """Note what a verb returned, if anything later depends on it."""
@@ -237,5 +243,6 @@ class Broker:
 
     def _flag(self, what: str) -> None:
         remark = Remark("flagged", what, self.cell)
-        if remark not in self.seen.remarks and len(self.seen.remarks) < 20:
+        known = any(one.kind == "flagged" and one.what == remark.what for one in self.seen.remarks)
+        if not known and len(self.seen.remarks) < 20:
             self.seen.remarks.append(remark)

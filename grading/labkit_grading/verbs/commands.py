@@ -13,6 +13,7 @@ from typing import Any
 import yaml
 
 from labkit.errors import BadInput
+from labkit_grading.verbs.slips import Slip, misspelt
 
 ON_NODES = frozenset({"cordon", "taint", "uncordon"})
 KUBECTL = ON_NODES | frozenset(
@@ -73,7 +74,8 @@ def refuse_options(words: Sequence[Any]) -> None:
     if tuple(texts) in PHRASES:
         return
     if not texts or texts[0] not in KUBECTL:
-        raise BadInput(
+        refused = Slip if texts and misspelt(texts[0], KUBECTL) else BadInput
+        raise refused(
             f"kubectl {' '.join(texts)[:60]} is not allowed in a graded run.", fix=f"Known: {sorted(KUBECTL)}"
         )
     if texts[0] in NARROW:
@@ -142,4 +144,10 @@ def _scalars(text: str) -> list[str]:
     try:
         return [token.value for token in yaml.scan(text) if isinstance(token, yaml.ScalarToken)]
     except yaml.YAMLError as error:
-        raise BadInput(f"{text:.60} can't be read: {str(error)[:200]}", fix="Write it without \\.") from error
+        raise Slip(f"what you wrote can't be read: {line_of(error)}", fix="Write it without \\.") from error
+
+
+def line_of(error: Exception) -> str:
+    """What is wrong with a text, with its line if that is known."""
+    mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None) or str(error)
+    return f"line {mark.line + 1}: {problem}"[:200] if mark else str(problem)[:200]

@@ -23,6 +23,7 @@ from labkit.load import Closed, Open
 from labkit_grading.verbs import commands, permits
 from labkit_grading.verbs.contexts import context_of, image
 from labkit_grading.verbs.permits import named, whole
+from labkit_grading.verbs.slips import Slip
 
 EXERCISES = "exercises"
 NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,50}[a-z0-9])?")
@@ -166,7 +167,7 @@ class Confined:
         """One file in the student's copy."""
         path = permits.own_path(self.seat, args[0])
         if not path.is_file():
-            raise BadInput(f"{args[0]!s:.100} is not a file.", fix="Name one file below manifests/.")
+            raise Slip(f"{args[0]!s:.100} is not a file.", fix="Name one file below manifests/.")
         return [path], words
 
     def build(self, args: list[Any], words: Words) -> CallArgs:

@@ -18,7 +18,8 @@ import yaml
 from labkit.errors import BadInput
 from labkit.kube.namespaces import NAMESPACE
 from labkit_grading.submissions.entries import inside
-from labkit_grading.verbs.commands import refuse_marks
+from labkit_grading.verbs.commands import line_of, refuse_marks
+from labkit_grading.verbs.slips import Slip, misspelt
 
 NAMESPACED = frozenset(
     {
@@ -42,7 +43,8 @@ def own_path(seat: Path, given: Any) -> Path:
     """A path in this student's copy of the course; raises `BadInput` for one that leads elsewhere."""
     name = inside(str(given))
     if name is None or not (seat / name).exists():
-        raise BadInput(f"There is no {given!s:.200} in the course.", fix="Name a file below manifests/.")
+        kind = BadInput if name is None else Slip
+        raise kind(f"There is no {given!s:.200} in the course.", fix="Name a file below manifests/.")
     return seat / name
 
 
@@ -53,19 +55,18 @@ def refuse_foreign(path: Path, released: Path) -> None:
     try:
         documents = [one for one in yaml.safe_load_all(path.read_text()) if one]
     except (yaml.YAMLError, RecursionError, ValueError) as error:
-        raise BadInput(
-            f"{path.name} is not YAML: {str(error)[:200]}", fix="Fix the line named here."
-        ) from error
+        raise Slip(f"{path.name} is not YAML: {line_of(error)}", fix="Fix the line named here.") from error
     for one in documents:
         kind = str(one.get("kind")) if isinstance(one, dict) else "text"
         meta = one.get("metadata") if isinstance(one, dict) else None
         place = meta.get("namespace", NAMESPACE) if isinstance(meta, dict) else NAMESPACE
         if kind not in known:
-            raise BadInput(
+            slip = kind in {"text", "None"} or misspelt(kind, known)
+            raise (Slip if slip else BadInput)(
                 f"An exercise does not create {kind:.60}.", fix=f"Known: {', '.join(sorted(known))}."
             )
         if place != NAMESPACE:
-            raise BadInput(
+            raise (Slip if place == "default" else BadInput)(
                 f"An exercise stays in namespace {NAMESPACE}, not {place!s:.60}.", fix="Leave it out."
             )
         if kind == "NetworkPolicy":

@@ -8,6 +8,7 @@ import nbformat
 import pytest
 from typer.testing import CliRunner
 
+from course.untouched import OPEN
 from labkit import checks
 from labkit.checks.check import Finding
 from labkit.errors import BadInput
@@ -20,7 +21,6 @@ from tests.course import examples, files, labs, on_lab, stored
 from tests.course.cli import app
 from tests.course.findings import of_notebook, points
 from tests.course.on_lab import Mutant
-from tests.course.untouched import OPEN
 from tests.grading.unit.grading_class import ROOT
 
 QUEUE = ROOT / "notebooks" / "05-hpa-queue.ipynb"

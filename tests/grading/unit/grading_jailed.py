@@ -3,7 +3,7 @@
 The lab behind the broker is a real one whose API server is not there; the checks of this notebook read none.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -99,7 +99,7 @@ class Desk:
     ) -> tuple[Sheet, Bundle]:
         """Take a class of two in, and run one of them: `ada` has handed in nothing but her name."""
         made, students = released(), self.place / f"class-{len(list(self.place.iterdir()))}"
-        handed.write(students / student, NAME, made)
+        replace(handed, hpa=None).write(students / student, NAME, made)
         (students / "ada").mkdir(exist_ok=True)
         taken = {one.student: one for one in take_in(students).submissions}[student]
         ready = clean(taken, Assignment({NAME: made}, {}))
@@ -109,4 +109,5 @@ class Desk:
         ran = Sitting(NAME, source, broker, self.edition, self.edition, {}, patience).run()
         seen = (*ready.remarks, *broker.seen.remarks)
         bundle = Bundle(student, student, 0.0, tuple(broker.seen.observations), (), (ran,), seen)
+        bundle = replace(bundle, answered=ready.answered, reasons=broker.seen.reasons)
         return grade(bundle, RUBRIC), bundle
