@@ -39,7 +39,8 @@ def slice_of_all() -> Selection:
 
 _INTRODUCTION = """\
 `make conformance` builds the end-to-end suite of Kubernetes {}, unpatched, from the Go module proxy, and
-runs it on the embedded cluster in real time (`--clock 1`). `--provider kind` runs the same specs on kind.
+runs it on the embedded cluster in real time (`--clock 1`), the HPA's specs on one whose controllers look 15
+times as often (`--clock 15`). `--provider kind` runs the same specs on kind.
 This page is made from their results by `python -m tests.conformance --page`;
 `tests/conformance/areas.toml` says which specs an area selects."""
 
