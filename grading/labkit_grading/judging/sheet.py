@@ -18,14 +18,14 @@ from labkit.evidence import Verdict
 from labkit_grading.judging.bundle import Bundle, Observation
 from labkit_grading.judging.proofs import doubts
 from labkit_grading.judging.rubric import CheckPoints, Rubric
-from labkit_grading.submissions.remark import PERSON, Remark, printable
+from labkit_grading.submissions.remark import PERSON, Remark, neutral
 
 STATES = (
     "passed", "failed", "forged", "self-reported", "not reached", "not judged", PERSON, "graded", "open",
 )  # fmt: skip
 
 
-OBSERVED = 600  # characters: an answer can be long
+OBSERVED = 400  # characters: an answer can be long
 NO_ANSWER = "no answer came of what was handed in: `...` was still in its place when the check was reached"
 UNWORKED = frozenset(checks.CHECKS) - frozenset().union(*OPEN.values())
 """Checks that pass without any work."""
@@ -69,6 +69,8 @@ class Sheet:
     """Share of the score that lateness costs."""
     untouched: bool = False
     """Nothing in it differs from the release."""
+    seconds: float = 0.0
+    """How long its notebooks ran, in real seconds."""
 
     @cached_property
     def raw(self) -> float:
@@ -146,7 +148,9 @@ def grade(bundle: Bundle, rubric: Rubric, instructor: InstructorInput | None = N
     said = "\n".join(line.note + line.observed for line in lines)
     remarks = tuple(one for one in bundle.remarks if one.kind != "note" or one.what not in said)
     untouched = bundle.answered == () and not any(one.kind == PERSON for one in remarks)
-    return Sheet(bundle.student, bundle.folder, tuple(lines), remarks, instructor.submitted, late, untouched)
+    made = Sheet(bundle.student, bundle.folder, tuple(lines), remarks, instructor.submitted, late)
+    seconds = round(sum(one.seconds for one in bundle.ran), 1)
+    return replace(made, untouched=untouched, seconds=seconds)
 
 
 def _is_open(line: Line) -> bool:
@@ -186,14 +190,14 @@ def _free(line: Line, bundle: Bundle, rubric: Rubric) -> Share | None:
 def judged(verdict: Verdict) -> Line:
     """A verdict as a line, without points yet."""
     state = {"passed": "passed", "failed": "failed", "inconclusive": "not judged"}[verdict.state]
-    observed = printable(verdict.observed)[:OBSERVED]
+    observed = neutral(verdict.observed, OBSERVED)
     return Line(verdict.id, state, 0.0, 0.0, verdict.expected, observed, hint=verdict.hint)
 
 
 def _judge(name: str, bundle: Bundle) -> Line:
     line = _explained(_seen(name, bundle), bundle)
     if line.state in {"failed", "not reached", "self-reported"} and name in bundle.unsure:
-        return replace(line, state=PERSON, observed=printable(bundle.unsure[name])[:OBSERVED], hint="")
+        return replace(line, state=PERSON, observed=neutral(bundle.unsure[name], OBSERVED), hint="")
     return line
 
 

@@ -16,6 +16,7 @@ from typing import Any
 from labkit_grading.judging.names import cell
 from labkit_grading.judging.rubric import Rubric
 from labkit_grading.judging.sheet import Sheet
+from labkit_grading.submissions.remark import QUOTED, neutral, printable
 from localcluster.stored import plain
 
 COLUMNS = (
@@ -36,10 +37,10 @@ def grades_csv(sheets: Iterable[Sheet], rubric: Rubric) -> str:
 def _row(sheet: Sheet, rubric: Rubric) -> dict[str, Any]:
     done = not sheet.for_a_person
     return {
-        "assignment": cell(rubric.title),
+        "assignment": cell(neutral(rubric.title)),
         "duedate": rubric.late.due.isoformat() if rubric.late else "",
         "timestamp": sheet.submitted.isoformat() if sheet.submitted else "",
-        "student_id": cell(sheet.student),
+        "student_id": cell(printable(sheet.student)),
         "raw_score": f"{sheet.raw:g}" if done else "",
         "late_submission_penalty": f"{sheet.penalty:g}" if done else "",
         "score": f"{sheet.score:g}" if done else "",
@@ -53,6 +54,7 @@ def grades_json(sheets: Iterable[Sheet], rubric: Rubric, failed: dict[str, str])
     data = {
         "title": rubric.title,
         "most": rubric.most,
+        "quoted": QUOTED.replace("in “…”", "under `observed`, `note` and `remarks`"),
         "students": [to_json(sheet) for sheet in sheets],
         "not_graded": failed,
     }
@@ -72,6 +74,7 @@ def to_json(sheet: Sheet) -> dict[str, Any]:
         "flagged": sheet.flagged,
         "everybody": sheet.everybody,
         "untouched": sheet.untouched,
+        "seconds": sheet.seconds,
         "lines": plain(sheet.lines),
         "remarks": plain(sheet.remarks),
     }

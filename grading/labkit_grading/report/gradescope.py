@@ -9,7 +9,7 @@ import json
 from typing import Any
 
 from labkit_grading.judging.sheet import Line, Sheet
-from labkit_grading.submissions.remark import PERSON
+from labkit_grading.submissions.remark import PERSON, QUOTED
 
 
 def results(sheet: Sheet) -> str:
@@ -20,7 +20,7 @@ def results(sheet: Sheet) -> str:
     told = [f"{PERSON}: {why}" for why in sheet.for_a_person]
     data = {
         "score": sheet.score,
-        "output": "\n".join([*told, *(str(remark) for remark in sheet.remarks)]),
+        "output": "\n".join([QUOTED, *told, *(str(remark) for remark in sheet.remarks)]),
         "output_format": "text",
         "visibility": "hidden" if sheet.for_a_person else "after_published",
         "stdout_visibility": "hidden",
@@ -32,7 +32,7 @@ def results(sheet: Sheet) -> str:
 def _test(line: Line) -> dict[str, Any]:
     words = (
         f"expected: {line.expected}" if line.expected else "",
-        f"observed: {line.observed}" if line.observed else "",
+        f"observed: “{line.observed}”" if line.observed else "",
         f"seen at {line.at} in cell {line.cell}" if line.at else "",
         line.note,
     )

@@ -53,5 +53,5 @@ def _case(suite: ET.Element, line: Line, folder: str) -> None:
     if kind == "passed":
         return
     told = ET.SubElement(case, kind, message=_message(line))
-    words = (f"expected: {line.expected}", f"observed: {line.observed}", f"when: {line.at}", line.note)
+    words = (f"expected: {line.expected}", f"observed: “{line.observed}”", f"when: {line.at}", line.note)
     told.text = "\n".join(printable(word) for word in words)

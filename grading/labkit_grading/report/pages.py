@@ -23,6 +23,7 @@ from labkit_grading.judging.codec import encode
 from labkit_grading.judging.rubric import Rubric
 from labkit_grading.judging.sheet import Sheet
 from labkit_grading.report.overview import Overview
+from labkit_grading.submissions.remark import QUOTED
 from localcluster.stored import write_atomically
 
 _PAGES = Environment(
@@ -51,7 +52,7 @@ class Aside:
 
 def feedback(sheet: Sheet, rubric: Rubric, drawn: tuple[Drawn, ...] = ()) -> str:
     """One student's page."""
-    return _PAGES.get_template("feedback.html").render(sheet=sheet, rubric=rubric, drawn=drawn)
+    return _PAGES.get_template("feedback.html").render(sheet=sheet, rubric=rubric, drawn=drawn, quoted=QUOTED)
 
 
 def the_class(overview: Overview, rubric: Rubric, failed: Mapping[str, str], aside: Aside = Aside()) -> str:
