@@ -12,7 +12,15 @@ PARTS: Mapping[str, Sequence[str]] = {
     "Your lab": ("up", "status", "doctor", "kubectl", "url", "logs", "fields", "ls", "down"),
     "Your images": ("image",),
     "Nodes, GPUs and load": ("node", "gpu", "load"),
-    "For instructors and authors": ("release", "collect", "grade", "regrade", "validate", "study"),
+    "For instructors and authors": (
+        "release",
+        "collect",
+        "grade",
+        "regrade",
+        "diff-grades",
+        "validate",
+        "study",
+    ),
     "The programs of the control plane": ("toolchain",),
 }
 LONGEST = 200  # letters of a sentence: click would cut it off at the end of its line
