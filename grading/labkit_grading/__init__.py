@@ -26,6 +26,7 @@ What a notebook prints, which files it leaves and how its process ends never ear
     restore    cells of the course come from the course; only solution cells and exercise files are taken
     reach      what a solution cell uses that no exercise needs: flagged for a person to look at
     collect    all of this for a class: a clean copy for each student and a remark on everything odd
+    similar    what few students share, if someone asks
 
 Running:
 
@@ -60,6 +61,7 @@ Running:
     sources    the source of each argument, from the released notebook
     bundle     what the grader saw of a student, in a file signed by `seal`; `codec` encodes its data
     proofs     whether a recording shows what it seems to: who scaled, and was there a queue at all
+    reasons    why a check lost its point: what went wrong in its cells
     rubric     what a check is worth; `sheet` judges a bundle and weighs it
     instructor what a person adds: when submissions came, points for manual questions
     report     gradebook, JUnit, Gradescope, and pages for students and instructor

@@ -30,7 +30,7 @@ ALONE = {name: f"labkit.cli.{name}" for name in ("url", "jupyter", "solution", "
 if find_spec("labkit_grading"):
     ALONE |= {
         name: f"labkit_grading.cli.{name}"
-        for name in ("collect", "grade", "jupyter", "regrade", "release", "solution")
+        for name in ("collect", "grade", "jupyter", "regrade", "release", "similar", "solution")
     }
     ALONE["diff-grades"] = "labkit_grading.cli.diff_grades"
 GROUPS = localcluster.cli.GROUPS | {name: f"labkit.cli.{name}" for name in ("load", "notebooks")}
