@@ -80,7 +80,7 @@ def _tokens(source: str) -> Iterator[str]:
     tokens = [
         one for one in tokenize.generate_tokens(io.StringIO(source).readline) if one.type not in _LAYOUT
     ]
-    numbers: Mapping[str, int] = _numbered(tokens)
+    numbers = _numbered(tokens)
     for one in tokens:
         if one.type in {tokenize.INDENT, tokenize.DEDENT}:
             yield tokenize.tok_name[one.type]
