@@ -23,6 +23,7 @@ from labkit_grading.judging.codec import encode
 from labkit_grading.judging.rubric import Rubric
 from labkit_grading.judging.sheet import Sheet
 from labkit_grading.report.overview import Overview
+from labkit_grading.report.questions import left, questions
 from labkit_grading.submissions.remark import QUOTED
 from localcluster.stored import write_atomically
 
@@ -61,6 +62,12 @@ def the_class(overview: Overview, rubric: Rubric, failed: Mapping[str, str], asi
     return _PAGES.get_template("class.html").render(
         overview=overview, rubric=rubric, failed=failed, aside=aside, tallest=max(most, 1)
     )
+
+
+def by_hand(sheets: Sequence[Sheet], rubric: Rubric) -> str:
+    """The page of what a person grades."""
+    every = questions(sheets)
+    return _PAGES.get_template("questions.html").render(rubric=rubric, questions=every, left=left(every))
 
 
 def draw(bundle: Bundle, into: Path) -> tuple[Drawn, ...]:

@@ -5,6 +5,7 @@
     submitted.csv            when it came               manual.csv     points by hand
     students/ADA/            feedback.html, results.json (Gradescope)
     index.html               for the instructor         junit.xml
+    questions.html           what a person grades
     collected.md             what was odd, by student   originals/ADA/   what was handed in
 
 Evidence that can't be trusted or read affects only one student, never the class. Writes only below the
@@ -132,6 +133,7 @@ def write_class(report: Path, done: Graded, rubric: Rubric) -> None:
         "grades.csv": gradebook.grades_csv(done.sheets, rubric),
         "grades.json": gradebook.grades_json(done.sheets, rubric, done.failed),
         "junit.xml": junit.junit(done.sheets, rubric.title),
+        "questions.html": pages.by_hand(done.sheets, rubric),
         "index.html": pages.the_class(Overview(done.sheets), rubric, done.failed, aside),
     }
     for name, text in texts.items():
