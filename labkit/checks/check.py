@@ -10,7 +10,7 @@ here, so a grader need not trust anyone's word for them.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from numbers import Real
 from typing import Any, get_origin
@@ -22,6 +22,7 @@ from labkit.evidence.verdict import RUN_AGAIN
 from localcluster.api.objects import dig
 
 UNANSWERED = "nothing yet: `...` is still in place of your answer"
+PARTLY = "a part is missing: `...` is still in its place"
 
 ABSENT = (
     "It was not created, or was deleted. Run the cell above that applies it; if that was refused, "
@@ -173,7 +174,9 @@ class Check:
             hint = f"Call it as lab.check({self.id!r}{', ' if takes else ''}{takes})."
             return could_not_run(self.id, f"the check got the wrong arguments: {error}", hint=hint)
         if any(_open(value) for value in bound.arguments.values()):
-            return Verdict(self.id, passed=False, expected=self.expected, observed=UNANSWERED, hint=self.hint)
+            parts = [part for name in self.answers for part in _parts(bound.arguments[name])]
+            seen = PARTLY if any(part is not ... for part in parts) else UNANSWERED
+            return Verdict(self.id, passed=False, expected=self.expected, observed=seen, hint=self.hint)
         if missing := self._blank(evidence, ready):
             return self._nothing(missing)
         kinds = _kinds(self.judge)
@@ -249,7 +252,11 @@ def _is(value: Any, wanted: Any) -> bool:
 
 def _open(answer: Any) -> bool:
     """Whether the placeholder `...` is still there, as the whole answer or as one part of it."""
-    return answer is ... or (isinstance(answer, (list, tuple)) and any(part is ... for part in answer))
+    return any(part is ... for part in _parts(answer))
+
+
+def _parts(answer: Any) -> Sequence[Any]:
+    return answer if isinstance(answer, (list, tuple)) else (answer,)
 
 
 def nothing_yet(missing: str, again: str) -> Finding:

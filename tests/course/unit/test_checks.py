@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from labkit import checks
-from labkit.checks.check import Check, Finding, number, numbers
+from labkit.checks.check import PARTLY, UNANSWERED, Check, Finding, number, numbers
 from labkit.errors import BadInput
 from labkit.evidence import Verdict
 from localcluster.api.objects import dig
@@ -81,11 +81,13 @@ def test_wrong_call_is_inconclusive_and_says_how_to_call() -> None:
     assert "answer=…" in verdict.hint
 
 
-@pytest.mark.parametrize("answer", [..., (..., ...), [3, ...]])
-def test_an_unanswered_question_is_not_judged(answer: object) -> None:
+@pytest.mark.parametrize(
+    ("answer", "seen"), [(..., UNANSWERED), ((..., ...), UNANSWERED), ([3, ...], PARTLY), ((..., 0), PARTLY)]
+)
+def test_an_unanswered_question_is_not_judged(answer: object, seen: str) -> None:
     verdict = Check("00.x", "5", "think", said, answers=("answer",)).run({"answer": answer})
     assert verdict.state == "failed"
-    assert "nothing yet" in verdict.observed
+    assert verdict.observed == seen
 
 
 def test_a_verdict_survives_json() -> None:

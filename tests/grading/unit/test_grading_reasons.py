@@ -1,5 +1,6 @@
 """The reason stands at the check that lost its point; an honest mistake is no attack; all is said once."""
 
+import html
 from dataclasses import replace
 from pathlib import Path
 
@@ -203,3 +204,12 @@ def test_partial_points_do_not_come_from_what_was_not_earned() -> None:
     for answered, points in ((("05.steps",), 2), ((), 0)):
         sheet = grade(replace(wrong, answered=answered), rubric(checks=checks))
         assert line(sheet, "05.steps").points == points
+
+
+def test_one_doubt_about_several_checks_is_said_once_for_each_student() -> None:
+    posed = grade(replace(bundle("eve"), writes=()), RUBRIC)
+    notes = [one.note for one in posed.lines if one.state == "forged"]
+    assert len(set(notes)) < len(notes)
+    row = html.unescape(the_class(Overview([posed]), RUBRIC, {})).partition("<h2>Students</h2>")[2]
+    assert all(row.count(f": {note}</div>") == 1 for note in notes)
+    assert all(f"#{one.id}" in row for one in posed.lines if one.state == "forged")
