@@ -30,9 +30,8 @@ ALONE = {name: f"labkit.cli.{name}" for name in ("url", "jupyter", "solution", "
 if find_spec("labkit_grading"):
     ALONE |= {
         name: f"labkit_grading.cli.{name}"
-        for name in ("collect", "grade", "jupyter", "regrade", "release", "similar", "solution")
+        for name in ("collect", "compare", "grade", "jupyter", "regrade", "release", "similar", "solution")
     }
-    ALONE["diff-grades"] = "labkit_grading.cli.diff_grades"
 GROUPS = localcluster.cli.GROUPS | {name: f"labkit.cli.{name}" for name in ("load", "notebooks")}
 ALONE |= {"doctor": "course.cli.doctor", "fields": "localcluster.cli.fields"}
 GROUPS |= {name: f"course.cli.{name}" for name in ("checks", "study")}

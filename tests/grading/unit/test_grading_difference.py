@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from labkit.errors import BadInput
-from labkit_grading.cli.diff_grades import app
+from labkit_grading.cli.compare import app
 from labkit_grading.judging.sheet import InstructorInput, grade
 from labkit_grading.report.difference import Change, Mark, changes, read
 from labkit_grading.report.gradebook import grades_json

@@ -1,4 +1,4 @@
-"""labkit diff-grades: what changed between two gradings of a class."""
+"""labkit compare: what changed between two gradings of a class."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ app = typer.Typer()
 
 
 @app.command()
-def diff_grades(
+def compare(
     old: Annotated[Path, typer.Argument(metavar="OLD", help="A report's folder, or its grades.json.")],
     new: Annotated[Path, typer.Argument(metavar="NEW", help="Another one of the same class.")],
 ) -> None:
