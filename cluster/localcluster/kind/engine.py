@@ -51,6 +51,11 @@ GUESSES = (
     ("exec format error", "The image is for another CPU architecture.", "Use a --node-image for this one."),
     ("does not match the detected host", "The image is for another CPU architecture.", "Use another image."),
     ("dial tcp", "No registry can be reached from here.", "Build the image here, or load it: `docker load`."),
+    (
+        "could not find a log line that matches",
+        "A node did not boot within the 30 s that kind gives it: this machine is busy, or short of memory.",
+        "End what else runs here, or ask for fewer nodes (--gpu-nodes 1 --cpu-nodes 0); then run it again.",
+    ),
     ("pull access denied", "There is no such image, here or in its registry.", "Correct the image's name."),
 )
 """Text of the engine, in lower case; its meaning; and the fix."""

@@ -103,6 +103,7 @@ def test_a_kind_lab_and_an_embedded_one_may_share_a_name() -> None:
         ),
         ("Cannot connect to the Docker daemon at unix:///var/run/docker.sock", "daemon is not running"),
         ("write /var/lib/docker/tmp: no space left on device", "disk is full"),
+        ('ERROR: could not find a log line that matches "Reached target .*"', "did not boot within the 30 s"),
         ("Bind for 127.0.0.1:30000 failed: port is already allocated", "another program now listens"),
         ("exec /usr/local/bin/entrypoint: exec format error", "another CPU architecture"),
         ("pull access denied for localhost/x, repository does not exist", "no such image"),
