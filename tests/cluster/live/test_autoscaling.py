@@ -37,8 +37,10 @@ def lab(own_home: Path) -> Iterator[Embedded]:
 
 
 @pytest.fixture(scope="module")
-def outcomes(lab: Embedded) -> Iterator[dict[Scenario, Future[None]]]:
-    """What became of each scenario."""
+def outcomes(lab: Embedded, request: pytest.FixtureRequest) -> Iterator[dict[Scenario, Future[None]]]:
+    """What became of each scenario that a test asks for."""
+    specs = [item.callspec for item in request.session.items if hasattr(item, "callspec")]
+    asked = {spec.params.get("scenario") for spec in specs}
 
     def play(number: int, scenario: Scenario) -> None:
         consumer = Consumer.new(lab, f"behavior-{number}")
@@ -46,7 +48,9 @@ def outcomes(lab: Embedded) -> Iterator[dict[Scenario, Future[None]]]:
         consumer.kube.kubectl("delete", "hpa,deployment", "--all", "--wait=false")
 
     with ThreadPoolExecutor(len(SCENARIOS)) as pool:
-        yield {each: pool.submit(play, number, each) for number, each in enumerate(SCENARIOS)}
+        yield {
+            each: pool.submit(play, number, each) for number, each in enumerate(SCENARIOS) if each in asked
+        }
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.__name__)

@@ -76,7 +76,6 @@ def scale_up_no_more_than_a_percentage_per_minute(consumer: Consumer) -> None:
     consumer.demand(8)
     consumer.reaches(3)
     assert consumer.reaches(5) > MINUTE - SYNC  # the ceiling of 3 × 1.5
-    assert [number for _, number in consumer.changes] == [2, 3, 5]
 
 
 def scale_down_no_more_than_a_percentage_per_minute(consumer: Consumer) -> None:
@@ -85,7 +84,6 @@ def scale_down_no_more_than_a_percentage_per_minute(consumer: Consumer) -> None:
     consumer.demand(1)
     consumer.reaches(5)
     assert consumer.reaches(3) > MINUTE - SYNC  # the floor of 5 × 0.75
-    assert [number for _, number in consumer.changes] == [7, 5, 3]
 
 
 def recommendation_within_the_range_over_two_stabilization_windows(consumer: Consumer) -> None:
