@@ -17,7 +17,7 @@ STORED = HERE / "results"
 PAGE = HERE.parents[1] / "docs" / "conformance.md"
 _EXCEPTIONS = HERE / "exceptions.toml"
 
-_SLICE = 240.0
+_SLICE = 150.0
 """Seconds of specs, one after the other, that CI takes of each area; six run at a time."""
 
 

@@ -44,15 +44,18 @@ for url in sys.argv[1:]:
 """
 KNOCK = """
 import json, socket, sys
-answers = {}
-for host, port in json.loads(sys.argv[1]):
-    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as sock:
+from concurrent.futures import ThreadPoolExecutor
+def knocked(door):
+    with socket.socket(socket.AF_INET6 if ":" in door[0] else socket.AF_INET) as sock:
         sock.settimeout(10)
         try:
-            sock.connect((host, port))
-            answers[f"{host} {port}"] = "open"
+            sock.connect(tuple(door))
+            return "open"
         except OSError as error:
-            answers[f"{host} {port}"] = str(error)
+            return str(error)
+doors = json.loads(sys.argv[1])
+with ThreadPoolExecutor(len(doors)) as pool:
+    answers = {f"{host} {port}": told for (host, port), told in zip(doors, pool.map(knocked, doors))}
 with socket.socket(socket.AF_UNIX) as sock:
     try:
         sock.connect("\\0" + sys.argv[2])
