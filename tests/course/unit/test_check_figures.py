@@ -12,7 +12,7 @@ from course.hpa.setting import policy_of
 from course.queueing import load_point
 from course.study import journal
 from labkit import checks
-from labkit.checks.check import Check, Figure, Finding
+from labkit.checks.check import PARTLY, UNANSWERED, Check, Figure, Finding
 from labkit.errors import BadInput
 from labkit.evidence import Series
 from labkit.evidence.cold_start import ColdStart
@@ -184,7 +184,8 @@ def test_what_is_open_stays_open() -> None:
     asked = checks.get("02.grace")
     open_ = {"answer": 98, "runs": ..., "pre_stop": 15}
     assert asked.figured(open_)["longest"] is ...
-    assert "nothing yet" in asked.run(open_).observed
+    assert asked.run(open_).observed == PARTLY
+    assert asked.run(open_ | {"answer": ..., "pre_stop": ...}).observed == UNANSWERED
 
 
 def test_a_call_that_lacks_a_recording_says_which_ones_are_taken() -> None:
