@@ -47,7 +47,7 @@ class StudentCodec(Codec):
     def other(self, value: Any) -> Any:
         """Proxies go by their number, functions by one of ours; paths as text."""
         if isinstance(value, Remote):
-            return {KIND: "ref", "n": value.number}
+            return {KIND: "ref", "n": value._number}  # noqa: SLF001 - no public name of it may hide one of the object's
         if callable(value):
             self.functions.append(value)
             return {KIND: "call", "n": len(self.functions) - 1}
@@ -112,13 +112,16 @@ NOTHING: Mapping[str, Any] = {}
 
 
 class Remote:
-    """A proxy for what the grader keeps: a running load, a recording, the lab itself."""
+    """A proxy for what the grader keeps: a running load, a recording, the lab itself.
+
+    Its own names begin with `_`: any other could be one of the object's, such as a layer's `number`.
+    """
 
     def __init__(
         self, grader: Grader, number: int, words: str, readable: Mapping[str, Any] = NOTHING
     ) -> None:
         self._grader = grader
-        self.number = number
+        self._number = number
         self._words = words
         self._readable = readable
 
@@ -131,14 +134,14 @@ class Remote:
         if name in self._readable:
             return self._readable[name]
         if name in VALUES:
-            return self._grader.call(self.number, name, (), {})
+            return self._grader.call(self._number, name, (), {})
         if name == "build":
             return self._build
-        return lambda *args, **words: self._grader.call(self.number, name, args, words)
+        return lambda *args, **words: self._grader.call(self._number, name, args, words)
 
     def _build(self, folder: Path, name: str, **words: Any) -> Any:
         """`build` from a copy of a course folder: the grader uses its own, and gets only the changes."""
-        return self._grader.call(self.number, "build", (self._grader.changes(folder), name), words)
+        return self._grader.call(self._number, "build", (self._grader.changes(folder), name), words)
 
 
 @dataclass(frozen=True)
