@@ -1,4 +1,4 @@
-"""What a student's kernel has of an object that stays with the grader: its words, and what a cell may read."""
+"""What a student's kernel has of an object that stays with the grader: its words, and what a cell reads."""
 
 from __future__ import annotations
 
