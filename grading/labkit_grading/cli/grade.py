@@ -11,7 +11,7 @@ import typer
 
 from labkit import course
 from labkit.cli.notebooks import choose
-from labkit_grading.cli.regrade import leave
+from labkit_grading.cli.regrade import leave, tell_untimed
 from localcluster.cli.cluster import Name, ProviderName
 from localcluster.cli.console import err, out, report
 
@@ -103,8 +103,5 @@ def grade(
     out.print(str(place / "index.html"), markup=False)
     for stray in intake.strays:
         err.print(f"belongs to no student: {stray}", markup=False)
-    if done.untimed:
-        err.print(
-            f"time of submission not known, not counted as late: {', '.join(done.untimed)}", markup=False
-        )
+    tell_untimed(done.untimed)
     leave(done.sheets, failed=done.failed, strays=intake.strays)

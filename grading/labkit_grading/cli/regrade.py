@@ -14,7 +14,6 @@ if TYPE_CHECKING:  # matplotlib takes a while to import
     from labkit_grading.judging.sheet import Sheet
 
 app = typer.Typer()
-UNTIMED = "time of submission not known, not counted as late: {}"
 
 
 @app.command()
@@ -61,13 +60,16 @@ def regrade(
     err.print(f"{len(done.sheets)} students, {flagged} flagged, {unjudged} checks not judged", markup=False)
     for name, why in done.failed.items():
         err.print(f"{name}: not graded. {why}", markup=False)
-    if done.untimed:
-        err.print(
-            f"time of submission not known, not counted as late: {', '.join(done.untimed)}", markup=False
-        )
+    tell_untimed(done.untimed)
     for line in done.idle:
         err.print(f"points not used: {line}", markup=False)
     leave(done.sheets, failed=done.failed, strays=strays(folder))
+
+
+def tell_untimed(names: Sequence[str]) -> None:
+    """Name the students whose time of submission is not known, where lateness counts."""
+    if names:
+        err.print(f"time of submission not known, not counted as late: {', '.join(names)}", markup=False)
 
 
 def leave(sheets: Sequence[Sheet], *, failed: Mapping[str, str], strays: Sequence[str]) -> None:

@@ -20,15 +20,11 @@ from labkit.errors import ClusterError
 from labkit.kube import Kube
 from localcluster import polling, spawn
 from localcluster.embedded.provider import Embedded
-from localcluster.images.build import Request, build
-from localcluster.images.push import publish
-from localcluster.images.reference import parse
-from localcluster.images.store import Store
 from localcluster.layout import Layout
 from localcluster.netns import holder
 from localcluster.provider import Spec
-from tests.cluster.live.test_network import IMAGE, SERVER, apply, pod, service
-from tests.clusters import running
+from tests.cluster.live.test_network import SERVER, apply, pod, service
+from tests.clusters import push, running
 
 pytestmark = pytest.mark.embedded
 
@@ -46,8 +42,7 @@ while True:
 
 def furnished(lab: Embedded) -> Kube:
     """A namespace with two servers, the Service `web` in front, and a pod that asks it all the time."""
-    build(Request(Path(__file__).parents[2] / "images" / "queue_server", parse(IMAGE)), Store())
-    publish(parse(IMAGE), lab.registry())
+    push(lab, "queue_server")
     kube = Kube(lab.kubeconfig(), namespace="here")
     kube.ensure_namespace()
     pull_secret.make(kube, lab.registry(), name=reset.PULL_SECRET)
