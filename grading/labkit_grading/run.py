@@ -28,6 +28,8 @@ from labkit_grading.verbs import asked
 from localcluster import toolchain
 
 Tell = Callable[[str], None]
+CASES = "cases of functions"
+"""What the key's secret is for."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,8 @@ def run(
         tell(crew.why)
         if room.site.own:
             _fetch_programs(wanted)
-        job = Job(wanted, room.edition, room.report / WORK, room.patience, room.site)
+        secret = room.key.secret(CASES)
+        job = Job(wanted, room.edition, room.report / WORK, room.patience, room.site, secret)
         with (
             tenancy.held(room.site, room.report, tell) as still,
             Workers(job, premises, crew.workers) as at_work,

@@ -40,6 +40,8 @@ MESSAGE = 8 * 2**20  # bytes: a kernel that sends more at once is cut off
 UNREAD = frozenset({"stream", "display_data", "execute_result", "update_display_data", "clear_output"})
 MOST_MESSAGES, MOST_PRINTED = 10_000, 16 * 2**20
 MOST_FILES, MOST_BYTES = 1000, 64 * 2**20  # in the folder of sockets
+ANSWERS = "-hands"
+"""How the id of a cell of ours ends: it asks for the answers of the one before it."""
 MOST_ERRORS = 3  # how many cells that raised are listed in the report
 
 
@@ -99,6 +101,8 @@ class Sitting:
     seat: Path
     parameters: dict[str, Any] = field(default_factory=dict)
     patience: Patience = Patience()
+    _asks: dict[str, str] = field(default_factory=dict)
+    """By our own cells: the student's cell before it."""
 
     def run(self) -> Ran:
         """Run it to its end, however it ends."""
@@ -133,7 +137,7 @@ class Sitting:
 
     def _execute(self, jail: Jail, deadline: float) -> None:
         stored = jail.sockets / "notebook.ipynb"
-        nbformat.write(self.notebook, stored)
+        nbformat.write(self._asking(), stored)
         notebook = parameterize_notebook(load_notebook_node(str(stored)), self.parameters)
         manager = _manager(jail)
         client = Client(
@@ -143,6 +147,7 @@ class Sitting:
             startup_timeout=60,
             timeout_func=lambda _: max(1, int(min(self.patience.cell, deadline - time.monotonic()))),
             on_cell_start=partial(self._starts, deadline),
+            on_cell_executed=self._ran_cell,
             on_cell_error=self._raised,
             store_widget_state=False,
         )
@@ -154,12 +159,28 @@ class Sitting:
                 told = f"{client.messages:,} messages, {client.printed / 2**20:,.0f} MiB of text"
                 self._flag(f"flooded its output: {told}, discarded unread")
 
+    def _asking(self) -> Any:
+        """The notebook, with a cell of ours after each cell that answers something."""
+        made = nbformat.v4.new_notebook(metadata=self.notebook.metadata, cells=[])
+        for cell in self.notebook.cells:
+            made.cells.append(cell)
+            if cell.cell_type == "code" and (source := self.broker.answers.asks(str(cell.id))):
+                made.cells.append(nbformat.v4.new_code_cell(source, id=f"{cell.id}"[:57] + ANSWERS))
+                self._asks[made.cells[-1].id] = str(cell.id)
+        return made
+
+    def _ran_cell(self, cell: Any, execute_reply: Any, **_: Any) -> None:
+        if asked := self._asks.get(str(cell.id)):
+            self.broker.answers.take(asked, execute_reply["content"])
+
     def _flag(self, what: str) -> None:
         self.broker.seen.remarks.append(Remark("flagged", what, self.name))
 
     def _starts(self, deadline: float, cell: Any, **_: Any) -> None:
         if time.monotonic() > deadline:
             raise CellTimeoutError("the notebook exceeded its time limit")
+        if str(cell.id) in self._asks:
+            return  # still the cell before it
         marks = cell.metadata.get("nbgrader", {})
         name = str(marks.get("grade_id", "")) if marks.get("grade") else ""
         self.broker.cell, self.broker.check = str(cell.id), name.replace("-", ".", 1)

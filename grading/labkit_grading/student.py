@@ -6,6 +6,7 @@ One student's trouble never affects another: whatever happens becomes a line in 
 from __future__ import annotations
 
 import hashlib
+import hmac
 import shutil
 import time
 from collections.abc import Sequence
@@ -18,6 +19,7 @@ import nbformat
 from labkit import checks
 from labkit.lab import Lab
 from labkit_grading.judging.bundle import Bundle, Observation, Ran, Seen
+from labkit_grading.kernel.handover import HandOver
 from labkit_grading.sites.guard import Guard
 from labkit_grading.sites.site import HERE, Site
 from labkit_grading.sitting import Patience, Sitting
@@ -43,6 +45,12 @@ class Job:
     work: Path
     patience: Patience
     site: Site = HERE
+    secret: bytes = b""
+    """From which each student's seed is drawn; nobody who hands in knows it."""
+
+    def seed(self, of: str) -> int:
+        """The seed of one submission: other work, or the same by somebody else, has another one."""
+        return int.from_bytes(hmac.digest(self.secret, of.encode(), "sha256")[:8], "big")
 
 
 @dataclass(frozen=True)
@@ -134,7 +142,8 @@ def _sit(job: Job, lab: Lab, handed: HandedIn, name: str, until: float) -> tuple
     left = until - time.time()
     seat = _at(job, handed)
     guard = None if job.site.own else Guard(lab.kube, job.work / TOKENS, job.patience.notebook + MARGIN)
-    broker = Broker(lab, seat, job.wanted.notebooks[name], job.edition, guard=guard)
+    seed = job.seed(f"{handed.folder}/{name}/{digest(handed, job.wanted, job.site)}")
+    broker = Broker(lab, seat, HandOver(job.wanted.notebooks[name], seed), job.edition, guard=guard)
     if left <= 0:
         broker.seen.remarks.append(Remark("flagged", OUT_OF_TIME, name))
         return Ran(name, 0.0, OUT_OF_TIME), broker.seen

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from numbers import Real
 from typing import Any, get_origin
 
+from labkit.checks.tried import Case, tried
 from labkit.errors import BadInput
 from labkit.evidence import Verdict, could_not_run
 from labkit.evidence.blank import Blank, blank
@@ -96,6 +97,8 @@ class Check:
     """The rows of the lesson (`course.lesson`) that it holds the learner to."""
     figures: Mapping[str, Figure] = field(default_factory=dict)
     """Evidence that stores the figure itself can be judged again without its recordings."""
+    cases: Mapping[str, Sequence[Case]] = field(default_factory=dict)
+    """Answers that are functions, and what a learner's own lab tries them on: the judge gets a `Tried`."""
 
     def __post_init__(self) -> None:
         """Refuse names that the judge does not have, and a parameter with two sources."""
@@ -105,6 +108,7 @@ class Check:
             ("answers", parameters - set(self.reads)),
             ("may_be_empty", parameters - set(self.reads) - set(self.answers)),
             ("figures", parameters - set(self.reads) - set(self.answers)),
+            ("cases", set(self.answers)),
         ):
             if odd := sorted(set(getattr(self, what)) - names):
                 raise BadInput(
@@ -152,7 +156,9 @@ class Check:
         """
         parts = {part for figure in self.figures.values() for part in figure.of}
         ready = {name: value for name, value in handed.items() if name not in parts}
-        return ready | {name: self.figures[name].value(handed) for name in self._made(handed)}
+        ready |= {name: self.figures[name].value(handed) for name in self._made(handed)}
+        functions = {name: ready[name] for name in self.cases if callable(ready.get(name))}
+        return ready | {name: tried(one, self.cases[name]) for name, one in functions.items()}
 
     def _made(self, handed: Mapping[str, Any]) -> list[str]:
         """The figures that are still missing but whose recordings are there."""
@@ -267,14 +273,6 @@ def nothing_yet(missing: str, again: str) -> Finding:
 def first_that_holds(*cases: tuple[bool, str]) -> str:
     """The hint of the first case that is true; empty if none is."""
     return next((hint for holds, hint in cases if holds), "")
-
-
-def called(function: Callable[..., Any], *given: Any) -> Any:
-    """What a learner's function returns or, if it raises, the error in words."""
-    try:
-        return function(*given)
-    except Exception as error:  # noqa: BLE001 - someone else's code: whatever it raises is its answer
-        return f"{type(error).__name__}: {error}"
 
 
 def number(answer: Any) -> float | None:

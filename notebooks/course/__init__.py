@@ -1,6 +1,8 @@
 """The code of this course, apart from labkit; notebooks import it as they import labkit.
 
 checks     the checks of each notebook; labkit.checks loads them
+hidden     what a learner's edition leaves out: cases that are drawn where functions are graded
+capstone   the terms of the capstone, and the score of a run
 untouched  the checks that do not pass before the exercises are done (open.toml)
 lesson     the lesson behind them, row by row
 hpa        the HPA's arithmetic: why it scaled, and what if

@@ -9,11 +9,12 @@ Each names the checks that its honest part may earn. The tests count them, and f
 not flagged.
 """
 
+from tests.attacks.asking import ASKED
 from tests.attacks.attack import ANSWERS, RIGHT, HandIn
 from tests.attacks.clustered import CLUSTERED
 from tests.attacks.handed import HANDED
 from tests.attacks.jailed import SANDBOXED
 
-JAILED = {**SANDBOXED, **HANDED}
+JAILED = {**SANDBOXED, **HANDED, **ASKED}
 
 __all__ = ["ANSWERS", "CLUSTERED", "JAILED", "RIGHT", "HandIn"]

@@ -10,11 +10,12 @@ import base64
 import json
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from course.queueing import LoadPoint
+from labkit.checks.tried import Call, Tried
 from labkit.errors import BadInput
 from labkit.evidence.bill import Bill
 from labkit.evidence.cold_start import ColdStart
@@ -27,25 +28,36 @@ from labkit.metrics.series import Series
 
 RECORDS: Mapping[str, Any] = {
     kind.__name__: kind
-    for kind in (Bill, ColdStart, Event, LoadPoint, LoadResult, Pace, Row, Series, Span, States, Timeline)
+    for kind in (
+        Bill,
+        Call,
+        ColdStart,
+        Event,
+        LoadPoint,
+        LoadResult,
+        Pace,
+        Row,
+        Series,
+        Span,
+        States,
+        Timeline,
+        Tried,
+    )
 }
 KIND = "$"  # the key that distinguishes a tagged value from a plain mapping
 PLAIN = (str, int, bool, type(None))
 LONGEST = 64 * 2**10  # characters of one answer
 
 
-@dataclass
+@dataclass(frozen=True)
 class Tabulated:
-    """A student's function, as far as it was called: each argument list with its result."""
+    """A student's function in evidence of before `Tried`: each argument list with its result."""
 
-    asked: dict[str, Any] = field(default_factory=dict)
-    live: Callable[..., Any] | None = None
+    asked: Mapping[str, Any]
 
     def __call__(self, *args: Any) -> Any:
-        """What the function returned for these arguments, now or when it was recorded."""
+        """What the function returned for these arguments when it was called."""
         key = json.dumps(encode(args))
-        if self.live is not None:
-            self.asked[key] = self.live(*args)
         if key not in self.asked:
             raise LookupError(f"it was never asked for {args}")
         return self.asked[key]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import hmac
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,6 +35,10 @@ class Key:
     def sign(self, data: bytes) -> str:
         """The signature, as text."""
         return base64.b64encode(self.private.sign(data)).decode()
+
+    def secret(self, purpose: str) -> bytes:
+        """32 bytes for one purpose, which the key can't be worked out from."""
+        return hmac.digest(self.private.private_bytes_raw(), purpose.encode(), "sha256")
 
     def signed(self, data: bytes, signature: str) -> bool:
         """Whether this key signed exactly this."""

@@ -32,8 +32,8 @@ class Source(StrEnum):
 def sources(released: Any) -> dict[str, dict[str, Source]]:
     """For each check of a released notebook, the source of each argument."""
     cells = _code(released)
-    answers = {name for cell in cells if is_solution(cell) for name in _assigned(cell.source)}
-    others = {name for cell in cells if not is_solution(cell) for name in _assigned(cell.source)}
+    answers = {name for cell in cells if is_solution(cell) for name in assigned(cell.source)}
+    others = {name for cell in cells if not is_solution(cell) for name in assigned(cell.source)}
     fixed = _literals(released)
     return {check_of(call): _of(call, answers - others, fixed) for call in _calls(released)}
 
@@ -94,7 +94,7 @@ def _constant(value: ast.expr, fixed: Mapping[str, Any]) -> Any:
 
 def _literals(released: Any) -> dict[str, Any]:
     """Names to which exactly one released cell, and nothing else, assigns a number or text."""
-    times = Counter(name for cell in _code(released) for name in _assigned(cell.source))
+    times = Counter(name for cell in _code(released) for name in assigned(cell.source))
     found: dict[str, Any] = {}
     for cell in _code(released):
         for line in ast.parse(cell.source).body:
@@ -115,7 +115,7 @@ def _pairs(target: ast.expr, value: ast.expr) -> dict[str, Any]:
     }
 
 
-def _assigned(source: str) -> Iterator[str]:
+def assigned(source: str) -> Iterator[str]:
     """The names that are assigned; those inside comprehensions are local to them."""
     nodes = list(ast.walk(ast.parse(source)))
     loops = [node.target for node in nodes if isinstance(node, ast.comprehension)]

@@ -21,6 +21,8 @@ HOME = "/home/student"
 COURSE = "/course"
 GRADER = "/grader"
 PACKAGE = Path(labkit_grading.__file__).parent
+JUDGES = ("notebooks/course/checks",)
+"""What of the course a submission does not see: judges, which run outside."""
 NOTEBOOKS = f"{COURSE}/notebooks"  # where JupyterLab runs them
 SCRATCH = 256 * 2**20  # bytes of each memory disk
 MEANWHILE = "Until then, labkit collect takes a class in and runs nothing."
@@ -46,6 +48,8 @@ class Jail:
         for place in ("/tmp", HOME):  # noqa: S108 - its own
             words += ["--size", str(SCRATCH), "--tmpfs", place]
         words += ["--ro-bind", sys.prefix, sys.prefix, "--ro-bind", self.edition, COURSE]
+        for judges in JUDGES:  # they would tell what is right
+            words += ["--tmpfs", f"{COURSE}/{judges}", "--remount-ro", f"{COURSE}/{judges}"]
         words += ["--ro-bind", PACKAGE, f"{GRADER}/{PACKAGE.name}"]
         words += ["--ro-bind", self.seat / "manifests", f"{COURSE}/manifests"]
         words += ["--bind", self.sockets, self.sockets, "--remount-ro", "/", "--chdir", NOTEBOOKS]

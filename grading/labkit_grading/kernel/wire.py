@@ -1,8 +1,7 @@
 """How the student's process and the grader communicate: one JSON object per line, over a Unix socket.
 
     → {"on": 0, "do": "load", "args": […], "words": {…}}    0 is the lab, others what it returned
-    ← {"value": …, "shown": […]}  or  {"error": {…}}  or  {"ask": 3, "args": […]}: call that function
-    → {"answer": …}
+    ← {"value": …, "shown": […]}  or  {"error": {…}}
 
 The grader numbers and keeps what it returns: `{"$": "ref", "n": 7}` in the other direction means the grader's
 own object, whatever the student's process did to its copy. Refuses lines of more than 8 MiB from a student.
@@ -13,7 +12,7 @@ from __future__ import annotations
 import contextlib
 import json
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,7 +24,7 @@ from labkit.load import Closed, Open, Tokens, Workload
 from labkit.load.arrivals import Arrivals
 from labkit.load.run import Progress
 from labkit.metrics.series import Rows, Sample
-from labkit_grading.judging.codec import KIND, RECORDS, Codec, Tabulated
+from labkit_grading.judging.codec import KIND, RECORDS, Codec
 from localcluster.api.objects import KubeObject
 
 LINE = 8 * 2**20
@@ -83,7 +82,6 @@ class Copies(Codec):
 class GraderCodec(Codec):
     """The grader's side: numbers what it returns, and reads numbers back as its own objects."""
 
-    ask: Callable[[int, Any], Any]
     readable: Mapping[type, tuple[str, ...]] = field(default_factory=dict)
     """What may be read of an object that stays here."""
     objects: dict[int, Any] = field(default_factory=dict)
@@ -116,12 +114,9 @@ class GraderCodec(Codec):
         return {KIND: "ref", "n": self.give(value), "words": repr(value)[:200], "readable": readable}
 
     def special(self, kind: str, data: Mapping[str, Any]) -> Any:
-        """Our own objects by their numbers, and the student's functions."""
+        """Our own objects by their numbers."""
         if kind == "ref":
             return self.objects[int(data["n"])]
-        if kind == "call":
-            number = int(data["n"])
-            return Tabulated(live=lambda *args: self.ask(number, args))
         return super().special(kind, data)
 
 

@@ -1,8 +1,8 @@
 """Carries out what a student's process asks for, and records what it saw: the evidence is its own.
 
 Listens on a Unix socket that only the student's sandbox has. A check counts only if the course's own cell
-calls it, and is judged on objects read here, on recordings made here, and on the answer. Refuses, and flags,
-what `table` does not allow.
+calls it (`hearing`), and nothing that is said here depends on what is right. Refuses, and flags, what `table`
+does not allow.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import socket
 import threading
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -19,24 +18,22 @@ from typing import Any
 from course.hpa import what_if, why
 from course.study.days import DAYS
 from course.study.trial import Trial, trial
-from labkit import checks
-from labkit.errors import BadInput, ClusterError, LabError, Unreachable, typed
-from labkit.evidence.reads import read
+from labkit.errors import BadInput, LabError, Unreachable, typed
 from labkit.evidence.recording import Recording
-from labkit.lab import Lab, settled
-from labkit.view.notebook import show, shown_to
-from labkit.view.verdict import Shown
-from labkit_grading.judging.bundle import Argument, Observation, Seen, figured
-from labkit_grading.judging.codec import Claims, Codec, Tabulated
+from labkit.lab import Lab
+from labkit.view.notebook import shown_to
+from labkit_grading.judging.bundle import Seen
 from labkit_grading.judging.proofs import in_flight
 from labkit_grading.judging.reasons import MOST, of_lab
-from labkit_grading.judging.sources import Source, constants, queries, sources
-from labkit_grading.kernel.wire import Copies, GraderCodec, Line, is_ours, made_there
+from labkit_grading.judging.sources import queries
+from labkit_grading.kernel.handover import HandOver
+from labkit_grading.kernel.wire import Copies, GraderCodec, Line, made_there
 from labkit_grading.sites.guard import Guard
 from labkit_grading.submissions.remark import Remark, printable, shown
 from labkit_grading.verbs import permits
 from labkit_grading.verbs.confined import Confined
 from labkit_grading.verbs.handles import OpenHandles
+from labkit_grading.verbs.hearing import Hearing
 from labkit_grading.verbs.objects import READ, permitted
 from labkit_grading.verbs.slips import Slip
 from labkit_grading.verbs.table import VERBS, allowed
@@ -52,19 +49,19 @@ class Broker:
     """One notebook's lab, from outside. `cell` and `check` say which of the course's cells is running."""
 
     def __init__(
-        self, lab: Lab, seat: Path, released: Any, edition: Path, *, guard: Guard | None = None
+        self, lab: Lab, seat: Path, answers: HandOver, edition: Path, *, guard: Guard | None = None
     ) -> None:
         self.seen = Seen()
         self.cell, self.check = "", ""
         self._graders, self._guard = lab, guard
         self._lab = Lab(lab.session, lab.kube)  # one of its own, since it remembers a login
         self._confined = Confined(seat, edition, shared=guard is not None)
-        self._sources, self._constants = sources(released), constants(released)
-        self._queries = queries(released)
+        self._queries = queries(answers.released)
         self._handles = OpenHandles()
-        self._line: Line | None = None
-        self._codec = GraderCodec(self._ask, READ)
+        self._codec = GraderCodec(READ)
         self._codec.give(self._lab)
+        self.answers = answers
+        self._hearing = Hearing(answers, seat, lab.kube, self._codec, self.seen, self._flag)
 
     def listen(self, path: Path) -> Callable[[], None]:
         """Serve connections one after the other; call the returned function to end it."""
@@ -84,6 +81,7 @@ class Broker:
             serving.join(LAST_CALL)  # finish the last request
             self.seen.spread |= serving.is_alive()
             self._handles.end()
+            self._hearing.judge()
 
         return close
 
@@ -93,10 +91,10 @@ class Broker:
                 connection, _ = server.accept()
             except OSError:
                 return
-            self._line = Line(connection)
-            with contextlib.closing(self._line), contextlib.suppress(Unreachable, BadInput, OSError):
+            line = Line(connection)
+            with contextlib.closing(line), contextlib.suppress(Unreachable, BadInput, OSError):
                 while True:
-                    self._line.send(self._reply(self._line.receive()))
+                    line.send(self._reply(line.receive()))
 
     def _reply(self, message: Mapping[str, Any]) -> dict[str, Any]:
         pictures: list[Any] = []
@@ -133,7 +131,8 @@ class Broker:
             )
             raise BadInput(f"A graded run does not provide {shown(name)}.", fix=f"Known: {', '.join(VERBS)}")
         if verb == "check":
-            return self._judge(str(message["args"][0]), message["words"])
+            name, words = str(message["args"][0]), message["words"]
+            return self._hearing.hear(name, words, cell=self.cell, of=self.check)
         if isinstance(target, Recording) and made_there([message["args"], message["words"]]):
             self._flag("passed to a recording a load that it made itself")
             raise BadInput(
@@ -184,62 +183,6 @@ class Broker:
         if name == "url":
             self._confined.addresses.add(value)
         return self._handles.keep(value)
-
-    def _judge(self, name: str, words: Mapping[str, Any]) -> Any:
-        check, where = checks.get(name), self._sources.get(name, {})
-        given = {key: self._given(name, key, source, words.get(key)) for key, source in where.items()}
-        last: dict[str, Any] = {}
-
-        def look() -> dict[str, Any]:
-            last.update(read(self._graders.kube, check.reads))
-            return {**{key: one.value for key, one in given.items()}, **last}
-
-        try:
-            verdict = settled(check, look)
-        except ClusterError as error:
-            self.seen.trouble = error.what
-            raise
-        for one in given.values():
-            if isinstance(one.value, Tabulated):
-                one.value.live = None  # its process could be gone when this is judged again
-        if self.check == name:
-            reads = {key: Argument(Source.READ, value) for key, value in last.items()}
-            evidence = {**figured(check, given), **reads}
-            self.seen.observations.append(Observation(name, time.time(), self.cell, evidence))
-        show(Shown(verdict))
-        return verdict
-
-    def _given(self, check: str, key: str, source: Source, data: Any) -> Argument:
-        """An argument, taken from the source that it must have."""
-        if source is Source.COURSE:
-            return Argument(source, self._constants[check][key])
-        if data is None:
-            return Argument(source, ..., own=source is Source.ANSWER)
-        if source is Source.RECORDED:
-            return self._recorded(check, data)
-        return Argument(source, self._claim(data))
-
-    def _recorded(self, check: str, data: Any) -> Argument:
-        """The grader's recording if there is one, else the student's claim."""
-        if is_ours(data):
-            return Argument(Source.RECORDED, self._codec.decode(data))
-        if made_there(data):
-            self._flag(f"passed to {check} a recording that it made itself")
-        return Argument(Source.RECORDED, Codec().decode(data), own=False)
-
-    def _claim(self, data: Any) -> Any:
-        if isinstance(data, Mapping) and data.get("$") == "call":
-            return self._codec.decode(data)
-        try:
-            return Claims().decode(data)
-        except (BadInput, TypeError, ValueError, LookupError) as error:
-            return f"no answer: {shown(str(error))}"
-
-    def _ask(self, number: int, args: Any) -> Any:
-        """Call a student's function; an exception or a timeout is its answer, too."""
-        assert self._line is not None
-        self._line.send({"ask": number, "args": Codec().encode(args)})
-        return self._claim(self._line.receive().get("answer"))
 
     def _flag(self, what: str) -> None:
         remark = Remark("flagged", what, self.cell)

@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from labkit.checks.check import Check, Finding, called, matches, nothing_yet, number
+from labkit.checks.check import Check, Finding, matches, nothing_yet, number
+from labkit.checks.tried import Case, Tried
 from labkit.evidence import Series, Timeline, plainly
 from labkit.evidence.blank import RECORD_AGAIN
 from labkit.load.results import LoadResult
@@ -28,7 +29,7 @@ BUSY = 90.0  # % of the time in which the GPU is working
 FLAT = 15.0  # percentage points between the lowest and the highest CPU utilization
 
 # (replicas, CPU utilization in %, target in %) → what the HPA asks for, 2 to 10; outside the tolerance.
-CASES: tuple[tuple[tuple[int, float, float], int], ...] = (
+CASES: tuple[Case, ...] = (
     ((2, 30, 80), 2),
     ((4, 160, 80), 8),
     ((2, 100, 80), 3),
@@ -148,19 +149,20 @@ def latency(timeline: Timeline) -> Series:
 
 def desired_by_hand(desired: Any) -> Finding:
     """The learner's own function, tried on cases with known answers."""
-    if not callable(desired):
+    if not isinstance(desired, Tried):
         hint = "Pass the function itself, without calling it: `desired`."
         return Finding(passed=False, observed=f"{desired!r} is not a function", hint=hint)
-    for given, wanted in CASES:
-        got = called(desired, *given)
-        if number(got) != wanted:
-            shown = ", ".join(f"{v:g}" for v in given)
-            observed = f"desired({shown}) gave {got}, the HPA asks for {wanted}"
-            return Finding(passed=False, observed=observed, hint=_arithmetic(got, given, wanted))
-    return Finding(passed=True, observed=f"right for {len(CASES)} of {len(CASES)} cases")
+    for call in desired.calls:
+        if number(call.got) != call.wanted:
+            shown = ", ".join(f"{v:g}" for v in call.given)
+            observed = f"desired({shown}) gave {call.got}, the HPA asks for {call.wanted}"
+            return Finding(
+                passed=False, observed=observed, hint=_arithmetic(call.got, call.given, call.wanted)
+            )
+    return Finding(passed=True, observed=desired.cases)
 
 
-def _arithmetic(got: Any, given: tuple[int, float, float], wanted: int) -> str:
+def _arithmetic(got: Any, given: tuple[Any, ...], wanted: int) -> str:
     """The likely mistake behind a wrong result."""
     said, exact = number(got), given[0] * given[1] / given[2]
     if got is ...:
@@ -310,6 +312,7 @@ CHECKS: Sequence[Check] = (
         "How many replicas would bring the utilization to the target, if the work spread evenly?",
         desired_by_hand,
         answers=("desired",),
+        cases={"desired": CASES},
         rows=(9,),
     ),
     Check(

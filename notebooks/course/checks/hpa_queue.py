@@ -9,7 +9,8 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from labkit.checks.check import Check, Finding, called, differences, nothing_yet, number, numbers
+from labkit.checks.check import Check, Finding, differences, nothing_yet, number, numbers
+from labkit.checks.tried import Case, Tried
 from localcluster.api import JsonLike
 from localcluster.api.objects import dig
 
@@ -52,15 +53,15 @@ HINTS = {
     ),
 }
 
-# (queue of each pod, replicas that the HPA asks for): outside the tolerance of 10 %, both bounds included.
-CASES: tuple[tuple[list[float], int], ...] = (
-    ([10, 10], 4),
-    ([7, 6], 3),
-    ([9, 7], 4),
-    ([50, 50], 10),
-    ([0, 0], 2),
-    ([9, 9, 9, 1, 0, 0], 6),
-    ([1, 0, 0, 0], 2),
+# (queue of each pod), replicas that the HPA asks for: outside the tolerance of 10 %, both bounds included.
+CASES: tuple[Case, ...] = (
+    (([10, 10],), 4),
+    (([7, 6],), 3),
+    (([9, 7],), 4),
+    (([50, 50],), 10),
+    (([0, 0],), 2),
+    (([9, 9, 9, 1, 0, 0],), 6),
+    (([1, 0, 0, 0],), 2),
 )
 
 Queues = list[float]
@@ -206,29 +207,30 @@ def names(renamed_by: Any, labelled_by: Any) -> Finding:
 
 def desired_by_hand(desired: Any) -> Finding:
     """The learner's own function, tried on cases with known answers."""
-    if not callable(desired):
+    if not isinstance(desired, Tried):
         hint = "Pass the function itself, without parentheses: desired=desired."
         return Finding(passed=False, observed=f"{desired!r} is not a function", hint=hint)
-    for queues, wanted in CASES:
-        got = called(desired, list(queues))
-        if number(got) != wanted:
-            observed = f"desired({queues}) gave {_shown(got)}, the HPA asks for {wanted}"
-            return Finding(passed=False, observed=observed, hint=_mistake(desired, got))
-    return Finding(passed=True, observed=f"right for {len(CASES)} of {len(CASES)} cases")
+    for call in desired.calls:
+        if number(call.got) != call.wanted:
+            [queues] = call.given
+            observed = f"desired({queues}) gave {_shown(call.got)}, the HPA asks for {call.wanted}"
+            return Finding(passed=False, observed=observed, hint=_mistake(desired, call.got))
+    return Finding(passed=True, observed=desired.cases)
 
 
 def _shown(got: Any) -> str:
     return "nothing yet: it still contains `...`" if got is ... else str(got)
 
 
-def _mistake(desired: Callable[..., Any], got: Any) -> str:
+def _mistake(desired: Tried, got: Any) -> str:
     """The usual mistake behind such a function; empty if it isn't a known one."""
     if got is None:
         return "It returns nothing: does it end with `return wanted`?"
     if isinstance(got, str):
         return "It stopped with that error. Try it yourself: desired([10, 10])."
-    answers = [number(called(desired, list(queues))) for queues, _ in CASES]
-    return next((hint for rule, hint in MISTAKES if answers == [rule(queues) for queues, _ in CASES]), "")
+    answers = [number(call.got) for call in desired.calls]
+    queues = [call.given[0] for call in desired.calls]
+    return next((hint for rule, hint in MISTAKES if answers == [rule(one) for one in queues]), "")
 
 
 def alone(hpas: Sequence[JsonLike] | None) -> Finding:
@@ -291,6 +293,7 @@ CHECKS: Sequence[Check] = (
         "Work out [7, 6] on paper: how many requests wait in total, and how many may wait for each pod?",
         desired_by_hand,
         answers=("desired",),
+        cases={"desired": CASES},
         rows=(6,),
     ),
     Check(

@@ -10,7 +10,8 @@ from typing import Any
 from course.checks.figures import value_of
 from course.queueing import LoadPoint, load_point
 from labkit import course
-from labkit.checks.check import AS_IT_IS, Check, Figure, Finding, called, nothing_yet, number
+from labkit.checks.check import AS_IT_IS, Check, Figure, Finding, nothing_yet, number
+from labkit.checks.tried import Case, Tried
 from labkit.errors import BadInput
 from labkit.evidence import Series, plainly
 from labkit.evidence.blank import LOAD_AGAIN
@@ -27,13 +28,13 @@ PROFILE = "cluster/images/model-server/profiles/nvidia-l4_llama-3.1-8b-instruct.
 OVERLOAD = 1.1  # offered over answered; less can be one answer more or less in a short run
 CLIMBS = 2.0  # the last third waits more than this many times as long as the first
 
-# (TTFT goal in lab seconds, answers per lab second, requests that can wait ahead of you)
-CASES: tuple[tuple[float, float, int], ...] = (
-    (10, 0.617, 5),
-    (5, 0.617, 2),
-    (20, 0.617, 11),
-    (10, 1.235, 11),
-    (1, 0.617, 0),
+# (TTFT goal in lab seconds, answers per lab second), requests that can wait ahead of you
+CASES: tuple[Case, ...] = (
+    ((10, 0.617), 5),
+    ((5, 0.617), 2),
+    ((20, 0.617), 11),
+    ((10, 1.235), 11),
+    ((1, 0.617), 0),
 )
 
 
@@ -167,15 +168,15 @@ def _near(said: float | None, value: float) -> bool:
 
 def target(allowed: Any) -> Finding:
     """The learner's own function, tried on cases with known answers."""
-    if not callable(allowed):
+    if not isinstance(allowed, Tried):
         hint = "Pass the function itself, without calling it: `allowed`."
         return Finding(passed=False, observed=f"{allowed!r} is not a function", hint=hint)
-    for goal, rate, wanted in CASES:
-        got = called(allowed, goal, rate)
-        if number(got) != wanted:
-            observed = f"allowed({goal:g}, {rate:g}) gave {got}"
-            return Finding(passed=False, observed=observed, hint=_why(got, wanted))
-    return Finding(passed=True, observed=f"right for {len(CASES)} of {len(CASES)} cases")
+    for call in allowed.calls:
+        if number(call.got) != call.wanted:
+            goal, rate = call.given
+            observed = f"allowed({goal:g}, {rate:g}) gave {call.got}"
+            return Finding(passed=False, observed=observed, hint=_why(call.got, call.wanted))
+    return Finding(passed=True, observed=allowed.cases)
 
 
 def _why(got: Any, wanted: int) -> str:
@@ -301,6 +302,7 @@ CHECKS: Sequence[Check] = (
         "All places are taken. How many must become free before your turn, and how many do in that time?",
         target,
         answers=("allowed",),
+        cases={"allowed": CASES},
         rows=(5, 6),
     ),
     Check(

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from course.checks.capstone import Terms, score
+from course.capstone import Terms, score
 from labkit.checks.check import Check, Finding, first_that_holds, nothing_yet, number
 from labkit.evidence import Series, Timeline
 from labkit.evidence.quantity import plainly

@@ -11,12 +11,12 @@ from labkit.checks.check import (
     Check,
     Figure,
     Finding,
-    called,
     first_that_holds,
     nothing_yet,
     number,
     numbers,
 )
+from labkit.checks.tried import Case, Tried
 from labkit.errors import BadInput
 from labkit.evidence import Bill, Series, Timeline
 from labkit.evidence.quantity import plainly
@@ -45,11 +45,11 @@ NEEDED = 5  # replicas: 3 requests per second, and one server answers 0.62
 NEAR = 10.0  # lab seconds
 CLOSE_CURVE = 3.0  # replicas, on average over the run
 
-CASES: tuple[tuple[list[Point], list[Point]], ...] = (
-    ([(100, 0.5), (200, 0.4), (300, 0.9)], [(100, 0.5), (300, 0.9)]),
-    ([(300, 0.9), (100, 0.5), (300, 0.8), (400, 0.9)], [(100, 0.5), (300, 0.9)]),
-    ([(100, 0.2), (200, 0.6), (300, 0.7)], [(100, 0.2), (200, 0.6), (300, 0.7)]),
-    ([(500, 0.1)], [(500, 0.1)]),
+CASES: tuple[Case, ...] = (
+    (([(100, 0.5), (200, 0.4), (300, 0.9)],), [(100, 0.5), (300, 0.9)]),
+    (([(300, 0.9), (100, 0.5), (300, 0.8), (400, 0.9)],), [(100, 0.5), (300, 0.9)]),
+    (([(100, 0.2), (200, 0.6), (300, 0.7)],), [(100, 0.2), (200, 0.6), (300, 0.7)]),
+    (([(500, 0.1)],), [(500, 0.1)]),
 )
 
 
@@ -246,17 +246,15 @@ def flapping(answer: Any, timeline: Timeline) -> Finding:
 
 def frontier(frontier: Any) -> Finding:
     """The learner's own function, tried on points with a known frontier."""
-    if not callable(frontier):
+    if not isinstance(frontier, Tried):
         hint = "Pass the function itself, without parentheses: frontier=frontier."
         return Finding(passed=False, observed=f"{frontier!r} is not a function", hint=hint)
-    for points, wanted in CASES:
-        got = called(frontier, list(points))
-        if _sorted(got) != wanted:
-            shown = "nothing yet: it still contains `...`" if got is ... else got
-            return Finding(
-                passed=False, observed=f"frontier({points}) gave {shown}", hint=_beaten(got, wanted)
-            )
-    return Finding(passed=True, observed=f"right for {len(CASES)} of {len(CASES)} cases")
+    for call in frontier.calls:
+        if _sorted(call.got) != call.wanted:
+            shown = "nothing yet: it still contains `...`" if call.got is ... else call.got
+            observed = f"frontier({call.given[0]}) gave {shown}"
+            return Finding(passed=False, observed=observed, hint=_beaten(call.got, call.wanted))
+    return Finding(passed=True, observed=frontier.cases)
 
 
 def _beaten(got: Any, wanted: list[Point]) -> str:
@@ -381,5 +379,6 @@ CHECKS: Sequence[Check] = (
         "Sort by GPU-seconds. Going from left to right, which points are worth their higher price?",
         frontier,
         answers=("frontier",),
+        cases={"frontier": CASES},
     ),
 )

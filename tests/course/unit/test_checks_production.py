@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from course.checks.capstone import Terms, score
+from course.capstone import Terms, score
 from labkit import checks
 from labkit.errors import BadInput
 from labkit.evidence import Series, Timeline

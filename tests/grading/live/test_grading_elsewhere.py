@@ -25,6 +25,7 @@ from labkit_grading.judging.bundle import Bundle, load, store
 from labkit_grading.judging.rubric import of
 from labkit_grading.judging.seal import key
 from labkit_grading.judging.sheet import Sheet, grade
+from labkit_grading.kernel.handover import HandOver
 from labkit_grading.room import furnish
 from labkit_grading.sites import claim
 from labkit_grading.sites.claim import GRADING, LASTS, Claim
@@ -379,7 +380,7 @@ def test_a_students_token_does_the_course_and_nothing_else(owner: Lab, tmp_path:
 
 def test_after_a_reset_a_submission_is_held_to_twelve_gpus_again(owner: Lab, tmp_path: Path) -> None:
     owner.kube.ensure_namespace(GRADING)
-    broker = Broker(owner, tmp_path, GUESTS.released, ROOT, guard=Guard(owner.kube, tmp_path, 600))
+    broker = Broker(owner, tmp_path, HandOver(GUESTS.released), ROOT, guard=Guard(owner.kube, tmp_path, 600))
     with tempfile.TemporaryDirectory() as sockets:
         close = broker.listen(Path(sockets) / "s")
         broker._do({"on": 0, "do": "reset", "args": [], "words": {}})

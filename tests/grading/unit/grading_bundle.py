@@ -1,13 +1,13 @@
 """What a grader saw of a student in notebook 05: each check's evidence, as its own tests have it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from labkit import checks
+from labkit.checks.tried import Case, tried
 from labkit.evidence import Series, Timeline
 from labkit_grading.judging.bundle import Argument, Bundle, Observation, Ran, Write
-from labkit_grading.judging.codec import Tabulated
 from labkit_grading.judging.rubric import Rubric, of
 from labkit_grading.judging.sources import Source, sources
 from tests.course.examples.hpa_queue import PASSING
@@ -33,18 +33,19 @@ def bundle(student: str = "ada", change: Mapping[str, Mapping[str, Any]] | None 
 
 
 def observation(name: str, evidence: Mapping[str, Any], where: Mapping[str, Source]) -> Observation:
-    given = {key: Argument(where[key], recorded(value), key not in OURS) for key, value in evidence.items()}
-    seen = Observation(name, BEGAN + 60, name.replace(".", "-"), given)
-    checks.get(name).run(seen.evidence)  # as the grader does at once: a function is asked while it is there
-    return seen
+    given = {
+        key: Argument(where[key], recorded(value, checks.get(name).cases.get(key, ())), key not in OURS)
+        for key, value in evidence.items()
+    }
+    return Observation(name, BEGAN + 60, name.replace(".", "-"), given)
 
 
-def recorded(value: Any) -> Any:
-    """As the grader has it: recordings have a beginning, functions are asked and written down."""
+def recorded(value: Any, cases: Sequence[Case] = ()) -> Any:
+    """As the grader has it: recordings have a beginning, functions are called and written down."""
     if isinstance(value, Timeline):
         flight = Series("in flight", "requests", ((0, 0), (80, 70), (490, 70), (520, 0)))
         return replace(value, began=BEGAN).with_series((flight,))
-    return Tabulated(live=value) if callable(value) else value
+    return tried(value, cases) if callable(value) else value
 
 
 def rubric(**changes: Any) -> Rubric:

@@ -15,6 +15,7 @@ from labkit.notebooks.strip import METADATA
 from labkit_grading.judging.bundle import Bundle
 from labkit_grading.judging.rubric import of
 from labkit_grading.judging.sheet import Sheet, grade
+from labkit_grading.kernel.handover import HandOver
 from labkit_grading.release.learners import edition
 from labkit_grading.release.release import release
 from labkit_grading.sitting import Patience, Sitting
@@ -56,8 +57,12 @@ replicas = ...
 ### BEGIN SOLUTION
 replicas = 2
 ### END SOLUTION
+# %%
+lab.predict("How many replicas, in the end?", replicas).compare(10)
+# %%
 lab.check("04.lower-target", answer=replicas);
 """
+SEED = 7
 RUBRIC = of({"points": 0, "checks": dict.fromkeys(CHECKS, 1)})
 NOWHERE = """
 apiVersion: v1
@@ -103,7 +108,7 @@ class Desk:
         (students / "ada").mkdir(exist_ok=True)
         taken = {one.student: one for one in take_in(students).submissions}[student]
         ready = clean(taken, Assignment({NAME: made}, {}))
-        broker = Broker(self.lab, self.edition, made, self.edition)
+        broker = Broker(self.lab, self.edition, HandOver(made, SEED), self.edition)
         source = ready.notebooks[NAME].notebook
         patience = Patience(cell=cell, notebook=notebook)
         ran = Sitting(NAME, source, broker, self.edition, self.edition, {}, patience).run()

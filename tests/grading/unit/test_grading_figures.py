@@ -17,9 +17,11 @@ from labkit.kube.client import Kube
 from labkit.lab import NAMESPACE, Lab, Session
 from labkit.load import Open, arrivals
 from labkit.metrics.series import Rows, Sample
-from labkit_grading.judging.bundle import Argument, figured
+from labkit_grading.judging.bundle import Argument, Observation, figured
 from labkit_grading.judging.sources import Source
-from labkit_grading.kernel.inside import Grader, RemoteLab
+from labkit_grading.kernel.handing import REPLY
+from labkit_grading.kernel.handover import HandOver
+from labkit_grading.kernel.inside import Grader, Recorded, RemoteLab
 from labkit_grading.submissions.released import assignment
 from labkit_grading.verbs.broker import Broker
 from labkit_grading.verbs.confined import Confined
@@ -54,13 +56,22 @@ def broker(tmp_path: Path) -> Iterator[tuple[Broker, RemoteLab]]:
     """Both sides of the wire, of notebook 07, as they talk where a student is graded."""
     (tmp_path / "config").write_text(NOWHERE)
     kube = Kube(tmp_path / "config", namespace=NAMESPACE, clock=15)
-    made = Broker(Lab(Session(Embedded("nowhere"), 15, 0, "test"), kube), ROOT, released("07"), ROOT)
+    made = Broker(
+        Lab(Session(Embedded("nowhere"), 15, 0, "test"), kube), ROOT, HandOver(released("07")), ROOT
+    )
     made.cell, made.check = "07-65-07-patience", "07.patience"
     close = made.listen(tmp_path / "broker.sock")
     grader = Grader(str(tmp_path / "broker.sock"))
     yield made, RemoteLab(grader, 0)
     grader.close()
     close()
+
+
+def heard(grader: Broker, answer: float = 12) -> list[Observation]:
+    """What the grader makes of the check, with what the answer's own cell held."""
+    grader.answers.take("07-65", {REPLY: {"threshold": {"value": answer}}})
+    grader._hearing.judge()
+    return grader.seen.observations
 
 
 def given_to_the_student(value: Any, broker: Broker, lab: RemoteLab) -> Any:
@@ -76,28 +87,27 @@ def test_a_figure_off_a_recording_is_the_graders_own(broker: tuple[Broker, Remot
     grader, lab = broker
     slow_start = given_to_the_student(start_of(60.0), *broker)
     object.__setattr__(slow_start, "phases", start_of(120.0).phases)  # whatever is made of the copy
-    verdict = lab.check("07.patience", **PATIENCE | {"answer": 24}, slow_start=slow_start)
-    assert verdict.state == "failed"  # it would be right for a start of 120 s
-    [seen] = grader.seen.observations
+    grader.answers.take("07-65", {REPLY: {"threshold": {"value": 24}}})
+    lab.check("07.patience", **PATIENCE | {"answer": 24}, slow_start=slow_start)
+    [seen] = heard(grader)
+    assert not checks.get("07.patience").run(seen.evidence).passed  # it would be right for a start of 120 s
     assert seen.given["start"] == Argument(Source.RECORDED, 60.0)
     assert set(seen.given) == {"answer", "start", "period"}  # as in evidence of before
     assert not seen.self_reported
-    assert lab.check("07.patience", **PATIENCE, slow_start=slow_start).points == 1
 
 
 def test_a_figure_of_the_students_own_making_is_their_word(broker: tuple[Broker, RemoteLab]) -> None:
     grader, lab = broker
     lab.check("07.patience", **PATIENCE, slow_start=start_of(60.0))
-    [seen] = grader.seen.observations
+    [seen] = heard(grader)
     assert seen.self_reported == ("start",)
     assert any("that it made itself" in one.what for one in grader.seen.remarks)
 
 
 def test_the_figure_itself_is_not_taken_from_a_student(broker: tuple[Broker, RemoteLab]) -> None:
     grader, lab = broker
-    verdict = lab.check("07.patience", **PATIENCE, start=60.0)
-    assert not verdict.passed
-    assert not [one for one in grader.seen.observations if one.given["start"].own]
+    lab.check("07.patience", **PATIENCE, start=60.0)
+    assert not [one for one in heard(grader) if one.given["start"].own]
 
 
 @pytest.mark.parametrize("odd", [{"v1": 5}, "60", 60.0, [1]])
@@ -105,9 +115,8 @@ def test_what_is_no_recording_is_no_evidence(broker: tuple[Broker, RemoteLab], o
     grader, lab = broker
     counted = given_to_the_student({"usd_per_hour": 0.01}, *broker)
     for one in (odd, counted, lab):
-        with pytest.raises(BadInput):
-            lab.check("07.patience", **PATIENCE, slow_start=one)
-    assert not grader.seen.observations
+        assert lab.check("07.patience", **PATIENCE, slow_start=one) == Recorded("07.patience")
+    assert not heard(grader)
 
 
 def test_recordings_of_which_one_is_not_the_graders_vouch_for_nothing() -> None:

@@ -1,5 +1,6 @@
 """A grade follows from signed evidence and a rubric alone, and never from what a notebook says."""
 
+import json
 import stat
 from collections.abc import Mapping
 from dataclasses import replace
@@ -10,12 +11,13 @@ from typing import Any
 import pytest
 
 from labkit import checks
+from labkit.checks.tried import tried
 from labkit.errors import BadInput
 from labkit.evidence import Series, Timeline
 from labkit.load.results import LoadResult
 from labkit.load.rows import Row
 from labkit_grading.judging.bundle import Bundle, Observation, Ran, load
-from labkit_grading.judging.codec import Tabulated, claim, decode, encode
+from labkit_grading.judging.codec import claim, decode, encode
 from labkit_grading.judging.proofs import IN_FLIGHT, faked_queue, in_flight, posing, propped
 from labkit_grading.judging.rubric import load as load_rubric
 from labkit_grading.judging.rubric import of
@@ -283,9 +285,13 @@ def test_a_failure_of_ours_is_apart_from_a_wrong_answer() -> None:
 
 
 def test_a_function_is_judged_by_what_it_gave_when_it_was_asked() -> None:
-    asked = Tabulated(live=len)
-    assert asked([1, 2]) == 2
-    replayed = decode(encode(asked))
+    asked = tried(len, [(([1, 2],), 2), ((5,), 0)])
+    assert decode(encode(asked)) == asked
+    assert [call.got for call in asked.calls] == [2, "TypeError: object of type 'int' has no len()"]
+
+
+def test_a_function_in_evidence_of_before_is_judged_as_before() -> None:
+    replayed = decode({"$": "function", "asked": {json.dumps(encode(([1, 2],))): 2}})
     assert replayed([1, 2]) == 2
     with pytest.raises(LookupError):
         replayed([1, 2, 3])

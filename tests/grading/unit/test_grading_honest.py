@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from labkit_grading.judging.bundle import Observation
+from labkit_grading.kernel.handover import HandOver
 from labkit_grading.sitting import Patience, Sitting
 from labkit_grading.student import parameters
 from labkit_grading.submissions.released import assignment
@@ -31,7 +32,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Desk:
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_an_honest_student_is_not_flagged(desk: Desk, path: Path) -> None:
     released = assignment(ROOT, [path]).notebooks[path.stem]
-    broker = Broker(desk.lab, desk.edition, released, desk.edition)
+    broker = Broker(desk.lab, desk.edition, HandOver(released), desk.edition)
     patience = Patience(cell=15, notebook=120)
     ran = Sitting(path.stem, solved(path), broker, desk.edition, desk.edition, parameters(), patience).run()
     assert not [one for one in broker.seen.remarks if one.kind == "flagged" and one.what != ran.ended]

@@ -18,7 +18,6 @@ from labkit.evidence import Series, Timeline
 from labkit.load import Closed
 from labkit_grading import sitting
 from labkit_grading.cli.grade import app
-from labkit_grading.judging.codec import Tabulated
 from labkit_grading.judging.seal import key
 from labkit_grading.kernel.inside import Grader, Remote
 from labkit_grading.kernel.jail import COURSE, Jail, refuse_without
@@ -143,12 +142,7 @@ def line(tmp_path: Path) -> Iterator[tuple[Grader, list[Any]]]:
     def serve() -> None:
         connection, _ = server.accept()
         end = Line(connection)
-
-        def ask(number: int, args: Any) -> Any:
-            end.send({"ask": number, "args": codec.encode(args)})
-            return end.receive()["answer"]
-
-        codec = GraderCodec(ask)
+        codec = GraderCodec()
         try:
             while True:
                 message = end.receive()
@@ -159,8 +153,6 @@ def line(tmp_path: Path) -> Iterator[tuple[Grader, list[Any]]]:
                     end.send({"error": told, "shown": []})
                 else:
                     answer = {"run": RUN, "watch": object()}.get(message["do"], [args[:1], 1.5])
-                    if args and isinstance(args[0], Tabulated):
-                        answer = args[0](2)
                     end.send({"value": codec.result(answer), "shown": []})
         except Unreachable:
             end.close()
@@ -200,15 +192,9 @@ def test_what_stays_with_the_grader_is_a_name(line: tuple[Grader, list[Any]]) ->
 
 
 def test_a_dict_is_the_graders_only_where_it_counted_itself() -> None:
-    codec = GraderCodec(lambda *_: None)
+    codec = GraderCodec()
     assert is_ours(codec.result({"pod-a": 3}, counted=True))
     assert not is_ours(codec.result({"pod-a": 3}))
-
-
-def test_a_function_is_called_where_it_was_written(line: tuple[Grader, list[Any]]) -> None:
-    grader, _ = line
-    assert grader.call(0, "check", (lambda n: n * 21,), {}) == 42
-    assert grader.call(0, "check", (lambda n: n / 0,), {}) == "ZeroDivisionError: division by zero"
 
 
 def test_a_refusal_is_raised_as_what_it_is(line: tuple[Grader, list[Any]]) -> None:

@@ -47,8 +47,14 @@ def test_a_wrong_answer_costs_its_own_points(desk: Desk, mark: str, source: str,
     assert [state == "passed" for state in found] == [number != wrong for number in range(3)]
 
 
+def test_an_answer_that_is_too_large_costs_its_own_points(desk: Desk) -> None:
+    sheet, _ = sit(desk, {"answer-05-names": "renamed_by, labelled_by = 'x' * 10**7, 1"})
+    assert states(sheet) == ["failed", "passed", "passed"]
+
+
 def test_a_message_that_is_too_large_ends_the_talk(desk: Desk) -> None:
-    sheet, _ = sit(desk, {"answer-05-names": "renamed_by, labelled_by = 'x' * 10**7, 1"}, cell=15)
+    said = f"{ANSWERS['answer-05-names']}\nlab.kubectl('x' * 10**7)"
+    sheet, _ = sit(desk, {"answer-05-names": said}, cell=15)
     assert "passed" not in states(sheet)
 
 

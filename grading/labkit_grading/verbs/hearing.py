@@ -1,0 +1,145 @@
+"""Checks in a graded run: recorded when the course's own cell calls them, judged once the notebook has ended.
+
+Nothing that the student's process sees depends on what is right: neither an answer, nor an error, nor how
+long it takes. A check that waits for a controller looks until its objects are still, right or not. The last
+call of the course's own cell counts; what else was tried is for a person to see.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from labkit import checks
+from labkit.checks import Check
+from labkit.errors import BadInput, ClusterError, LabError
+from labkit.evidence.reads import read
+from labkit.kube.client import Kube
+from labkit.lab import LOOKS
+from labkit_grading.judging.bundle import Argument, Observation, Seen, figured
+from labkit_grading.judging.codec import Codec
+from labkit_grading.judging.reasons import MOST, of_lab
+from labkit_grading.judging.sources import Source, constants, sources
+from labkit_grading.kernel.handover import HandOver
+from labkit_grading.kernel.wire import GraderCodec, is_ours, made_there
+from labkit_grading.submissions.remark import shown
+from localcluster import polling
+
+STILL = 3
+"""Looks in a row that see the same, half a second apart: more than one sync of the HPA."""
+PAUSE = 0.5  # real seconds between two looks
+VOLATILE = frozenset({"lastHeartbeatTime", "managedFields", "resourceVersion"})
+INVALID = (LabError, TypeError, ValueError, LookupError, AttributeError, RecursionError)
+Looks = tuple[Mapping[str, Any], ...]
+
+
+@dataclass(frozen=True)
+class Heard:
+    """One call of a check in the course's own cell: what it was handed, and each look at what it reads."""
+
+    check: Check
+    at: float
+    cell: str
+    given: Mapping[str, Argument]
+    looks: Looks
+
+    def observation(self) -> Observation:
+        """With the first look that the check passes on or, if there is none, the last."""
+        handed = {key: one.value for key, one in self.given.items()}
+        good = (look for look in self.looks[:-1] if self.check.run({**handed, **look}).passed)
+        look = next(good, self.looks[-1])
+        reads = {key: Argument(Source.READ, value) for key, value in look.items()}
+        return Observation(self.check.id, self.at, self.cell, {**figured(self.check, self.given), **reads})
+
+
+@dataclass
+class Hearing:
+    """The checks of one notebook."""
+
+    answers: HandOver
+    seat: Path
+    kube: Kube
+    codec: GraderCodec
+    seen: Seen
+    flag: Callable[[str], None]
+    heard: list[Heard] = field(default_factory=list)
+    calls: Counter[tuple[str, str]] = field(default_factory=Counter)
+
+    def __post_init__(self) -> None:
+        released = self.answers.released
+        self._sources, self._constants = sources(released), constants(released)
+
+    def hear(self, name: str, words: Mapping[str, Any], *, cell: str, of: str) -> None:
+        """Record a call in cell `cell`, which belongs to the check `of`."""
+        if name != of:
+            self.flag(f"asked the check {shown(name)} outside of its own cell, where it records nothing")
+            return
+        self.calls[name, cell] += 1
+        if self.calls[name, cell] > 1:
+            self.flag(f"called {name} several times in its cell: the last one counts")
+        try:
+            check, where = checks.get(name), self._sources.get(name, {})
+            given = {key: self._given(name, key, one, words.get(key)) for key, one in where.items()}
+            self.heard.append(Heard(check, time.time(), cell, given, self._looks(check)))
+        except ClusterError as error:
+            self.seen.trouble = error.what
+        except INVALID as error:
+            self._explain(cell, error)
+
+    def judge(self) -> None:
+        """Turn all that was heard into observations, once nobody is listening any more."""
+        for one in self.heard:
+            try:
+                self.seen.observations.append(one.observation())
+            except INVALID as error:
+                self._explain(one.cell, error)
+        self.heard.clear()
+
+    def _explain(self, cell: str, error: Exception) -> None:
+        told = (
+            error if isinstance(error, LabError) else BadInput(f"The call is not valid: {shown(str(error))}")
+        )
+        if len(self.seen.raised) < MOST:
+            self.seen.raised.append(of_lab(cell, told, self.seat))
+
+    def _looks(self, check: Check) -> Looks:
+        """One look or, for what a controller writes, as many as it takes until nothing changes."""
+        made = [read(self.kube, check.reads)]
+        while check.settles and len(made) <= LOOKS and not _still(made):
+            polling.pause(PAUSE)
+            made.append(read(self.kube, check.reads))
+        return tuple(made)
+
+    def _given(self, check: str, key: str, source: Source, data: Any) -> Argument:
+        """An argument, taken from the source that it must have."""
+        if source is Source.COURSE:
+            return Argument(source, self._constants[check][key])
+        if source is Source.ANSWER:
+            if not self.answers.same(check, key, data):
+                self.flag(f"gave {check} another answer than its own cell held: that of the cell counts")
+            return Argument(source, self.answers.given(check, key))
+        return Argument(source, ..., own=False) if data is None else self._recorded(check, data)
+
+    def _recorded(self, check: str, data: Any) -> Argument:
+        """The grader's recording if there is one, else the student's claim."""
+        if is_ours(data):
+            return Argument(Source.RECORDED, self.codec.decode(data))
+        if made_there(data):
+            self.flag(f"passed to {check} a recording that it made itself")
+        return Argument(Source.RECORDED, Codec().decode(data), own=False)
+
+
+def _still(looks: list[dict[str, Any]]) -> bool:
+    last = [_lasting(look) for look in looks[-STILL:]]
+    return len(last) == STILL and all(one == last[0] for one in last)
+
+
+def _lasting(thing: Any) -> Any:
+    """Objects without what changes at each write, such as a node's heartbeat."""
+    if isinstance(thing, Mapping):
+        return {key: _lasting(value) for key, value in thing.items() if key not in VOLATILE}
+    return [_lasting(one) for one in thing] if isinstance(thing, list) else thing
