@@ -11,8 +11,9 @@ the *released* notebook shows the source of each argument, before any submission
 The student's kernel runs in a sandbox without a network, and its `lab` is a proxy: every verb is carried out
 by the grader, on a cluster of the grader's own or, where others use it too, with a token that allows no more
 than notebooks need. So a recording, a load or an object in a cell is only a copy, and a check gets back its
-*number*: the grader judges its own original. An answer comes out as data (never pickled, never as one of our
-classes); a student's function is called in the student's process and judged by its results. A figure of
+*number*: the grader judges its own original. An answer is taken when its own cell has run, as data (never
+pickled, never as one of our classes); a student's function is called there, with cases drawn outside, and
+judged by its results. A check says nothing: it is judged once the notebook has ended. A figure of
 recordings (such as the longest answer) is computed by the check itself, so no expression from a notebook ever
 runs here. Nothing can vouch for what four cells collect in a dict: such an argument is *self-reported*, the
 report says so, and the check earns nothing unless the rubric gives it a weight. A check counts only in the
@@ -47,18 +48,20 @@ Running:
 
     jail       what it sees: Python, labkit, a copy of their own files. `inside` runs in it
     wire       how the two sides talk
+    handover   each answer at the end of its own cell: what is asked for, what was given. `handing` gives it,
+               inside, and `plain` makes data of it without running anything of the student's
 
 `verbs`: what it is allowed to ask for:
 
     table      what each verb does, and how it is handled; `confined` has the rules for arguments (`permits`,
                `commands` of kubectl, `contexts` of an image), `objects` says which objects have verbs
     asked      which notebooks can be graded where
-    broker     carries out requests, records, and stores each check with its evidence; `handles` keep track
-               of what is running
+    broker     carries out requests and records; `handles` keep track of what is running
+    hearing    stores each check with its evidence, says nothing, and judges at the end
 
 `judging`: at any later time, without a cluster; `report` shows the results:
 
-    sources    the source of each argument, from the released notebook
+    sources    the source of each argument, from the released notebook; `answers` says in which cell
     bundle     what the grader saw of a student, in a file signed by `seal`; `codec` encodes its data
     proofs     whether a recording shows what it seems to: who scaled, and was there a queue at all
     reasons    why a check lost its point: what went wrong in its cells

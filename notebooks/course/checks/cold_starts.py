@@ -245,6 +245,7 @@ CHECKS: Sequence[Check] = (
         "Find the widest bar, or the largest number in the table.",
         longest,
         answers=("answer",),
+        copying=True,
         rows=(11,),
     ),
     Check(
@@ -276,6 +277,7 @@ CHECKS: Sequence[Check] = (
         "Compare neighbouring rows of the table.",
         bought,
         answers=("small_image", "prepulled", "local_weights", "spare"),
+        copying=False,
         rows=(11,),
     ),
     Check(

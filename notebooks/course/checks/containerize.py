@@ -5,6 +5,7 @@ Pure. What a pod runs is in its status, by digest, not in its `spec`.
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
@@ -15,8 +16,9 @@ from labkit.evidence import plainly
 from labkit.evidence.states import States
 from localcluster.api import JsonLike
 from localcluster.api.objects import dig
-from localcluster.images.workshop import Push
+from localcluster.images.workshop import Built, Push
 
+NEWLINE = b"\n"
 NAMESPACE, HUB, SECRET = "llm-lab", "docker.io", "my-login"
 FOLLOW_AGAIN = "Delete pod/wrong-login, then run again from the cell with lab.follow(…)."
 TRIES = 4  # fewer pulls than this don't show how the pause grows
@@ -66,16 +68,19 @@ def _layers(said: Sequence[float] | None, travelled: Sequence[float]) -> str:
     return ""
 
 
+def one_byte_more(image: Built) -> str:
+    """The digest that an image would have with a newline after its manifest: no registry has that one."""
+    return f"sha256:{hashlib.sha256(image.manifest + NEWLINE).hexdigest()}"
+
+
 def digest(answer: Any, digest: str) -> Finding:
-    """The digest computed by hand is the one in the registry."""
-    observed = f"you say {_short(answer)}, the registry says {_short(digest)}"
+    """The digest computed by hand is that of the bytes that were asked for."""
+    observed = f"you say {_short(answer)}, those bytes give {_short(digest)}"
     hint = ""
     if ":" not in str(answer):
         hint = "Write it as the registry does: sha256: and 64 hexadecimal digits."
     elif not re.fullmatch(r"sha256:[0-9a-f]{64}", str(answer)):
         hint = "Write sha256: and 64 hexadecimal digits in lower case: what `hexdigest()` gives, as text."
-    if not digest.startswith("sha256:"):
-        return nothing_yet("the registry gave no digest", "Push the image again, then run this cell.")
     return Finding(passed=answer == digest, observed=observed, hint=hint)
 
 
@@ -216,6 +221,7 @@ CHECKS: Sequence[Check] = (
         "Is there a dot, a port or localhost before the first slash? If not, it is not a host.",
         host,
         answers=("answer",),
+        copying=False,
         rows=(2, 7),
     ),
     Check(
@@ -224,16 +230,19 @@ CHECKS: Sequence[Check] = (
         "Which is the first step that sees something new? All layers from there on are rebuilt.",
         layers,
         answers=("answer",),
+        copying=False,
         figures={"sent": Figure(of=("change",), by=sent)},
         may_be_empty=("sent",),
         rows=(7,),
     ),
     Check(
         "01.digest",
-        "the SHA-256 of the manifest, computed by you, is the digest that the registry gives",
-        "Use hashlib.sha256(…).hexdigest() on the manifest's bytes, not on JSON that you printed again.",
+        "the digest of the manifest with one newline more, computed by you",
+        "Use hashlib.sha256(…).hexdigest() on bytes, not on JSON that you printed. Is the newline in them?",
         digest,
         answers=("answer",),
+        copying=False,
+        figures={"digest": Figure(of=("image",), by=one_byte_more)},
         rows=(7,),
     ),
     Check(
@@ -269,6 +278,7 @@ CHECKS: Sequence[Check] = (
         "From one ErrImagePull to the next: tries.starts('ErrImagePull') has the moments.",
         backoff,
         answers=("answer",),
+        copying=True,
         rows=(7,),
     ),
     Check(
@@ -278,6 +288,7 @@ CHECKS: Sequence[Check] = (
         mended,
         {"pod": "pod/team"},
         answers=("place",),
+        copying=True,
         settles=True,
         rows=(7,),
     ),

@@ -405,6 +405,7 @@ CHECKS: Sequence[Check] = (
         "Write the waits in a row. The first crash costs none, the second 10 s.",
         backoff,
         answers=("answer",),
+        copying=False,
         rows=(1,),
     ),
     Check(
@@ -413,6 +414,7 @@ CHECKS: Sequence[Check] = (
         "Compare the names of the pods before and after.",
         who,
         answers=("process", "pod"),
+        copying=False,
         rows=(1,),
     ),
     Check(
@@ -428,6 +430,7 @@ CHECKS: Sequence[Check] = (
         "What happens between the delete and the SIGKILL, one after the other?",
         grace,
         answers=("answer",),
+        copying=False,
         figures={"longest": Figure(of=("runs",), by=longest)},
         rows=(1,),
     ),
@@ -444,6 +447,7 @@ CHECKS: Sequence[Check] = (
         "Read the table row by row: each row has one more setting.",
         cures,
         answers=("loading", "stopping", "cut_off"),
+        copying=False,
         rows=(1, 11),
     ),
     Check(

@@ -288,6 +288,7 @@ CHECKS: Sequence[Check] = (
         "The series is called latency and has the label p95; first(test) finds a moment.",
         suffered,
         answers=("answer",),
+        copying=True,
         rows=(5,),
     ),
     Check(
@@ -296,6 +297,7 @@ CHECKS: Sequence[Check] = (
         "The series is called cpu; at(time) reads it.",
         knew,
         answers=("answer",),
+        copying=True,
         rows=(5,),
     ),
     Check(
@@ -304,6 +306,7 @@ CHECKS: Sequence[Check] = (
         "Take min and max of the values in on_cpu.one('cpu').points.",
         flat,
         answers=("answer",),
+        copying=True,
         rows=(5,),
     ),
     Check(
@@ -312,6 +315,7 @@ CHECKS: Sequence[Check] = (
         "How many replicas would bring the utilization to the target, if the work spread evenly?",
         desired_by_hand,
         answers=("desired",),
+        copying=False,
         cases={"desired": CASES},
         rows=(9,),
     ),
@@ -321,6 +325,7 @@ CHECKS: Sequence[Check] = (
         "Apply your function again to its own result. Does an idle server's CPU fall when another one joins?",
         lower_target,
         answers=("answer",),
+        copying=False,
         rows=(5, 9),
     ),
     Check(
@@ -329,6 +334,7 @@ CHECKS: Sequence[Check] = (
         "lab.show('hpa/llm-hpa') prints conditions and events.",
         missing_request,
         answers=("reason", "container"),
+        copying=True,
         rows=(9,),
     ),
     Check(

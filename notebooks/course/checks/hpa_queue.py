@@ -285,6 +285,7 @@ CHECKS: Sequence[Check] = (
         "Look at the output of each hop again: where does the name change, where do the labels appear?",
         names,
         answers=("renamed_by", "labelled_by"),
+        copying=False,
         rows=(6,),
     ),
     Check(
@@ -293,6 +294,7 @@ CHECKS: Sequence[Check] = (
         "Work out [7, 6] on paper: how many requests wait in total, and how many may wait for each pod?",
         desired_by_hand,
         answers=("desired",),
+        copying=False,
         cases={"desired": CASES},
         rows=(6,),
     ),

@@ -289,6 +289,7 @@ CHECKS: Sequence[Check] = (
         READ_STEPS,
         steps,
         answers=("answer",),
+        copying=True,
         rows=(10,),
     ),
     Check(
@@ -297,6 +298,7 @@ CHECKS: Sequence[Check] = (
         "run.events[0].at is one moment, run.one('desired').steps() holds the other.",
         delay,
         answers=("answer",),
+        copying=True,
         rows=(10,),
     ),
     Check(

@@ -128,6 +128,7 @@ CHECKS: Sequence[Check] = (
         LABEL_ASKS,
         blames("pods", LABEL_ASKS),
         answers=("answer",),
+        copying=False,
         rows=(1, 6),
     ),
     Check(
@@ -145,6 +146,7 @@ CHECKS: Sequence[Check] = (
         API_ASKS,
         blames("metrics API", API_ASKS),
         answers=("answer",),
+        copying=False,
         rows=(6,),
     ),
     Check(
@@ -162,6 +164,7 @@ CHECKS: Sequence[Check] = (
         RULE_ASKS,
         blames("adapter", RULE_ASKS),
         answers=("answer",),
+        copying=False,
         rows=(6,),
     ),
     Check(
@@ -170,6 +173,7 @@ CHECKS: Sequence[Check] = (
         SUM_ASKS,
         blames("HPA", SUM_ASKS),
         answers=("answer",),
+        copying=False,
         rows=(6,),
     ),
     Check(
@@ -187,6 +191,7 @@ CHECKS: Sequence[Check] = (
         REPLICAS_ASKS,
         blames("scale target", REPLICAS_ASKS),
         answers=("answer",),
+        copying=False,
         rows=(1, 6),
     ),
     Check(

@@ -178,6 +178,7 @@ CHECKS: Sequence[Check] = (
         handed,
         {"pods": "pods"},
         answers=("on_gpu_nodes", "handed_by"),
+        copying=False,
         rows=(13,),
     ),
     Check(
@@ -205,6 +206,7 @@ CHECKS: Sequence[Check] = (
         stranded,
         {"pods": "pods"},
         answers=("lacking", "free_gpus"),
+        copying=True,
         rows=(13,),
     ),
     Check(
@@ -222,6 +224,7 @@ CHECKS: Sequence[Check] = (
         "You have seen each of them happen above.",
         promises,
         answers=("selector", "affinity", "no_schedule", "no_execute"),
+        copying=False,
         rows=(13,),
     ),
 )

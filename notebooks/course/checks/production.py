@@ -193,6 +193,7 @@ CHECKS: Sequence[Check] = (
         "All four can be DaemonSets of one operator; the table above names them.",
         replaced,
         answers=("announces", "labels", "measures", "installs"),
+        copying=False,
         rows=(3,),
     ),
     Check(
@@ -201,6 +202,7 @@ CHECKS: Sequence[Check] = (
         "Add up the whole column, and watch the units.",
         node_minutes,
         answers=("answer",),
+        copying=False,
         rows=(11,),
     ),
     Check(
@@ -218,6 +220,7 @@ CHECKS: Sequence[Check] = (
         "It is an HPA with AverageValue: see notebook 05.",
         same_sum,
         answers=("answer",),
+        copying=False,
         rows=(6,),
     ),
     Check(
@@ -226,6 +229,7 @@ CHECKS: Sequence[Check] = (
         "Check its bounds, its waiting time, and its query: with no server left, what still counts requests?",
         keda,
         answers=("manifest",),
+        copying=False,
         rows=(6,),
     ),
     Check(
@@ -241,6 +245,7 @@ CHECKS: Sequence[Check] = (
         "A Service can't hold requests. What is in front of it, on a cluster that scales to zero?",
         asleep,
         answers=("failed", "counted_by"),
+        copying=True,
         rows=(6,),
     ),
     Check(

@@ -88,6 +88,7 @@ CHECKS: Sequence[Check] = (
         "The area under the power, over lab time, is in joules. What is that in watt-hours?",
         energy,
         answers=("answer",),
+        copying=False,
         rows=(12,),
     ),
     Check(
@@ -96,6 +97,7 @@ CHECKS: Sequence[Check] = (
         "The price is per hour, but GPU-seconds were held: how many hours are they?",
         cost,
         answers=("answer",),
+        copying=False,
         rows=(12,),
     ),
     Check(
@@ -104,6 +106,7 @@ CHECKS: Sequence[Check] = (
         "How many kilowatt-hours, with what the building adds, and how many grams for each?",
         carbon,
         answers=("answer",),
+        copying=False,
         rows=(12,),
     ),
 )

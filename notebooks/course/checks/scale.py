@@ -112,6 +112,7 @@ CHECKS: Sequence[Check] = (
         ),
         rate,
         answers=("answer",),
+        copying=True,
         rows=(14,),
     ),
     Check(
@@ -120,6 +121,7 @@ CHECKS: Sequence[Check] = (
         "The slowest one has a queue in front of it: where are two curves far apart?",
         bottleneck,
         answers=("answer",),
+        copying=True,
         rows=(14,),
     ),
     Check(
@@ -128,6 +130,7 @@ CHECKS: Sequence[Check] = (
         "It takes one request for each pod. (A burst of 100 is free.)",
         throttled,
         answers=("answer",),
+        copying=False,
         rows=(14,),
     ),
 )

@@ -178,6 +178,7 @@ CHECKS: Sequence[Check] = (
         domains,
         {"pods": "pods"},
         answers=("answer", "counted"),
+        copying=False,
         rows=(14,),
     ),
     Check(
@@ -202,6 +203,7 @@ CHECKS: Sequence[Check] = (
         "run.events[0].at is the loss; lab seconds / lab.clock are real seconds.",
         noticed,
         answers=("answer",),
+        copying=False,
         rows=(14,),
     ),
     Check(

@@ -227,6 +227,7 @@ CHECKS: Sequence[Check] = (
         capacity,
         {"nodes": "nodes"},
         answers=("answer",),
+        copying=True,
         rows=(3,),
     ),
     Check(
@@ -253,6 +254,7 @@ CHECKS: Sequence[Check] = (
         "An object that was refused was never created; a pod that waits was created.",
         who,
         answers=("half", "unequal", "thirteenth"),
+        copying=False,
         rows=(3, 4),
     ),
     Check(
@@ -262,6 +264,7 @@ CHECKS: Sequence[Check] = (
         never,
         {"nodes": "nodes"},
         answers=("answer",),
+        copying=True,
         rows=(3, 13),
     ),
     Check(
@@ -270,6 +273,7 @@ CHECKS: Sequence[Check] = (
         "Take the two figures that Prometheus gave: used and free.",
         idle,
         answers=("answer",),
+        copying=False,
         figures={
             "used": Figure(of=("in_use",), by=value_of(USED)),
             "free": Figure(of=("unused",), by=value_of(FREE)),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from labkit.checks.check import (
     AS_IT_IS,
@@ -18,8 +18,9 @@ from labkit.checks.check import (
 )
 from labkit.checks.tried import Case, Tried
 from labkit.errors import BadInput
-from labkit.evidence import Bill, Series, Timeline
+from labkit.evidence import Bill, Series, Timeline, bill
 from labkit.evidence.quantity import plainly
+from labkit.load.results import LoadResult
 
 Point = tuple[float, float]
 """(GPU-seconds, share of the requests in time)"""
@@ -74,6 +75,29 @@ def order(answer: Any, bills: Mapping[str, Bill]) -> Finding:
     return unless_starved(said == seen, f"you say {plainly(answer)}", *bills.values(), hint=hint)
 
 
+@runtime_checkable
+class Ran(Protocol):
+    """A policy's run (`course.study.trial.Trial`)."""
+
+    @property
+    def run(self) -> Timeline:
+        """The recording."""
+
+    @property
+    def load(self) -> LoadResult:
+        """What the load test measured."""
+
+    @property
+    def bill(self) -> Bill:
+        """The bill that the notebook shows."""
+
+
+def half(trial: Ran) -> Bill:
+    """The bill of half the day for half the promise: the notebook shows it nowhere."""
+    whole = trial.bill
+    return bill(trial.run, trial.load, ttft=whole.ttft / 2, seconds=whole.seconds / 2)
+
+
 def by_hand(answer: Any, bill: Bill) -> Finding:
     """Share in time and GPU-seconds, computed by the learner from the recording."""
     if not bill.requests or not bill.gpu_seconds:
@@ -93,14 +117,17 @@ def by_hand(answer: Any, bill: Bill) -> Finding:
         (abs(share - 100 * bill.attainment) <= 2, "As a share from 0 to 1: 0.5 is one half."),
         (
             not right[0] and share > bill.attainment,
-            "The share is too large. Requests without a first token count, too.",
+            "The share is too large: half the promise, and requests without a first token count, too.",
         ),
-        (not right[0], "The share is too small. In time means at most BURST.ttft."),
+        (
+            not right[0],
+            "The share is too small: in time means at most half of BURST.ttft, and all requests count.",
+        ),
         (
             cost > bill.gpu_seconds,
-            "Too many GPU-seconds: not all were held all day. The area counts each only while it was held.",
+            "Too many GPU-seconds: half a day, and the area counts each GPU only while it was held.",
         ),
-        (True, "Too few GPU-seconds: does the area reach from lab second 0 to BURST.seconds?"),
+        (True, "Too few GPU-seconds: does the area reach from lab second 0 to half of BURST.seconds?"),
     )
     return Finding(passed=all(right), observed=observed, hint=hint)
 
@@ -325,14 +352,17 @@ CHECKS: Sequence[Check] = (
         "Read the column of shares, not the one of GPU-seconds.",
         order,
         answers=("answer",),
+        copying=True,
         rows=(5,),
     ),
     Check(
         "06.bill",
-        "(share of the requests with a first token in time, GPU-seconds), from the recording",
-        "Count the rows whose ttft is at most the promise; add up the series gpus over the day: .area(…).",
+        "(share of the requests with a first token in half the promise, GPU-seconds of half the day)",
+        "Count the rows whose ttft is at most half of BURST.ttft; add up the series gpus: .area(0, …).",
         by_hand,
         answers=("answer",),
+        copying=False,
+        figures={"bill": Figure(of=("trial",), by=half)},
     ),
     Check(
         "06.too-late",
@@ -340,6 +370,7 @@ CHECKS: Sequence[Check] = (
         "run.events[0].at is one moment; run.one('ready') rises at the other.",
         too_late,
         answers=("answer",),
+        copying=False,
         rows=(10,),
     ),
     Check(
@@ -348,6 +379,7 @@ CHECKS: Sequence[Check] = (
         "One server answers 0.62 requests per second (notebook 03).",
         overshoot,
         answers=("answer",),
+        copying=False,
         rows=(10,),
     ),
     Check(
@@ -356,6 +388,7 @@ CHECKS: Sequence[Check] = (
         "Look at each column of the table by itself.",
         target,
         answers=("answer",),
+        copying=True,
         figures={"asked": Figure(of=("outcomes",), by=by_target)},
         rows=(6,),
     ),
@@ -365,6 +398,7 @@ CHECKS: Sequence[Check] = (
         "When is the load more than two servers can do? What does an HPA without a window do at each lull?",
         curve,
         answers=("answer",),
+        copying=True,
     ),
     Check(
         "06.flapping",
@@ -372,6 +406,7 @@ CHECKS: Sequence[Check] = (
         "run.one('desired').steps(): count where up is followed by down, or down by up.",
         flapping,
         answers=("answer",),
+        copying=False,
     ),
     Check(
         "06.frontier",
@@ -379,6 +414,7 @@ CHECKS: Sequence[Check] = (
         "Sort by GPU-seconds. Going from left to right, which points are worth their higher price?",
         frontier,
         answers=("frontier",),
+        copying=False,
         cases={"frontier": CASES},
     ),
 )

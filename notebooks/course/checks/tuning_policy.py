@@ -201,6 +201,7 @@ CHECKS: Sequence[Check] = (
         "See the table of the study, load `trace`, column `in time`.",
         trace,
         answers=("answer",),
+        copying=True,
         figures={"shares": Figure(of=(), by=shares)},
     ),
 )

@@ -237,6 +237,7 @@ CHECKS: Sequence[Check] = (
         "For all nine GPUs together: how much memory is there, and how much of it is not used?",
         waste,
         answers=("answer",),
+        copying=False,
         figures={
             "used": Figure(of=("in_use",), by=used),
             "total": Figure(of=("in_use", "unused"), by=total),
@@ -249,6 +250,7 @@ CHECKS: Sequence[Check] = (
         "What part of each GPU is idle, what does an hour cost, and how many hours are in 30 days?",
         price,
         answers=("answer",),
+        copying=False,
         figures={
             "share": Figure(of=("in_use", "unused"), by=idle_share),
             "usd_per_hour": Figure(of=(), by=usd_per_hour),
@@ -262,6 +264,7 @@ CHECKS: Sequence[Check] = (
         free,
         _NOW,
         answers=("in_all", "on_one_node"),
+        copying=True,
         rows=(12,),
     ),
     Check(
@@ -270,6 +273,7 @@ CHECKS: Sequence[Check] = (
         "Read the event FailedScheduling: a count of nodes, and what each of them lacks.",
         pending,
         answers=("answer",),
+        copying=True,
         rows=(3, 12),
     ),
     Check(
@@ -299,6 +303,7 @@ CHECKS: Sequence[Check] = (
         "Look at both tables of nodes.",
         trade,
         answers=("spread", "packed"),
+        copying=False,
         rows=(12, 14),
     ),
 )

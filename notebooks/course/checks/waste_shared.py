@@ -183,6 +183,7 @@ CHECKS: Sequence[Check] = (
         "Compare which pod failed in each of the two experiments, and which were unaffected.",
         wall,
         answers=("time_slicing", "mig"),
+        copying=False,
         rows=(12, 14),
     ),
     Check(

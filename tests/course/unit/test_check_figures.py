@@ -1,20 +1,25 @@
 """Figures: what a check works out of recordings is judged like the figure itself, under its old name."""
 
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import fields, is_dataclass, replace
+from functools import cached_property
+from hashlib import sha256
 from itertools import starmap
 from typing import Any
 
 import pytest
 
+from course.checks.containerize import NEWLINE
 from course.hpa.policy import Policy
 from course.hpa.setting import policy_of
 from course.queueing import load_point
 from course.study import journal
+from course.study.trial import Trial
 from labkit import checks
 from labkit.checks.check import PARTLY, UNANSWERED, Check, Figure, Finding
 from labkit.errors import BadInput
-from labkit.evidence import Series
+from labkit.evidence import Series, Timeline, bill
 from labkit.evidence.cold_start import ColdStart
 from labkit.evidence.states import Span
 from labkit.load import LoadResult
@@ -22,7 +27,11 @@ from labkit.metrics.series import Rows, Sample
 from labkit_grading.judging.sources import queries
 from labkit_grading.submissions.released import assignment
 from localcluster.gpus.roofline import Figures
-from localcluster.images.workshop import Push
+from localcluster.images.manifest import Descriptor, Manifest
+from localcluster.images.reference import parse
+from localcluster.images.store import Image
+from localcluster.images.workshop import Built, Push
+from tests.course.examples import right
 from tests.course.examples.load import LEVEL, OVERLOADED
 from tests.course.examples.production import requests
 from tests.course.examples.tuning import PICKED, modelled
@@ -31,6 +40,15 @@ from tests.grading.unit.grading_class import ROOT
 USED, FREE = (f'DCGM_FI_DEV_FB_{kind}{{namespace="llm-lab"}}' for kind in ("USED", "FREE"))
 COUNTER = 'max_over_time(vllm:num_preemptions_total{pod=~"batch-64-.*"}[20s])'
 FULL = Series("vllm:kv_cache_usage_perc", "", ((0.0, 0.4), (15.0, 0.99)), "batch-64-x")
+
+
+_MANIFEST = Manifest(Descriptor("application/json", "sha256:0", 2), ())
+IMAGE = Built(
+    Image(parse("me/llm-inference:2"), "sha256:" + sha256(_MANIFEST.write()).hexdigest(), _MANIFEST, {}), ()
+)
+_RUN = Timeline(15, "test", (Series("gpus", "", ((0.0, 2.0), (60.0, 4.0), (120.0, 4.0))),), began=100.0)
+_LOAD = replace(OVERLOADED, started=100.0)
+TRIAL = Trial(_RUN, _LOAD, bill(_RUN, _LOAD, ttft=10, seconds=120))
 
 
 def lesson() -> Policy:
@@ -49,11 +67,13 @@ RECORDED: Mapping[str, Mapping[str, Any]] = {
         "unused": rows("sum(DCGM_FI_DEV_FB_FREE)", 25),
     },
     "01.layers": {"change": Push("r:2", "sha256:0", (), (5, 6), 9)},
+    "01.digest": {"image": IMAGE},
     "02.grace": {"runs": {"v1": requests(), "v2": requests(slow=3)}, "pre_stop": 15},
     "03.capacity": {},
     "03.knee": {"runs": [LEVEL, OVERLOADED]},
     "03.little": {"users": 20, "think": 10},
     "03.preemptions": {"fills": (FULL,), "counter": rows(COUNTER, 24)},
+    "06.bill": {"trial": TRIAL},
     "06.target": {"outcomes": {t: modelled(lesson().with_target(t)) for t in (1, 20)}},
     "06.model": {"plays": [modelled(lesson(), seed=play) for play in range(2)], "bill": PICKED},
     "06.trace": {},
@@ -99,6 +119,11 @@ def test_recordings_are_judged_as_their_figures_are(check: str) -> None:
 def test_what_each_figure_is() -> None:
     assert figures("00.idle") == {"used": 75, "free": 25}
     assert figures("01.layers") == {"sent": (5, 6)}
+    more = f"sha256:{sha256(IMAGE.manifest + NEWLINE).hexdigest()}"
+    assert figures("01.digest") == {"digest": more}
+    assert more != IMAGE.digest
+    assert figures("06.bill") == {"bill": bill(_RUN, _LOAD, ttft=5, seconds=60)}
+    assert figures("06.bill")["bill"].gpu_seconds == 120
     longest = max(row.e2e for run in RECORDED["02.grace"]["runs"].values() for row in run.rows if row.ok)
     assert figures("02.grace") == {"longest": longest}
     assert figures("03.capacity") == figures("03.little") == {"capacity": pytest.approx(0.617, abs=0.01)}
@@ -145,6 +170,8 @@ def test_shares_are_those_of_the_courses_study() -> None:
         ("08.price", {"in_use": 5}),
         ("07.patience", {"slow_start": 60.0}),
         ("02.grace", {"runs": {"v1": 5}}),
+        ("01.digest", {"image": IMAGE.digest}),
+        ("06.bill", {"trial": TRIAL.bill}),
     ],
 )
 def test_another_recording_than_the_one_that_is_wanted_is_named(check: str, other: Mapping[str, Any]) -> None:
@@ -223,3 +250,55 @@ def test_a_figure_that_does_not_fit_its_judge_is_refused(figure: Mapping[str, Fi
     Check(
         "00.x", "5", "think", judge, answers=("answer",), figures={"longest": Figure(of=("run",), by=of_run)}
     )
+
+
+COPIED: Mapping[str, Mapping[str, Any]] = {
+    "01.digest": {"answer": IMAGE.digest[:7] + IMAGE.digest[7:]},
+    "06.bill": {"answer": (TRIAL.bill.attainment, TRIAL.bill.gpu_seconds)},
+    "08.waste": {"answer": rows(USED, 6000)[0].value},
+}
+"""Values that the lab shows, as answers to what is to be worked out."""
+
+
+@pytest.mark.parametrize("check", COPIED)
+def test_a_value_that_the_lab_shows_is_no_answer_where_work_is_asked(check: str) -> None:
+    assert checks.get(check).copying is False
+    assert checks.get(check).run({**RECORDED[check], **COPIED[check]}).state == "failed"
+
+
+@pytest.mark.parametrize("check", checks.CHECKS.values(), ids=lambda check: check.id)
+def test_each_check_says_whether_copying_is_allowed(check: Check) -> None:
+    assert (check.copying is None) == (not check.answers)
+
+
+ASKED = [check.id for check in checks.CHECKS.values() if check.copying is False]
+
+
+@pytest.mark.parametrize("check", ASKED)
+def test_what_is_to_be_worked_out_stands_in_no_recording(check: str) -> None:
+    """In none that the check takes, neither in its fields nor in what its classes make of them."""
+    asked = checks.get(check)
+    for evidence in [one for name, one in right(check[:2]) if name == check]:
+        apart = {*asked.answers, *asked.figures}
+        handed = {**RECORDED.get(check, {}), **evidence}
+        recordings = [one for name, one in handed.items() if name not in apart]
+        values = {value for one in recordings for value in shown(one)}
+        answers = [evidence[name] for name in asked.answers]
+        assert not [one for one in answers if isinstance(one, str | float) and one in values]
+
+
+def shown(thing: Any) -> Iterator[Any]:
+    """The numbers and texts that a recording gives away."""
+    if isinstance(thing, str | float | int | bytes):
+        yield thing
+    elif isinstance(thing, Mapping):
+        yield from shown([*thing.keys(), *thing.values()])
+    elif isinstance(thing, list | tuple | set):
+        for part in thing:
+            yield from shown(part)
+    elif is_dataclass(thing):
+        kind = type(thing)
+        read = [name for name in dir(kind) if isinstance(getattr(kind, name), property | cached_property)]
+        for name in (*(field.name for field in fields(thing)), *read):
+            with suppress(KeyError):  # a recording of a test has no plan
+                yield from shown(getattr(thing, name))

@@ -24,7 +24,7 @@ def released(number: str) -> Any:
 
 
 def test_an_answer_of_several_parts_is_an_answer() -> None:
-    assert sources(released("06"))["06.bill"] == {"answer": Source.ANSWER, "bill": Source.RECORDED}
+    assert sources(released("06"))["06.bill"] == {"answer": Source.ANSWER, "trial": Source.RECORDED}
 
 
 def test_a_figure_of_the_courses_is_the_courses_by_its_name_too() -> None:
