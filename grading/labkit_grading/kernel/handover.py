@@ -85,4 +85,12 @@ def _claimed(data: Any) -> Any:
 
 def _sorted(value: Any) -> str:
     """To compare two answers: `nan` is itself, and a set has no order."""
-    return repr(sorted(map(repr, value)) if isinstance(value, set) else value)
+    if isinstance(value, set):
+        return f"set{sorted(map(_sorted, value))}"
+    if isinstance(value, dict):
+        return f"dict{[(_sorted(key), _sorted(item)) for key, item in value.items()]}"
+    return (
+        f"{type(value).__name__}{list(map(_sorted, value))}"
+        if isinstance(value, list | tuple)
+        else repr(value)
+    )

@@ -10,6 +10,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+import course
 import labkit_grading
 from labkit.errors import ProviderError
 from localcluster import spawn
@@ -21,8 +22,6 @@ HOME = "/home/student"
 COURSE = "/course"
 GRADER = "/grader"
 PACKAGE = Path(labkit_grading.__file__).parent
-JUDGES = ("notebooks/course/checks",)
-"""What of the course a submission does not see: judges, which run outside."""
 NOTEBOOKS = f"{COURSE}/notebooks"  # where JupyterLab runs them
 SCRATCH = 256 * 2**20  # bytes of each memory disk
 MEANWHILE = "Until then, labkit collect takes a class in and runs nothing."
@@ -48,8 +47,8 @@ class Jail:
         for place in ("/tmp", HOME):  # noqa: S108 - its own
             words += ["--size", str(SCRATCH), "--tmpfs", place]
         words += ["--ro-bind", sys.prefix, sys.prefix, "--ro-bind", self.edition, COURSE]
-        for judges in JUDGES:  # they would tell what is right
-            words += ["--tmpfs", f"{COURSE}/{judges}", "--remount-ro", f"{COURSE}/{judges}"]
+        for place in telling(Path(course.__file__).parent, Path(sys.prefix)):
+            words += ["--tmpfs", place, "--remount-ro", place]
         words += ["--ro-bind", PACKAGE, f"{GRADER}/{PACKAGE.name}"]
         words += ["--ro-bind", self.seat / "manifests", f"{COURSE}/manifests"]
         words += ["--bind", self.sockets, self.sockets, "--remount-ro", "/", "--chdir", NOTEBOOKS]
@@ -69,6 +68,12 @@ class Jail:
             "MPLBACKEND": "agg",
             "OPENBLAS_NUM_THREADS": "1",
         }
+
+
+def telling(package: Path, prefix: Path) -> list[str]:
+    """Folders that tell what is right: the edition's judges, and those that were installed beside Python."""
+    installed = [package / name for name in ("checks", "hidden")] if package.is_relative_to(prefix) else []
+    return [f"{NOTEBOOKS}/course/checks", *map(str, installed)]
 
 
 def refuse_without() -> None:

@@ -19,7 +19,6 @@ from typing import Any
 
 from labkit.errors import BadInput, Unreachable
 from labkit.evidence.curves import Curves
-from labkit.evidence.verdict import Verdict
 from labkit.load import Closed, Open, Tokens, Workload
 from labkit.load.arrivals import Arrivals
 from labkit.load.run import Progress
@@ -29,7 +28,7 @@ from localcluster.api.objects import KubeObject
 
 LINE = 8 * 2**20
 MOST = 50_000  # how many objects are kept for one notebook
-_TYPES = (Arrivals, Closed, Curves, KubeObject, Open, Progress, Rows, Sample, Tokens, Verdict, Workload)
+_TYPES = (Arrivals, Closed, Curves, KubeObject, Open, Progress, Rows, Sample, Tokens, Workload)
 MADE_HERE = tuple(
     f'"{name}"' for name in ("Bill", "ColdStart", "LoadResult", "Pace", "Push", "States", "Timeline")
 )

@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from labkit.checks.check import Check, Figure, Finding, differences, first_that_holds, nothing_yet, number
+from labkit.checks.words import one_of
 from labkit.evidence import Timeline, plainly
 from labkit.evidence.blank import RECORD_AGAIN
 from labkit.evidence.outcomes import outcomes
@@ -32,8 +33,22 @@ HEALTH = "/health"
 AT_ONCE = (HEALTH, "/metrics", "/version", "/v1/models")
 """What the server answers without its GPU; only the first says 200 when it can serve, and never else."""
 GPU, IMAGE = "nvidia.com/gpu", "registry.lab:5000/llm-inference:1.0"
-MAINTAINERS = {"process": ("kubelet",), "pod": ("replicaset", "deployment")}
-CURES = {"loading": ("readiness",), "stopping": ("prestop",), "cut_off": ("graceperiod",)}
+MAINTAINERS = {"process": "kubelet", "pod": "ReplicaSet"}
+COMPONENTS = {
+    "kubelet": ("kubelet",),
+    "ReplicaSet": ("replicaset", "deployment"),
+    "scheduler": ("scheduler",),
+    "API server": ("apiserver",),
+    "HPA": ("hpa", "autoscaler"),
+}
+CURES = {"loading": "readiness", "stopping": "preStop", "cut_off": "grace period"}
+SETTINGS = {
+    "readiness": ("readiness",),
+    "preStop": ("prestop",),
+    "grace period": ("graceperiod",),
+    "liveness": ("liveness",),
+    "startup": ("startup",),
+}
 ENOUGH = 60  # requests during an update before "none failed" means anything
 DOUBLING = 1.4  # a busy machine blurs the factor of 2
 SIXTH, LONGEST = 160, 300  # seconds of the back-off after the sixth crash, and at most
@@ -130,7 +145,7 @@ def _sixth(said: float | None) -> str:
 def who(process: Any, pod: Any) -> Finding:
     """Which component restarts a dead process, and which replaces a deleted pod."""
     said = {"process": process, "pod": pod}
-    wrong = [name for name, right in MAINTAINERS.items() if not _names(said[name], right)]
+    wrong = [name for name, right in MAINTAINERS.items() if one_of(said[name], COMPONENTS) != right]
     hints = {
         "process": "The pod kept its name and node, and only RESTARTS went up. What runs on that node?",
         "pod": "A pod with a new name took its place. Whose events mention it (kubectl describe)?",
@@ -214,7 +229,7 @@ def zero_downtime(load: LoadResult) -> Finding:
 def cures(loading: Any, stopping: Any, cut_off: Any) -> Finding:
     """Which setting protects users from a server that is loading, stopping, or being killed."""
     said = {"loading": loading, "stopping": stopping, "cut_off": cut_off}
-    wrong = [kind for kind, right in CURES.items() if not _names(said[kind], right)]
+    wrong = [kind for kind, right in CURES.items() if one_of(said[kind], SETTINGS) != right]
     observed = ", ".join(f"{kind}: {answer}" for kind, answer in said.items())
     hints = {
         "loading": "The 503s were gone from the second update on. What was new there?",
@@ -358,11 +373,6 @@ def recovery(timeline: Timeline) -> float | None:
 
 def _restarts(pod: JsonLike) -> int:
     return sum(int(c.get("restartCount", 0)) for c in dig(pod, "status.containerStatuses") or ())
-
-
-def _names(answer: Any, right: Sequence[str]) -> bool:
-    plain = "".join(letter for letter in str(answer).lower() if letter.isalpha())
-    return any(word in plain for word in right)
 
 
 def _told(load: LoadResult) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 
 from labkit.checks.check import Check, Finding, differences, nothing_yet, number, numbers
 from labkit.checks.tried import Case, Tried
+from labkit.checks.words import one_of
 from localcluster.api import JsonLike
 from localcluster.api.objects import dig
 
@@ -52,6 +53,14 @@ HINTS = {
         "too: 5m is five thousandths."
     ),
 }
+
+PARTS = {
+    "server": ("server", "vllm"),
+    "Prometheus": ("prometheus",),
+    "adapter": ("adapter", "prometheus-adapter"),
+    "HPA": ("hpa",),
+}
+"""The parts on the metric's way, and the words for them."""
 
 # (queue of each pod), replicas that the HPA asks for: outside the tolerance of 10 %, both bounds included.
 CASES: tuple[Case, ...] = (
@@ -185,19 +194,16 @@ def _apart(hops: Mapping[Any, float]) -> str:
 
 def names(renamed_by: Any, labelled_by: Any) -> Finding:
     """Which part gives vLLM's gauge the lesson's name, and which says what pod a sample is from."""
-    said = (str(renamed_by).lower(), str(labelled_by).lower())
+    said = (one_of(renamed_by, PARTS), one_of(labelled_by, PARTS))
     observed = f"renamed by {renamed_by!r}, labelled by {labelled_by!r}"
-    known = [
-        any(word in each for word in ("server", "prometheus", "adapter", "hpa", "vllm")) for each in said
-    ]
     hint = ""
-    if not all(known):
+    if not all(said):
         hint = 'Answer with two of "server", "Prometheus", "adapter", "HPA".'
-    elif "adapter" not in said[0]:
+    elif said[0] != "adapter":
         hint = (
             "Which is the first hop that shows vllm_request_queue_size? Compare the outputs of hops 3 and 4."
         )
-    elif "prometheus" not in said[1] or "adapter" in said[1]:
+    elif said[1] != "Prometheus":
         hint = (
             "Which is the first hop that shows which pod a number is from? Compare the "
             "outputs of hops 1 and 2."

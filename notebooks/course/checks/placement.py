@@ -22,6 +22,7 @@ from course.checks.placed import (
     ready,
 )
 from labkit.checks.check import Check, Finding, first_that_holds, nothing_yet, number
+from labkit.checks.words import one_of
 from localcluster.api import JsonLike
 from localcluster.api.objects import dig
 
@@ -46,6 +47,15 @@ NO_TOLERATION = (
 )
 STILL_THERE = "NoSchedule does not evict pods. Run the cell that deletes the batch's pods again."
 FREE = 12  # GPUs, while the batch holds the CPUs beside them
+GIVERS = {
+    "resources": ("limit", "request", "resources", GPU),
+    "label": ("label", "selector"),
+    "image": ("image", "env"),
+    "kubelet": ("kubelet",),
+    "device plugin": ("device plugin",),
+    "scheduler": ("scheduler",),
+}
+"""What could hand a container its GPU, and the words for it."""
 STAYS = {"selector": "stays", "affinity": "stays", "no_schedule": "stays", "no_execute": "leaves"}
 
 
@@ -54,7 +64,7 @@ def handed(on_gpu_nodes: Any, handed_by: Any, pods: Sequence[JsonLike] | None) -
     if not pods:
         return nothing_yet("there are no servers", "Run the cell that applies no-gpu.yaml again.")
     ran, said = sum(ready(pod) for pod in pods), str(handed_by).lower()
-    right = any(word in said for word in ("limit", "request", "resources", GPU))
+    right = one_of(handed_by, GIVERS) == "resources"
     hint = first_that_holds(
         (number(on_gpu_nodes) is None, "The first one is a number of servers."),
         (

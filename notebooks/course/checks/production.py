@@ -11,13 +11,14 @@ from typing import Any
 from course.capstone import Terms, score
 from course.checks.placed import gpus_of, is_ready
 from labkit.checks.check import Check, Finding, first_that_holds, nothing_yet, number
+from labkit.checks.words import one_of
 from labkit.evidence import Timeline
 from labkit.evidence.quantity import plainly
 from labkit.load.results import LoadResult
 from localcluster.api import JsonLike
 from localcluster.api.objects import dig
 
-# The answer must contain one of these words.
+# The answer must contain a word of its own line, and of no other.
 DOES = {
     "announces": ("device plugin", "device-plugin"),
     "labels": ("feature discovery", "gfd"),
@@ -33,7 +34,8 @@ PLACES = 13  # pods with one GPU each, on a cluster of twelve
 def replaced(announces: Any, labels: Any, measures: Any, installs: Any) -> Finding:
     """Which of NVIDIA's components does what labkit's node agent simulates here."""
     said = {"announces": announces, "labels": labels, "measures": measures, "installs": installs}
-    wrong = [name for name, answer in said.items() if not any(w in str(answer).lower() for w in DOES[name])]
+    known = {**DOES, "kubelet": ("kubelet",), "Prometheus": ("prometheus",)}
+    wrong = [name for name, answer in said.items() if one_of(answer, known) != name]
     observed = ", ".join(f"{name}: {answer}" for name, answer in said.items())
     hints = {
         "announces": "announces: what tells the kubelet that there are GPUs? First row of the table above.",

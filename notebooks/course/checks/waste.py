@@ -118,6 +118,7 @@ def free(in_all: Any, on_one_node: Any, nodes: Pods, pods: Pods) -> Finding:
 def pending(answer: Any) -> Finding:
     """What the two-GPU pod lacks, in the scheduler's words."""
     said = str(answer).lower()
+    others = "cpu" in said or "memory" in said
     about_gpus, right = GPU in said or "gpu" in said, "insufficient" in said
     hint = first_that_holds(
         (
@@ -132,9 +133,14 @@ def pending(answer: Any) -> Finding:
             right and not about_gpus,
             "Not enough of what? The word after it is a resource's full name.",
         ),
+        (
+            others,
+            "The scheduler names one thing that those nodes lack. Which?",
+        ),
         (about_gpus and not right, "That is what they lack. Which word does the scheduler put before it?"),
     )
-    return Finding(passed=about_gpus and right, observed=f"you say {plainly(answer)}", hint=hint)
+    passed = about_gpus and right and not hint
+    return Finding(passed=passed, observed=f"you say {plainly(answer)}", hint=hint)
 
 
 def placed(nodes: Pods, pods: Pods) -> Finding:

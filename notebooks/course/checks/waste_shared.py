@@ -11,6 +11,7 @@ from typing import Any
 
 from course.checks.waste import GPU, SERVER, Pods, is_ready
 from labkit.checks.check import Check, Finding, first_that_holds, nothing_yet, number
+from labkit.checks.words import one_of
 from labkit.evidence.states import Span, States
 from localcluster.api import JsonLike
 from localcluster.api.objects import dig
@@ -19,7 +20,13 @@ SLICE = "nvidia.com/mig-1g.5gb"
 TENANTS, SLICED = 5, 6  # pods of each kind
 UTILIZATION = "--gpu-memory-utilization="
 VLLM_DEFAULT = 0.9
-WALLS = {"time_slicing": ("nobody", "nothing", "none", "no one"), "mig": ("hardware", "gpu", "mig")}
+WALLS = {"time_slicing": "nobody", "mig": "hardware"}
+KEEPERS = {
+    "nobody": ("nobody", "nothing", "none", "no one"),
+    "hardware": ("hardware", "gpu", "mig"),
+    "Kubernetes": ("kubernetes", "scheduler", "kubelet", "api server"),
+    "device plugin": ("device plugin",),
+}
 
 
 def one_out_of_memory(states: States) -> Finding:
@@ -78,7 +85,7 @@ def shared(deployment: JsonLike | None, pods: Pods) -> Finding:
 def wall(time_slicing: Any, mig: Any) -> Finding:
     """What keeps a tenant out of its neighbour's memory."""
     said = {"time_slicing": time_slicing, "mig": mig}
-    wrong = [name for name, right in WALLS.items() if not _says(said[name], right)]
+    wrong = [name for name, right in WALLS.items() if one_of(said[name], KEEPERS) != right]
     hints = {
         "time_slicing": "The fifth tenant asked for one `nvidia.com/gpu` and got one. What refused it?",
         "mig": "A slice has memory of its own. Does Kubernetes guarantee that, or something below it?",
@@ -153,11 +160,6 @@ def _crashed(spans: Sequence[Span]) -> bool:
     """Whether a look saw it down or restarted, which ends a span, too."""
     down = {"Error", "CrashLoopBackOff", "OOMKilled", "StartError"}
     return any(span.state in down for span in spans) or any(a.state == b.state for a, b in pairwise(spans))
-
-
-def _says(answer: Any, right: Sequence[str]) -> bool:
-    said = str(answer).lower()
-    return any(word in said for word in right)
 
 
 CHECKS: Sequence[Check] = (

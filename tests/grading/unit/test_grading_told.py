@@ -8,6 +8,7 @@ import pytest
 from labkit_grading.judging.answers import answers
 from labkit_grading.judging.sources import Source, sources
 from labkit_grading.kernel.handover import HandOver
+from labkit_grading.kernel.jail import telling
 from labkit_grading.submissions.released import assignment
 from labkit_grading.submissions.restore import is_solution
 from labkit_grading.verbs import hearing
@@ -112,6 +113,13 @@ def test_no_edition_has_the_cases_and_no_submission_sees_a_judge(desk: Desk) -> 
     _, bundle = desk.run(attack({"answer-04-lower-target": looks}, ()))
     [last] = [one for one in bundle.observations if one.check == "04.lower-target"]
     assert last.given["answer"].value == []
+
+
+def test_what_was_installed_beside_python_tells_nothing_either() -> None:
+    prefix = Path("/opt/python")
+    package = prefix / "lib" / "site-packages" / "course"
+    assert telling(package, prefix)[1:] == [str(package / "checks"), str(package / "hidden")]
+    assert len(telling(Path("/home/me/labkit/notebooks/course"), prefix)) == 1
 
 
 def test_each_submission_gets_cases_of_its_own() -> None:
