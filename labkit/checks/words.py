@@ -11,7 +11,7 @@ def one_of(answer: Any, names: Mapping[str, Sequence[str]]) -> str:
 
     Each thing has words that mean it. A longer word hides those in it: `prometheus-adapter` is an adapter.
     """
-    said, found = letters(answer), set()
+    said, found = letters(answer) if isinstance(answer, str) else "", set()
     words = sorted(((letters(word), thing) for thing, all_ in names.items() for word in all_), key=_shortness)
     for word, thing in words:
         if word in said:
@@ -20,9 +20,9 @@ def one_of(answer: Any, names: Mapping[str, Sequence[str]]) -> str:
     return found.pop() if len(found) == 1 else ""
 
 
-def letters(answer: Any) -> str:
+def letters(answer: str) -> str:
     """Only the letters of an answer, in lower case."""
-    return "".join(letter for letter in str(answer).lower() if letter.isalpha())
+    return "".join(letter for letter in answer.lower() if letter.isalpha())
 
 
 def _shortness(word: tuple[str, str]) -> int:

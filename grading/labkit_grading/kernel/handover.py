@@ -45,7 +45,7 @@ class HandOver:
     def take(self, cell: str, content: Mapping[str, Any]) -> None:
         """Keep what a cell handed over; what is not plain data is no answer."""
         found = content.get(REPLY)
-        if not isinstance(found, Mapping) or len(json.dumps(found)) > LONGEST:
+        if not isinstance(found, Mapping) or _length(found) > LONGEST:
             return
         for name in self._wanted[cell]:
             if isinstance(found.get(name), Mapping):
@@ -73,6 +73,13 @@ class HandOver:
             return NO_ANSWER
         pairs = zip(cases, got, strict=True)
         return Tried(tuple(Call(given, result, wanted) for (given, wanted), result in pairs))
+
+
+def _length(data: Any) -> float:
+    try:
+        return len(json.dumps(data))
+    except (ValueError, RecursionError):
+        return float("inf")
 
 
 def _claimed(data: Any) -> Any:

@@ -11,6 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -112,7 +113,8 @@ class Hearing:
         while check.settles and len(made) <= LOOKS and not _still(made):
             polling.pause(PAUSE)
             made.append(read(self.kube, check.reads))
-        return tuple(made)
+        changed = [later for earlier, later in pairwise(made) if _lasting(later) != _lasting(earlier)]
+        return made[0], *changed
 
     def _given(self, check: str, key: str, source: Source, data: Any) -> Argument:
         """An argument, taken from the source that it must have."""

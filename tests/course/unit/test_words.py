@@ -23,6 +23,7 @@ PARTS = {"adapter": ("adapter", "prometheus-adapter"), "Prometheus": ("prometheu
         ("the kubelet", ""),
         (..., ""),
         (5, ""),
+        (["adapter"], ""),
     ],
 )
 def test_one_thing_is_named_or_none(answer: Any, thing: str) -> None:

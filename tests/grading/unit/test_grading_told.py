@@ -5,10 +5,13 @@ from typing import Any
 
 import pytest
 
+from labkit import checks
 from labkit_grading.judging.answers import answers
 from labkit_grading.judging.sources import Source, sources
+from labkit_grading.kernel.handing import REPLY
 from labkit_grading.kernel.handover import HandOver
 from labkit_grading.kernel.jail import telling
+from labkit_grading.kernel.plain import NO_ANSWER
 from labkit_grading.submissions.released import assignment
 from labkit_grading.submissions.restore import is_solution
 from labkit_grading.verbs import hearing
@@ -135,3 +138,47 @@ def test_how_long_a_check_looks_depends_on_its_objects_only() -> None:
     assert not hearing._still([{"a": 0}, {"a": 1}, {"a": 1}])
     fresh = [{"hpa": {"metadata": {"resourceVersion": str(n)}, "spec": [1]}} for n in range(3)]
     assert hearing._still(fresh)
+
+
+def nested(depth: int) -> Any:
+    made: Any = 1
+    for _ in range(depth):
+        made = [made]
+    return made
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        None,
+        [],
+        {"replicas": 10},
+        {"replicas": {"value": {"$": "Tried", "fields": {"calls": []}}}},
+        {"replicas": {"value": {"$": "ref", "n": 0}}},
+        {"replicas": {"value": "x" * 10**6}},
+        {"replicas": {"value": nested(900)}},
+        {"replicas": {"results": [10]}},
+        {"other": {"value": 10}},
+    ],
+    ids=lambda reply: repr(reply)[:30],
+)
+def test_a_reply_that_was_forged_is_no_answer(reply: Any) -> None:
+    handing = HandOver(released(), SEED)
+    handing.take("c-5", {REPLY: reply})
+    given = handing.given("04.lower-target", "answer")
+    assert given in (..., NO_ANSWER) or isinstance(given, list)
+    assert not checks.get("04.lower-target").run({"answer": given}).passed
+
+
+@pytest.mark.parametrize("results", [[], [4], "4", [4] * 1000, [{"$": "Row"}] * 26])
+def test_results_of_a_function_that_were_forged_are_wrong(results: Any) -> None:
+    handing = HandOver(released(), SEED)
+    handing.take("c-3", {REPLY: {"desired": {"results": results}}})
+    given = handing.given("05.desired-by-hand", "desired")
+    assert not checks.get("05.desired-by-hand").run({"desired": given}).passed
+
+
+def test_an_answer_of_another_cell_is_not_taken() -> None:
+    handing = HandOver(released(), SEED)
+    handing.take("c-3", {REPLY: {"replicas": {"value": 10}}})
+    assert handing.given("04.lower-target", "answer") is ...
