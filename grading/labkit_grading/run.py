@@ -25,7 +25,7 @@ from labkit_grading.submissions.handed_in import HandedIn, clean
 from labkit_grading.submissions.intake import Intake
 from labkit_grading.submissions.released import Assignment
 from labkit_grading.verbs import asked
-from localcluster import toolchain
+from localcluster.toolchain import ladder
 
 Tell = Callable[[str], None]
 CASES = "cases of functions"
@@ -79,9 +79,9 @@ def _crew(site: Site, wanted: Assignment, students: int, workers: int | None) ->
 
 def _fetch_programs(wanted: Assignment) -> None:
     """Once here instead of in each worker, and KWOK now, since building it would exceed a cell's limit."""
-    toolchain.ensure()
+    ladder.ensure()
     if any("nodes.kwok" in asked.verbs(notebook) for notebook in wanted.notebooks.values()):
-        toolchain.ensure(["kwok"])
+        ladder.ensure(["kwok"])
 
 
 def _signed(

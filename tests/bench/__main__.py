@@ -16,7 +16,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from localcluster import spawn, toolchain
+from localcluster import spawn
+from localcluster.toolchain import ladder
 from tests.bench import cluster, grading, kind, load, network, pods, services
 from tests.bench.figures import Figure, write
 
@@ -58,7 +59,7 @@ def main() -> None:
 def binaries(into: Path) -> Path:
     """The same binaries for both, in one folder, as kwokctl wants them."""
     into.mkdir()
-    for name, path in {**toolchain.ensure(), **toolchain.ensure(["kwok", "kwokctl"])}.items():
+    for name, path in {**ladder.ensure(), **ladder.ensure(["kwok", "kwokctl"])}.items():
         (into / name).symlink_to(path)
     return into
 

@@ -11,11 +11,12 @@ import yaml
 
 from labkit import reset
 from labkit.kube.client import Kube
-from localcluster import spawn, toolchain
+from localcluster import spawn
 from localcluster.kind import files
 from localcluster.kind.provider import Kind
 from localcluster.kind.settings import Settings
 from localcluster.provider import Spec
+from localcluster.toolchain import ladder
 from tests.bench import pods
 from tests.bench.figures import Figure, median
 from tests.cluster.kind.wanted import wanted
@@ -50,7 +51,7 @@ def run(folder: Path) -> list[Figure]:
 
 def _plain(spec: Spec) -> float:
     """`kind create cluster` with as many nodes of the same image, until they are Ready; then delete."""
-    kind = toolchain.ensure(["kind"])["kind"]
+    kind = ladder.ensure(["kind"])["kind"]
     lab = Kind(NAME)
     (lab.layout.dir / "certs.d").mkdir(parents=True, exist_ok=True)
     ours = yaml.safe_load(files.cluster_config(lab.layout, Settings.new(spec)))

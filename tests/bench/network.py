@@ -11,7 +11,7 @@ from pathlib import Path
 from localcluster import spawn
 from localcluster.netns import furnish, holder
 from localcluster.netns.pods import PodNetworks
-from localcluster.toolchain import bwrap
+from localcluster.toolchain.locate import bwrap
 from tests.bench.cluster import LABKIT
 from tests.bench.figures import Figure, median, percentile
 

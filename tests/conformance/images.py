@@ -18,7 +18,7 @@ from pathlib import Path
 import httpx
 import yaml
 
-from localcluster import spawn, toolchain
+from localcluster import spawn
 from localcluster.errors import ToolchainError
 from localcluster.images import blocking
 from localcluster.images.build import Request, build
@@ -27,6 +27,7 @@ from localcluster.images.push import push
 from localcluster.images.reference import parse
 from localcluster.images.store import Store
 from localcluster.polling import until
+from localcluster.toolchain import ladder
 from localcluster.toolchain.progress import Progress
 from tests.conformance import programs
 
@@ -155,7 +156,7 @@ def registry(work: Path, address: str) -> Iterator[None]:
         "http": {"addr": address},
     }
     config.write_text(yaml.safe_dump(settings))
-    program = toolchain.ensure(["registry"])["registry"]
+    program = ladder.ensure(["registry"])["registry"]
     child = spawn.popen(
         [program, "serve", config], log=config.with_suffix(".log"), env={**os.environ, **ENVIRONMENT}
     )
@@ -199,7 +200,7 @@ def _context(built: Mapping[str, Path], place: Path, progress: Progress) -> Path
         shutil.copy(programs.sources(programs.images("agnhost/porter"), progress) / name, agnhost)
     for name in ("consumer", "consume-cpu", "nnp", "sample-apiserver"):
         shutil.copy(built[name], place)
-    shutil.copy(toolchain.ensure(["etcd"])["etcd"], place)
+    shutil.copy(ladder.ensure(["etcd"])["etcd"], place)
     (place / "nnp").chmod(0o6755)
     root = programs.sources(programs.images("agnhost"), progress).parent
     for name in ("kitten", "nautilus"):

@@ -9,8 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from localcluster import spawn, toolchain
+from localcluster import spawn
 from localcluster.background import Background, every
+from localcluster.toolchain import ladder
 from localcluster.toolchain.progress import Progress
 from localcluster.toolchain.versions import kubernetes
 from tests.conformance import programs, results
@@ -95,7 +96,7 @@ class Runner:
         ours = [
             "--provider=local",
             f"--kubeconfig={self.cluster.kubeconfig}",
-            f"--kubectl-path={toolchain.ensure(['kubectl'])['kubectl']}",
+            f"--kubectl-path={ladder.ensure(['kubectl'])['kubectl']}",
             "--dump-logs-on-failure=false",
             "--allowed-not-ready-nodes=0",
             "--minStartupPods=0",

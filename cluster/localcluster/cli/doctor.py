@@ -11,7 +11,8 @@ import typer
 from localcluster.cli.console import out
 from localcluster.embedded import isolation
 from localcluster.provider import Spec
-from localcluster.toolchain import bwrap, namespaces
+from localcluster.toolchain import namespaces
+from localcluster.toolchain.locate import bwrap
 
 app = typer.Typer()
 

@@ -30,6 +30,8 @@ def add(
     Each is a module that is imported only if needed: the imports of `image` take more than a tenth of the
     time of `up`.
     """
+    if words[:1] == ["--version"]:
+        return
     first = next((word for word in words if not word.startswith("-")), "")
     commands = {(c.name or (c.callback.__name__ if c.callback else "")) for c in app.registered_commands}
     ours = {**alone, **groups}

@@ -32,7 +32,7 @@ from localcluster.images.transfer import Progress
 from localcluster.layout import Layout, default_name, home
 from localcluster.node.config import AgentConfig
 from localcluster.spawn import Proc
-from localcluster.toolchain import wheels
+from localcluster.toolchain.wheels import wheels
 
 app = typer.Typer(
     name="image",

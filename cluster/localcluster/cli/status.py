@@ -13,13 +13,14 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from localcluster import catalog, spawn, toolchain
+from localcluster import catalog, spawn
 from localcluster.cli.cluster import Name, ProviderName
 from localcluster.cli.console import err, out
 from localcluster.errors import BadInput
 from localcluster.layout import AGAIN_MIB, default_name, home
 from localcluster.provider import Part, Provider
 from localcluster.stored import plain
+from localcluster.toolchain import ladder
 
 app = typer.Typer()
 
@@ -92,7 +93,7 @@ def kubectl() -> None:
     provider = options.get("--provider", "embedded")
     where = catalog.get(provider, options.get("--name") or None)
     kubeconfig = where.kubeconfig()
-    binary = toolchain.ensure(["kubectl"])["kubectl"]
+    binary = ladder.ensure(["kubectl"])["kubectl"]
     env = {k: v for k, v in os.environ.items() if k.upper() not in {"HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"}}
     status = spawn.attached([binary, *words], env=env | {"KUBECONFIG": str(kubeconfig)})
     if status and "debug" in words and not any(word.startswith("--profile") for word in words):

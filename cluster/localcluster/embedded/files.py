@@ -20,7 +20,7 @@ from localcluster.netns import doors, furnish, plan
 from localcluster.node.config import AgentConfig, NodeSpec, Registry
 from localcluster.provider import Spec
 from localcluster.stored import write_atomically
-from localcluster.toolchain import cache_root
+from localcluster.toolchain.versions import cache_root
 
 REGISTRY_HOST = "registry.lab:5000"
 REGISTRY_USER = "learner"

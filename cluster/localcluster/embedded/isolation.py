@@ -14,7 +14,9 @@ from localcluster.errors import ProviderError
 from localcluster.images import hostbase
 from localcluster.node.process import sandbox
 from localcluster.provider import Spec
-from localcluster.toolchain import bwrap, cache_root, namespaces
+from localcluster.toolchain import namespaces
+from localcluster.toolchain.locate import bwrap
+from localcluster.toolchain.versions import cache_root
 
 _LAYERS = (
     "User namespaces work here, but overlayfs does not work on this disk.",

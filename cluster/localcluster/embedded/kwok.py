@@ -10,13 +10,14 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from localcluster import polling, spawn, toolchain
+from localcluster import polling, spawn
 from localcluster.api.client import Api
 from localcluster.data import DATA
 from localcluster.embedded import admin, platform
 from localcluster.embedded.component import Component
 from localcluster.embedded.supervisor import is_ready, load_components, save_components
 from localcluster.layout import Layout
+from localcluster.toolchain import ladder
 
 NAME = "kwok"
 CROWDED = ("kube-apiserver", "kube-controller-manager")
@@ -47,7 +48,7 @@ def component(layout: Layout, binary: Path) -> Component:
 def start(layout: Layout) -> None:
     """Add it to what the supervisor runs, and raise the control plane's memory limits; safe to repeat."""
     known = [each for each in load_components(layout) if each.name != NAME]
-    binary = toolchain.ensure([NAME])[NAME]
+    binary = ladder.ensure([NAME])[NAME]
     admin.apply(Api(layout.kubeconfig), [(DATA / "kwok" / "rbac.yaml").read_text()])
     part = component(layout, binary)
     if layout.load()[0].isolated:

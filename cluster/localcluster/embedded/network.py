@@ -19,7 +19,8 @@ from localcluster.layout import Layout
 from localcluster.netns import furnish, holder, plan
 from localcluster.netns.probe import Answer
 from localcluster.provider import Report
-from localcluster.toolchain import bwrap, namespaces
+from localcluster.toolchain import namespaces
+from localcluster.toolchain.locate import bwrap
 
 LOOPBACK = "loopback"
 OLDEST = (1, 0, 1)

@@ -81,7 +81,8 @@ def kube_proxy(layout: Layout, binaries: Binaries, net: Network) -> Component:
     return Component(
         name="kube-proxy",
         argv=(str(binaries["labnet"]), "kube-proxy", f"--config={layout.dir / 'kube-proxy.yaml'}"),
-        needs=("kube-apiserver",),
+        # It would come up with the API server; but what gives pods a node comes first.
+        needs=("kube-apiserver", "kube-controller-manager", "kube-scheduler"),
         env={"GOGC": "60", "PATH": f"{Path(net.nft).parent}{os.pathsep}{os.defpath}"},
         # Not /healthz: that is 503 while the node whose name it bears is missing or leaves.
         ready=Ready(url="http://127.0.0.1:10256/livez"),

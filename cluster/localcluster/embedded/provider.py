@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from localcluster import clock, spawn, toolchain
+from localcluster import clock, spawn
 from localcluster.alone import alone, same
 from localcluster.api.objects import KubeObject
 from localcluster.embedded import (
@@ -35,6 +35,7 @@ from localcluster.errors import LabError, ProviderError
 from localcluster.layout import Layout, Ports, default_name, prepare
 from localcluster.node.process import crash
 from localcluster.provider import Endpoint, Inside, NewNode, Part, RegistryAccess, Report, Spec, silent
+from localcluster.toolchain import ladder
 
 
 class Embedded:
@@ -225,7 +226,7 @@ class Embedded:
 
     def _start(self, spec: Spec, report: Report) -> None:
         isolation.require(spec, self.layout.dir)
-        binaries = toolchain.ensure()
+        binaries = ladder.ensure()
         net = choose(spec.isolation, binaries["nft"])
         chosen = self._choose_ports()
         fresh = not self.layout.config.exists()

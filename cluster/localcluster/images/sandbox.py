@@ -23,7 +23,8 @@ from localcluster.images.confine import NO_CAPABILITIES, proc
 from localcluster.images.folders import delete
 from localcluster.images.hostbase import HostBase
 from localcluster.images.layers import epoch
-from localcluster.toolchain import bwrap, namespaces
+from localcluster.toolchain import namespaces
+from localcluster.toolchain.locate import bwrap
 
 INSIDE = Path("/run/labkit")
 """Where a RUN sees files of the host that it needs (certificates, wheels)."""

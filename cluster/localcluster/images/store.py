@@ -21,7 +21,7 @@ from localcluster.images.blobs import Blobs
 from localcluster.images.manifest import BASE, MANIFEST, Descriptor, ImageConfig, Manifest
 from localcluster.images.reference import Reference
 from localcluster.stored import write_atomically
-from localcluster.toolchain import cache_root
+from localcluster.toolchain.versions import cache_root
 
 _NAME = "org.opencontainers.image.ref.name"
 

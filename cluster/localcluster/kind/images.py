@@ -14,7 +14,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from localcluster import toolchain
 from localcluster.data import DATA
 from localcluster.gpus.plugin import image as gpu_plugin
 from localcluster.images import push
@@ -23,6 +22,7 @@ from localcluster.images.reference import parse
 from localcluster.images.store import Store
 from localcluster.kind.engine import Engine
 from localcluster.provider import RegistryAccess
+from localcluster.toolchain import ladder, versions
 
 COMPONENT = DATA / "images" / "component"
 TAG_LENGTH = 12
@@ -47,9 +47,9 @@ class Made:
 
 def component(engine: Engine, program: str) -> Made:
     """One program of the toolchain as an image."""
-    binary = toolchain.ensure([program])[program]
+    binary = ladder.ensure([program])[program]
     made = Made(
-        program, f"{toolchain.pins().programs[program].version}-{digest([binary, COMPONENT / 'Dockerfile'])}"
+        program, f"{versions.pins().programs[program].version}-{digest([binary, COMPONENT / 'Dockerfile'])}"
     )
     if not engine.images(made.local):
         with tempfile.TemporaryDirectory(prefix="labkit-") as folder:

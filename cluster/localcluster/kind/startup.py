@@ -15,7 +15,7 @@ from pathlib import Path
 
 import httpx
 
-from localcluster import polling, spawn, toolchain
+from localcluster import polling, spawn
 from localcluster.api.client import Api
 from localcluster.api.kubectl import kubectl
 from localcluster.api.objects import KubeObject
@@ -28,6 +28,7 @@ from localcluster.kind.settings import Settings
 from localcluster.layout import Layout
 from localcluster.provider import RegistryAccess, Report
 from localcluster.stored import write_atomically
+from localcluster.toolchain import ladder
 
 PATIENCE = 300.0
 """Seconds for the nodes, and for what runs on them; a slow machine needs sixty, a first pull the rest."""
@@ -75,7 +76,7 @@ class Startup:
 
     def _begin_cluster(self) -> spawn.Child:
         """Let kind boot the nodes, in a process of its own."""
-        kind = toolchain.ensure(["kind"])["kind"]
+        kind = ladder.ensure(["kind"])["kind"]
         config = self.layout.dir / "cluster.yaml"
         write_atomically(config, files.cluster_config(self.layout, self.settings, real=self.real))
         argv = (kind, "create", "cluster", "--name", self.settings.cluster, "--config", config)
@@ -150,7 +151,7 @@ class Startup:
         files.write_manifests(self.layout, self.settings, tags, real=self.real)
         self.engine.run("network", "connect", NETWORK, self.settings.registry)
         config = self.layout.kubeconfig
-        kind = toolchain.ensure(["kind"])["kind"]
+        kind = ladder.ensure(["kind"])["kind"]
         known = spawn.run(
             (kind, "get", "kubeconfig", "--name", self.settings.cluster), env=self.engine.environment
         )
@@ -257,7 +258,7 @@ def _available(api: Api, deployment: str) -> bool:
 
 def delete_cluster(engine: Engine, settings: Settings, kubeconfig: Path) -> None:
     """Remove the nodes and the registry, if they exist."""
-    kind = toolchain.ensure(["kind"])["kind"]
+    kind = ladder.ensure(["kind"])["kind"]
     argv = (kind, "delete", "cluster", "--name", settings.cluster, "--kubeconfig", kubeconfig)
     done = spawn.run(argv, env=engine.environment, seconds=120)
     if done.returncode:

@@ -7,12 +7,14 @@ import contextlib
 import signal
 from collections.abc import Collection, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from localcluster.node.pod import records
-from localcluster.node.pod.machine import Machine
 from localcluster.node.pod.records import PodRecord, RunRecord
-from localcluster.node.pod.volumes import HELD
 from localcluster.node.process import container, holder, processes, shared
+
+if TYPE_CHECKING:  # it would bring the node agent's HTTP client into every command
+    from localcluster.node.pod.machine import Machine
 
 
 def found(lab_dir: Path) -> list[PodRecord]:
@@ -63,7 +65,7 @@ def kill(pod: Path) -> None:
     for pid in _living(pod):
         for each in processes.tree(pid):
             processes.send(each, signal.SIGKILL)
-    for found in (shared.find(pod / shared.FOLDER), holder.find(pod / HELD)):
+    for found in (shared.find(pod / shared.FOLDER), holder.find(pod / holder.FOLDER)):
         if found:
             found.kill()
 

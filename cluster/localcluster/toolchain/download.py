@@ -32,6 +32,9 @@ from localcluster.toolchain.versions import Download, Program
 PATIENCE = 4.0
 """Seconds in which hosts must answer with their lists of checksums; the others are skipped."""
 
+Failure = httpx.HTTPError
+"""What a transfer that failed raises."""
+
 _TRIES = 6
 
 

@@ -11,10 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import httpx
-
 from localcluster.errors import ToolchainError
-from localcluster.toolchain import build, download, golang, locate
+from localcluster.toolchain import build, golang, locate
 from localcluster.toolchain.cache import Cache, Entry
 from localcluster.toolchain.progress import Progress, on
 from localcluster.toolchain.versions import Pins, Program, cache_root, pins, target
@@ -95,6 +93,8 @@ class Ladder:
         return found
 
     def _downloaded(self, programs: Sequence[Program]) -> dict[str, Path]:
+        from localcluster.toolchain import download  # noqa: PLC0415 - slow, and programs are fetched once
+
         found: dict[str, Path] = {}
         for offer in download.offers(programs, self.progress):
             program = offer.program
@@ -102,7 +102,7 @@ class Ladder:
                 file = download.fetch(offer, self._downloads, self.progress)
                 origin = f"downloaded from {offer.download.url}"
                 found[program.name] = self._kept(program, file, origin)
-            except (ToolchainError, httpx.HTTPError) as error:
+            except (ToolchainError, download.Failure) as error:
                 self.progress.note(f"{program.name}: no download ({error}).")
         return found
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from localcluster import spawn
-from localcluster.toolchain import bwrap
+from localcluster.toolchain.locate import bwrap
 
 PROFILE = "/etc/apparmor.d/labkit-bwrap"
 UBUNTU = "kernel.apparmor_restrict_unprivileged_userns"

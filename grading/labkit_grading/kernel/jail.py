@@ -16,7 +16,8 @@ from labkit.errors import ProviderError
 from localcluster import spawn
 from localcluster.images import hostbase
 from localcluster.images.confine import NO_CAPABILITIES, proc
-from localcluster.toolchain import bwrap, namespaces
+from localcluster.toolchain import namespaces
+from localcluster.toolchain.locate import bwrap
 
 HOME = "/home/student"
 COURSE = "/course"

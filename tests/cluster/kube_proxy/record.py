@@ -10,7 +10,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from localcluster import toolchain
+from localcluster.toolchain import ladder, versions
 from tests.cluster.kube_proxy import world
 from tests.cluster.kube_proxy.steps import AGAIN, NODE, NODE_IP, STEPS, Object
 
@@ -27,8 +27,8 @@ HOME: Object = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": NODE}}
 def main(words: list[str]) -> int:
     """Record, and complain if kube-proxy did."""
     folder = Path(words[0])
-    nft = Path(words[1]) if words[1:] else toolchain.ensure(["nft"])["nft"]
-    toolchain.ensure(["labnet", "etcd", "kube-apiserver"])
+    nft = Path(words[1]) if words[1:] else ladder.ensure(["nft"])["nft"]
+    ladder.ensure(["labnet", "etcd", "kube-apiserver"])
     world.enter_namespaces()
     with tempfile.TemporaryDirectory(prefix="labkit-kube-proxy-") as name, world.server(Path(name)) as api:
         api.apply(HOME)
@@ -54,7 +54,7 @@ def _write(folder: Path, said: list[str]) -> None:
         old.unlink()
     for number, text in enumerate(said, 1):
         (folder / f"{number:02}.nft").write_text(text)
-    (folder / VERSION).write_text(f"{toolchain.pins().releases['kubernetes']}\n")
+    (folder / VERSION).write_text(f"{versions.pins().releases['kubernetes']}\n")
 
 
 if __name__ == "__main__":

@@ -17,8 +17,9 @@ import httpx
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from localcluster import polling, setns, spawn, toolchain
+from localcluster import polling, setns, spawn
 from localcluster.netns.rtnl import Netlink
+from localcluster.toolchain import ladder
 from tests.cluster.kube_proxy.steps import NAMESPACE, NODE, NODE_IP, Object, Step
 
 API = "https://127.0.0.1:6443"
@@ -94,7 +95,7 @@ class Server:
 @contextmanager
 def server(folder: Path) -> Iterator[Server]:
     """etcd and the API server; their output is in `folder`."""
-    programs = toolchain.ensure(["etcd", "kube-apiserver"])
+    programs = ladder.ensure(["etcd", "kube-apiserver"])
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     private = key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
@@ -174,7 +175,7 @@ def proxy(folder: Path, nft: Path, changed: Object | None = None) -> Iterator[Pr
     (folder / "kubeconfig").write_text(json.dumps(kubeconfig))
     config = {**_PROXY, **(changed or {}), "clientConnection": {"kubeconfig": str(folder / "kubeconfig")}}
     (folder / "config.yaml").write_text(json.dumps(config))
-    labnet = toolchain.ensure(["labnet"])["labnet"]
+    labnet = ladder.ensure(["labnet"])["labnet"]
     env = {**os.environ, "PATH": f"{tools}:/usr/bin:/bin"}
     made = Proxy(said, folder / "kube-proxy.log")
     with _running([labnet, "kube-proxy", f"--config={folder}/config.yaml"], made.log, env):

@@ -29,7 +29,7 @@ from localcluster.images.reference import parse
 from localcluster.images.store import Store
 from localcluster.layout import Layout
 from localcluster.provider import RegistryAccess, Spec
-from localcluster.toolchain import bwrap
+from localcluster.toolchain.locate import bwrap
 from tests.clusters import running
 
 pytestmark = pytest.mark.embedded

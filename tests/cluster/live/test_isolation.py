@@ -26,7 +26,7 @@ from localcluster.images.reference import parse
 from localcluster.images.store import Store
 from localcluster.netns.plan import GATEWAY
 from localcluster.node.process import bounds
-from localcluster.toolchain import cache_root
+from localcluster.toolchain.versions import cache_root
 
 pytestmark = pytest.mark.embedded
 

@@ -7,20 +7,21 @@ from pathlib import Path
 
 import pytest
 
-from localcluster import spawn, toolchain
+from localcluster import spawn
+from localcluster.toolchain import ladder, versions
 from tests.cluster.kube_proxy.record import RECORDED
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="both are for Linux")
 
 
 def said(*words: str) -> str:
-    done = spawn.run([toolchain.ensure(["labnet"])["labnet"], *words], seconds=60)
+    done = spawn.run([ladder.ensure(["labnet"])["labnet"], *words], seconds=60)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
 
 def test_each_part_tells_its_version() -> None:
-    releases = toolchain.pins().releases
+    releases = versions.pins().releases
     assert said("kube-proxy", "--version") == f"Kubernetes v{releases['kubernetes']}\n"
     assert said("coredns", "--version").startswith(f"CoreDNS-{releases['coredns']}\n")
 
@@ -39,7 +40,7 @@ def test_coredns_has_the_plugins_of_a_lab_and_no_way_out() -> None:
 
 
 def test_another_program_is_refused() -> None:
-    done = spawn.run([toolchain.ensure(["labnet"])["labnet"], "kubelet"])
+    done = spawn.run([ladder.ensure(["labnet"])["labnet"], "kubelet"])
     assert done.returncode == 2
     assert '"kubelet" is not a program of it' in done.stderr
 

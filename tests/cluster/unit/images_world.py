@@ -26,7 +26,7 @@ from localcluster.images.credentials import Credentials, Login
 from localcluster.images.reference import parse
 from localcluster.images.registry import Mirror
 from localcluster.images.store import Image, Store
-from localcluster.toolchain import ensure
+from localcluster.toolchain.ladder import ensure
 
 HOST = "registry.lab:5000"
 NAME = f"{HOST}/llm-inference:v1"

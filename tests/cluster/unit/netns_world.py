@@ -23,7 +23,7 @@ import psutil
 from localcluster import polling, setns, spawn
 from localcluster.layout import Layout
 from localcluster.netns import doors, enter, furnish, holder
-from localcluster.toolchain import bwrap
+from localcluster.toolchain.locate import bwrap
 
 P = ParamSpec("P")
 T = TypeVar("T")

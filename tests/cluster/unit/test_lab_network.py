@@ -13,7 +13,7 @@ from localcluster.embedded import network
 from localcluster.embedded.network import Network, choose
 from localcluster.layout import Layout
 from localcluster.netns import furnish
-from localcluster.toolchain import bwrap
+from localcluster.toolchain.locate import bwrap
 from tests.cluster.unit.netns_world import REFUSED, usable
 
 NFT = shutil.which("nft")

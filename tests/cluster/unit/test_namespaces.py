@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from localcluster import spawn
-from localcluster.toolchain import bwrap, namespaces
+from localcluster.toolchain import namespaces
+from localcluster.toolchain.locate import bwrap
 
 ROOT = Path(__file__).parents[3]
 DOCKERFILE = "FROM python:3.11-slim\nRUN true\n"

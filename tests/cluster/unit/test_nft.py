@@ -16,10 +16,11 @@ from shlex import quote
 
 import pytest
 
-from localcluster import spawn, toolchain
+from localcluster import spawn
 from localcluster.node.policy.compile import ruleset
 from localcluster.node.policy.pods import NamedPort
 from localcluster.node.policy.reading import read
+from localcluster.toolchain import ladder, versions
 from localcluster.toolchain.golang import Go
 from tests.cluster.kube_proxy.record import RECORDED, VERSION
 from tests.cluster.unit.policy_world import NAMESPACES, pod, policy
@@ -46,7 +47,7 @@ needs_real = pytest.mark.skipif(not REAL, reason="needs nftables' own nft (1.0.1
 
 @cache
 def ours() -> Path:
-    return toolchain.ensure(["nft"])["nft"]
+    return ladder.ensure(["nft"])["nft"]
 
 
 def in_namespace(*lines: str) -> tuple[int, str, str]:
@@ -76,7 +77,7 @@ def transactions() -> list[Path]:
 
 def test_the_recording_is_of_the_kube_proxy_that_is_pinned() -> None:
     """If it is not: docs/kubernetes-upgrade.md says how to make a new one."""
-    assert (RECORDED / VERSION).read_text().strip() == toolchain.pins().releases["kubernetes"]
+    assert (RECORDED / VERSION).read_text().strip() == versions.pins().releases["kubernetes"]
 
 
 def test_it_takes_all_that_kube_proxy_says() -> None:
@@ -201,12 +202,12 @@ def test_what_it_cannot_list_it_refuses(words: str) -> None:
 
 def test_the_version_is_one_that_kube_proxy_accepts() -> None:
     done = spawn.run([ours(), "--version"])
-    assert done.stdout == f"nftables v{toolchain.pins().releases['nftables']} (labkit)\n"
+    assert done.stdout == f"nftables v{versions.pins().releases['nftables']} (labkit)\n"
 
 
 def test_its_go_tests() -> None:
     assert GO
-    module = toolchain.pins().modules["controlplane"]
+    module = versions.pins().modules["controlplane"]
     folder = module.folder / "cmd"
     assert spawn.run([Path(GO).resolve().parent / "gofmt", "-l", folder]).stdout == ""
     for verb in ("vet", "test"):

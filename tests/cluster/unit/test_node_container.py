@@ -26,7 +26,7 @@ from localcluster.node.process import container, held, holder, processes, sandbo
 from localcluster.node.process.container import Place, Run
 from localcluster.node.process.mounting import Astray
 from localcluster.node.process.sandbox import Mount, Sandbox
-from localcluster.toolchain import bwrap
+from localcluster.toolchain.locate import bwrap
 
 
 def usable() -> bool:

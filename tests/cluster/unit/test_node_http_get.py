@@ -15,7 +15,7 @@ from aiohttp import web
 from localcluster.embedded import pki
 from localcluster.node.life.http_get import NoTls, get, question
 from localcluster.node.life.probes import Outcome, Target, probe
-from localcluster.toolchain import pins
+from localcluster.toolchain.versions import pins
 
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 POD = "10.244.1.2"

@@ -10,9 +10,8 @@ from pathlib import Path
 import pytest
 
 from labkit.errors import ToolchainError
-from localcluster import toolchain
 from localcluster.data import DATA
-from localcluster.toolchain import locate
+from localcluster.toolchain import ladder, locate, versions
 from localcluster.toolchain.progress import Progress, Silent
 from localcluster.toolchain.versions import load, target
 from tests.cluster.unit import toolchain_world as w
@@ -86,7 +85,7 @@ def test_a_named_folder_may_lack_a_program(tmp_path: Path, monkeypatch: pytest.M
 
 
 def test_kubectl_comes_with_the_python_environment() -> None:
-    path = toolchain.ensure(["kubectl"])["kubectl"]
+    path = ladder.ensure(["kubectl"])["kubectl"]
     assert path.is_file()
 
 
@@ -101,22 +100,22 @@ def test_a_distant_kubectl_is_refused(tmp_path: Path, monkeypatch: pytest.Monkey
 
 def test_a_typo_in_a_name_lists_the_names() -> None:
     with pytest.raises(ToolchainError, match="There is no program called ectd") as told:
-        toolchain.ensure(["ectd"])
+        ladder.ensure(["ectd"])
     assert "etcd" in told.value.fix
 
 
 def test_the_pins_agree_with_the_go_modules() -> None:
-    text = (toolchain.pins().modules["controlplane"].folder / "go.mod").read_text()
-    releases = toolchain.pins().releases
+    text = (versions.pins().modules["controlplane"].folder / "go.mod").read_text()
+    releases = versions.pins().releases
     major, minor, patch = releases["prometheus"].split(".")
     assert f"k8s.io/kubernetes v{releases['kubernetes']}" in text
     assert f"go.etcd.io/etcd/server/v3 v{releases['etcd']}" in text
     assert f"github.com/prometheus/prometheus v0.{major}{int(minor):02d}.{patch}" in text
     assert f"github.com/distribution/distribution/v3 v{releases['distribution']}" in text
     assert f"github.com/coredns/coredns v{releases['coredns']}" in text
-    adapter = (toolchain.pins().modules["adapter"].folder / "go.mod").read_text()
+    adapter = (versions.pins().modules["adapter"].folder / "go.mod").read_text()
     assert f"sigs.k8s.io/prometheus-adapter v{releases['prometheus-adapter']}" in adapter
-    kwok = (toolchain.pins().modules["kwok"].folder / "go.mod").read_text()
+    kwok = (versions.pins().modules["kwok"].folder / "go.mod").read_text()
     assert f"sigs.k8s.io/kwok v{releases['kwok']} " in kwok
 
 
@@ -128,7 +127,7 @@ def test_an_optional_program_is_left_out_unless_it_is_asked_for() -> None:
 
 
 def test_a_lab_comes_up_without_the_optional_programs() -> None:
-    pins = toolchain.pins()
+    pins = versions.pins()
     assert "kube-scheduler" in pins.wanted()
     assert "kwok" not in pins.wanted()
     assert "kwok" in pins.wanted(optional=True)
@@ -160,7 +159,7 @@ def test_a_program_of_our_own_is_not_taken_for_another_of_its_name(
 
 
 def test_labnet_and_nft_are_for_linux_only() -> None:
-    programs = toolchain.pins().programs
+    programs = versions.pins().programs
     for name in ("labnet", "nft"):
         assert {platform.split("-")[0] for platform in programs[name].platforms} == {"linux"}
         assert programs[name].download is None
@@ -185,9 +184,9 @@ def test_a_source_of_one_program_changes_no_other_program(tmp_path: Path) -> Non
 
 
 def test_every_program_has_a_key_of_its_own_that_tells_what_it_is() -> None:
-    keys = {p.key() for p in toolchain.pins().programs.values()}
-    assert len(keys) == len(toolchain.pins().programs)
-    for program in toolchain.pins().programs.values():
+    keys = {p.key() for p in versions.pins().programs.values()}
+    assert len(keys) == len(versions.pins().programs)
+    for program in versions.pins().programs.values():
         assert program.key().startswith(f"{program.name}-{program.version}-")
 
 

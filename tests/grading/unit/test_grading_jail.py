@@ -25,7 +25,7 @@ from labkit_grading.kernel.wire import GraderCodec, Line, is_ours
 from labkit_grading.release.release import release
 from labkit_grading.room import furnish, refuse_unless, unenforced
 from localcluster import spawn
-from localcluster.toolchain import bwrap
+from localcluster.toolchain.locate import bwrap
 from tests.grading.unit.grading_class import ROOT, folder
 
 RUN = Timeline(15, "test", (Series("desired", "", ((0, 2), (20, 6))),), began=5.0)

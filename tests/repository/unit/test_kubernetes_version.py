@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from localcluster import spawn
-from localcluster.toolchain import pins
+from localcluster.toolchain.versions import pins
 
 ROOT = Path(__file__).parents[3]
 SCRIPT = Path("scripts", "kubernetes-version")

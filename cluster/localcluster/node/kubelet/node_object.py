@@ -19,7 +19,7 @@ from localcluster.gpus.sharing import WHOLE, Sharing
 from localcluster.node.config import NodeSpec
 from localcluster.node.process import downward
 from localcluster.quantities import amount
-from localcluster.toolchain import kubernetes
+from localcluster.toolchain.versions import kubernetes
 
 RUNTIME_VERSION = "bubblewrap://0.11"
 

@@ -22,7 +22,7 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from localcluster.api import Json
-from localcluster.toolchain import kubernetes
+from localcluster.toolchain.versions import kubernetes
 
 Dial = Callable[
     [str, int], tuple[str, int]

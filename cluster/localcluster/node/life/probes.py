@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from localcluster.api import Json
-from localcluster.node.life import grpc_health, http_get
+from localcluster.node.life import http_get
 from localcluster.node.life.backoff import span
 from localcluster.node.life.http_get import Dial
 
@@ -160,6 +160,8 @@ async def _tcp(spec: Json, target: Target) -> Outcome:
 
 
 async def _grpc(spec: Json, target: Target) -> Outcome:
+    from localcluster.node.life import grpc_health  # noqa: PLC0415 - 14 MiB, and few pods ask for it
+
     port, service = int(spec["grpc"]["port"]), str(spec["grpc"].get("service") or "")
     limit = target.limit(spec), int(spec.get("timeoutSeconds", 1))
     named = f"{target.pod_ip}:{port}"

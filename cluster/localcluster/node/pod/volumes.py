@@ -29,8 +29,6 @@ from localcluster.node.process.sandbox import Mount
 
 Files = dict[str, tuple[bytes, int]]  # relative path -> (content, mode)
 
-HELD = "memory"
-"""The folder of a pod with the record of the process that holds its volumes in memory."""
 _TOKEN_SECONDS = 3607  # what the service-account admission asks for
 _FILES = ("configMap", "secret", "downwardAPI", "projected")
 _DEFAULT_MODE = 0o644
@@ -81,7 +79,7 @@ class Volumes:
 
     @property
     def _held(self) -> Path:
-        return self.folder.parent / HELD
+        return self.folder.parent / holder.FOLDER
 
     @property
     def holder(self) -> int:

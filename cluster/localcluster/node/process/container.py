@@ -23,7 +23,7 @@ from localcluster import spawn
 from localcluster.node.process import bounds, console, held, mounting, processes, sandbox
 from localcluster.node.process.mounting import Astray
 from localcluster.node.process.sandbox import Opened, Sandbox
-from localcluster.toolchain import bwrap
+from localcluster.toolchain.locate import bwrap
 
 ID_VARIABLE = "LABKIT_CONTAINER_ID"
 """Set in every container: how a restarted agent knows that a pid is still the container it was."""

@@ -16,7 +16,10 @@ from localcluster import spawn
 from localcluster.images.confine import NO_CAPABILITIES
 from localcluster.node.process import container, processes, sandbox
 from localcluster.node.process.container import ID_VARIABLE, Run
-from localcluster.toolchain import bwrap
+from localcluster.toolchain.locate import bwrap
+
+FOLDER = "memory"
+"""The folder of a pod with the record of this process."""
 
 _ID = "volumes-in-memory-of-"
 _MODE = "0777"  # of an emptyDir

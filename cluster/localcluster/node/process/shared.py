@@ -16,7 +16,7 @@ from localcluster import spawn
 from localcluster.images.confine import NO_CAPABILITIES
 from localcluster.node.process import container, held, processes, sandbox
 from localcluster.node.process.container import ID_VARIABLE, Run
-from localcluster.toolchain import bwrap
+from localcluster.toolchain.locate import bwrap
 
 FOLDER = "processes"
 """The folder of a pod with the record of the first process."""
