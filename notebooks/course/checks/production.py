@@ -5,6 +5,7 @@ Pure. A run on a machine that was too busy is inconclusive, not wrong.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -103,6 +104,9 @@ def keda(manifest: Any) -> Finding:
         "minReplicaCount is not 0": spec.get("minReplicaCount") != 0,
         "cooldownPeriod is not five minutes": spec.get("cooldownPeriod") not in {None, 300},
         "the query does not ask the gateway": "gateway_queued_requests" not in query,
+        "a side of the sum has no value while its series is not there": any(
+            not _ZERO.search(side) for side in _sides(query)
+        ),
         "one request does not wake it": str(metadata.get("activationThreshold", "0")) != "0",
         "threshold is not 5": str(metadata.get("threshold")) != "5",
     }
@@ -112,10 +116,26 @@ def keda(manifest: Any) -> Finding:
     return Finding(passed=not found, observed=observed, hint=hint)
 
 
+def _sides(query: str) -> list[str]:
+    """What the query adds up, outside of all parentheses; nothing if it is no sum of two."""
+    depth, sides = 0, [""]
+    for sign in query:
+        depth += (sign == "(") - (sign == ")")
+        if sign == "+" and depth == 0:
+            sides.append("")
+        else:
+            sides[-1] += sign
+    return sides if len(sides) > 1 else []
+
+
+# In parentheses: `or` binds less than `+`.
+_ZERO = re.compile(r"\(.*\bor\s+vector\(\s*0\s*\)\s*\)")
+
 KEDA_HINTS = (
     "The bounds: which minimum does the file set now?",
     "The waiting time: cooldownPeriod is in seconds, and has a default (see KEDA's documentation).",
     "With no server left, what still counts requests? The comment in the file names its metric.",
+    "A sum has a value only where both sides have one. Notebook 05 makes 0 of nothing with `or vector(0)`.",
     "activationThreshold: it wakes *above* this value. Which value is a single request above?",
     "threshold: about five waiting requests for each pod, as throughout the course. It is in quotes.",
 )

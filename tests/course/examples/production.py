@@ -20,6 +20,9 @@ PARTS = {
     "installs": "GPU operator",
 }
 
+GATEWAY = 'sum(gateway_queued_requests{namespace="llm-lab"})'
+WAITING = 'sum(vllm:num_requests_waiting{namespace="llm-lab"})'
+
 
 def keda(name: str = "solutions/keda.yaml") -> Json:
     [document] = documents(MANIFESTS / name)
@@ -73,6 +76,8 @@ PASSING: list[tuple[str, dict[str, Any]]] = [
     ("10.thirteenth", {"deployment": thirteen(13), "nodes": nodes(4)}),
     ("10.same-sum", {"answer": 5}),
     ("10.keda", {"manifest": keda()}),
+    ("10.keda", {"manifest": changed(query=GATEWAY)}),
+    ("10.keda", {"manifest": changed(query=f"({WAITING} or vector(0))\n+ ({GATEWAY} or vector( 0 ))")}),
     ("10.to-zero", {"timeline": desired(1, 0)}),
     ("10.to-zero", {"timeline": desired(2, 1, 0)}),
     ("10.asleep", {"failed": 7, "counted_by": "the gateway", "load": requests(0, failed=7)}),
@@ -100,6 +105,9 @@ MUTANTS: list[tuple[str, dict[str, Any]]] = [
     ("10.keda", {"manifest": keda("exercises/keda.yaml")}),
     ("10.keda", {"manifest": keda("keda.yaml")}),
     ("10.keda", {"manifest": changed(query="sum(vllm:num_requests_waiting)")}),
+    ("10.keda", {"manifest": changed(query=f"{GATEWAY} + ({WAITING} or vector(0))")}),
+    ("10.keda", {"manifest": changed(query=f"({GATEWAY} or vector(0)) + {WAITING}")}),
+    ("10.keda", {"manifest": changed(query=f"{GATEWAY} or vector(0) + {WAITING} or vector(0)")}),
     ("10.keda", {"manifest": changed(activationThreshold="5")}),
     ("10.keda", {"manifest": changed(threshold="50")}),
     ("10.keda", {"manifest": "keda.yaml"}),
