@@ -81,6 +81,17 @@ def test_honest_numbers_of_any_kind_count(desk: Desk, answer: str) -> None:
     assert not sheet.remarks
 
 
+@pytest.mark.parametrize("answer", ["None", "float('nan')", "{'a': {1, 2}}", "(x for x in [10])", "print"])
+def test_an_odd_answer_is_wrong_and_no_attack(desk: Desk, answer: str) -> None:
+    given = {
+        "answer-04-lower-target": f"replicas = {answer}",
+        "answer-05-desired-by-hand": f"desired = {answer}",
+    }
+    sheet, bundle = desk.run(attack(given, ()))
+    assert {line.id for line in sheet.lines if line.points} == {"05.names"}
+    assert not sheet.flagged, bundle.remarks
+
+
 def test_several_answers_are_shown_and_that_of_the_cell_counts(desk: Desk) -> None:
     hook = "lambda *_: globals().update(replicas=2)"
     later = f"replicas = 10\nget_ipython().events.register('pre_run_cell', {hook})"
