@@ -90,9 +90,8 @@ class Check:
     reads: Mapping[str, str] = field(default_factory=dict)
     answers: tuple[str, ...] = ()
     copying: bool | None = None
-    """Of a check with answers: whether the lab shows the value itself, and reading it there is what is asked.
-
-    If not, it is worked out or known, and shown nowhere.
+    """Of a check with answers: whether the lab shows the value (such as `lab.doctor` a broken hop), and
+    reading it there is allowed. If not, it is worked out or known, and shown nowhere.
     """
     may_be_empty: tuple[str, ...] = ()
     """Recordings that the judge can judge even if they are empty."""

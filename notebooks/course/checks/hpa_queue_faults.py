@@ -128,7 +128,7 @@ CHECKS: Sequence[Check] = (
         LABEL_ASKS,
         blames("pods", LABEL_ASKS),
         answers=("answer",),
-        copying=False,
+        copying=True,
         rows=(1, 6),
     ),
     Check(
@@ -146,7 +146,7 @@ CHECKS: Sequence[Check] = (
         API_ASKS,
         blames("metrics API", API_ASKS),
         answers=("answer",),
-        copying=False,
+        copying=True,
         rows=(6,),
     ),
     Check(
@@ -164,7 +164,7 @@ CHECKS: Sequence[Check] = (
         RULE_ASKS,
         blames("adapter", RULE_ASKS),
         answers=("answer",),
-        copying=False,
+        copying=True,
         rows=(6,),
     ),
     Check(
@@ -173,7 +173,7 @@ CHECKS: Sequence[Check] = (
         SUM_ASKS,
         blames("HPA", SUM_ASKS),
         answers=("answer",),
-        copying=False,
+        copying=True,
         rows=(6,),
     ),
     Check(
@@ -191,7 +191,7 @@ CHECKS: Sequence[Check] = (
         REPLICAS_ASKS,
         blames("scale target", REPLICAS_ASKS),
         answers=("answer",),
-        copying=False,
+        copying=True,
         rows=(1, 6),
     ),
     Check(

@@ -113,7 +113,7 @@ CHECKS: Sequence[Check] = (
         policy,
         {"policy": f"networkpolicy/{POLICY}", "pods": "pods", "metric": METRIC},
         answers=("answer",),
-        copying=False,
+        copying=True,
         settles=True,
         rows=(6,),
     ),

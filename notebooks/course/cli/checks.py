@@ -31,12 +31,15 @@ app = typer.Typer(
 def list_checks(
     notebook: Annotated[str, typer.Argument(help="A notebook's number, such as 05; all if left out.")] = "",
 ) -> None:
-    """List the checks: what each judges, which objects it reads, and what it is handed; then count them."""
+    """List the checks: what each judges, which objects it reads, and what it is handed; then count them.
+
+    COPYING says whether an answer may be a value that the lab shows.
+    """
     chosen = [check for check in checks.CHECKS.values() if check.notebook.startswith(notebook[:2])]
     if not chosen:
         known = ", ".join(dict.fromkeys(check.notebook for check in checks.CHECKS.values()))
         raise BadInput(f"There is no notebook {notebook} with checks.", fix=f"Known: {known}.")
-    columns([("CHECK", "JUDGES", "ROWS", "READS", "TAKES"), *map(_row, chosen)])
+    columns([("CHECK", "JUDGES", "ROWS", "COPYING", "READS", "TAKES"), *map(_row, chosen)])
     out.print()
     columns([("NOTEBOOK", *KINDS, "all"), *_counts(chosen)])
 
@@ -49,7 +52,8 @@ def print_lesson() -> None:
 
 def _row(check: checks.Check) -> tuple[str, ...]:
     rows = ",".join(map(str, check.rows))
-    return (check.id, check.kind, rows or "-", ", ".join(check.reads.values()), ", ".join(check.takes))
+    copying = {None: "-", True: "allowed", False: "no"}[check.copying]
+    return check.id, check.kind, rows or "-", copying, ", ".join(check.reads.values()), ", ".join(check.takes)
 
 
 def _counts(chosen: Sequence[checks.Check]) -> list[tuple[str, ...]]:
