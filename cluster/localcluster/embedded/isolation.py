@@ -31,7 +31,7 @@ def require(spec: Spec, folder: Path) -> None:
     said = _tried(folder)
     if said:
         closed = namespaces.refused()
-        cause, fix = (namespaces.cause(), namespaces.cures()) if closed else _LAYERS
+        cause, fix = namespaces.explained(closed) if closed else _LAYERS
         raise ProviderError(f"Containers can't be isolated on this host: {said}.", cause=cause, fix=fix)
 
 

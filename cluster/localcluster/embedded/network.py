@@ -63,16 +63,29 @@ def choose(isolation: str, ours: Path) -> Network:
         if not answer.rules:
             break
     if answer.network:
-        raise ProviderError(
-            f"A lab can't have a network of its own on this machine: {answer.network}.",
-            cause=namespaces.cause() if namespaces.refused() else "The kernel, or this container, lacks it.",
-            fix=namespaces.cures(),
-        )
+        raise _refusal(answer.network)
     if answer.rules:
         lacks = f"nf_tables does not work here ({answer.rules}): Services are TCP only, no policy is enforced"
         return Network(furnish.OWN, nft, str(bwrap()), lacks)
     lacks = f"a pod can't reach itself through its Service ({answer.hairpin})" if answer.hairpin else ""
     return Network(furnish.FORWARD, nft, str(bwrap()), lacks)
+
+
+def _refusal(lacks: str) -> ProviderError:
+    if low := namespaces.low_limits():
+        cause = f"Its limits are too low: {', '.join(f'{name} is {value}' for name, value in low.items())}."
+        fix = f"Raise them, until the next boot: {namespaces.raised(low)}\n  {namespaces.OPEN}"
+    elif said := namespaces.refused():
+        cause, fix = namespaces.explained(said)
+    else:
+        cause = "The kernel lacks it, or this container may not use it."
+        fix = (
+            "Load the module (sudo modprobe veth), or use a virtual machine or a container that may do this."
+        )
+        fix += f"\n  {namespaces.OPEN}"
+    return ProviderError(
+        f"A lab can't have a network of its own on this machine: {lacks}.", cause=cause, fix=fix
+    )
 
 
 def save(layout: Layout, network: Network, report: Report) -> None:

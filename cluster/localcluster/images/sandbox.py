@@ -177,11 +177,12 @@ def _unseen(options: Sequence[str | Path]) -> Iterator[int]:
 
 
 def _no_sandbox(tail: str) -> ImageError:
-    if namespaces.refused():
+    if said := namespaces.refused():
+        cause, fix = namespaces.explained(said)
         return ImageError(
             f"RUN could not be started: {tail}",
-            cause=namespaces.cause(),
-            fix=f"{namespaces.cures()}; for an image: localcluster image build --builder docker",
+            cause=cause,
+            fix=f"{fix}\n  For an image: localcluster image build --builder docker",
         )
     return ImageError(
         f"RUN could not be started: {tail}",

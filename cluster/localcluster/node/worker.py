@@ -235,7 +235,9 @@ class PodWorker:
             try:
                 await admit(self.pod)
             except OSError as error:
-                self._warn("FailedCreatePodSandBox", f"Failed to create pod sandbox: {error}")
+                self._warn(
+                    "FailedCreatePodSandBox", f"Failed to create pod sandbox: {error.strerror or error}"
+                )
                 await self.pod.sleep(_MOUNT_RETRY)
             else:
                 return

@@ -7,6 +7,7 @@ namespaces of ordinary users), user_namespaces(7), namespaces(7) for user.max_us
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from localcluster import spawn
@@ -22,6 +23,21 @@ _SWITCHES = (
 )
 """A kernel setting, the value that denies user namespaces to ordinary users, and one that allows them."""
 
+_LIMITS = tuple(f"user.max_{kind}_namespaces" for kind in ("user", "net", "ipc", "mnt", "pid", "uts"))
+_ENOUGH = 1000
+"""A lab has one of each kind for itself, and each container some more; kernels begin with thousands."""
+
+_MASKED = (
+    "Parts of /proc are hidden or read-only, as in containers by default: so the kernel lets nobody mount it.",
+    """Start this container so that its /proc is whole. Choose one.
+  Docker: --security-opt systempaths=unconfined (docs/doors.md has a whole command)
+  Podman: --security-opt unmask=ALL
+  Kubernetes: securityContext.procMount: Unmasked, and hostUsers: false
+  """
+    + OPEN,
+)
+"""Sources: mount_namespaces(7), podman-run(1), https://kubernetes.io/docs/concepts/workloads/pods/user-namespaces/"""
+
 
 def refused() -> str:
     """The error of bubblewrap if it can't create a user namespace; empty if it can."""
@@ -29,6 +45,22 @@ def refused() -> str:
     done = spawn.run([bwrap(), *words], seconds=20)
     said = (done.stderr or done.stdout).strip().splitlines()
     return (said[-1].removeprefix("bwrap: ") if said else "no word") if done.returncode else ""
+
+
+def explained(said: str) -> tuple[str, str]:
+    """The cause and the fix of what bubblewrap `said` where user namespaces are refused."""
+    return _MASKED if "mount proc" in said else (cause(), cures())
+
+
+def low_limits(proc: Path = Path("/proc/sys")) -> dict[str, int]:
+    """The kernel's limits on namespaces that are too low for labs."""
+    found = {name: _read(proc, name) for name in _LIMITS}
+    return {name: int(value) for name, value in found.items() if value.isdigit() and int(value) < _ENOUGH}
+
+
+def raised(limits: Iterable[str]) -> str:
+    """The command that raises them."""
+    return "sudo sysctl -w " + " ".join(f"{name}=15000" for name in limits)
 
 
 def cause(proc: Path = Path("/proc/sys")) -> str:

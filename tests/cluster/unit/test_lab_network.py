@@ -92,3 +92,31 @@ def test_where_user_namespaces_are_refused_there_is_an_error_with_the_fix() -> N
         in done.stderr
     )
     assert "Fix: " in done.stderr
+
+
+@namespaces
+@pytest.mark.parametrize("limit", [0, 1])
+def test_where_a_limit_of_the_kernel_is_too_low_it_is_named_with_the_command_that_raises_it(
+    limit: int,
+) -> None:
+    done = limited(
+        limit, "from localcluster.embedded.network import choose; choose('bubblewrap', Path('/no/nft'))"
+    )
+    assert f"limits are too low: user.max_net_namespaces is {limit}" in done.stderr
+    assert "sudo sysctl -w user.max_net_namespaces=15000" in done.stderr
+    assert "apparmor" not in done.stderr
+
+
+@namespaces
+def test_a_pod_that_gets_no_network_says_which_limit_is_reached() -> None:
+    make = "from localcluster.netns.pods import PodNetworks; PodNetworks().make('uid', '10.244.1.2')"
+    said = limited(0, make).stderr
+    assert "the kernel allows no more namespaces here (user.max_net_namespaces is 0)" in said
+
+
+def limited(limit: int, script: str) -> spawn.Finished:
+    """Run Python where the kernel allows so many network namespaces."""
+    inside = [str(bwrap()), "--dev-bind", "/", "/", "--unshare-user", "--uid", "0", "--cap-add", "ALL", "--"]
+    shell = 'echo "$1" > /proc/sys/user/max_net_namespaces && exec "$2" -c "$3"'
+    script = f"from pathlib import Path; {script}"
+    return spawn.run([*inside, "/bin/sh", "-c", shell, "-", str(limit), sys.executable, script])

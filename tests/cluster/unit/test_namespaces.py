@@ -51,6 +51,18 @@ def test_it_is_told_with_the_cause_and_the_three_cures(said: dict[str, spawn.Fin
     assert "virtual machine" in done.stderr[third:]
 
 
+@pytest.mark.skipif(bool(namespaces.refused()), reason="this machine closes user namespaces itself")
+def test_a_container_that_hides_parts_of_proc_is_told_apart() -> None:
+    """As Docker's do: /proc/sys is read-only there."""
+    inside = [str(bwrap()), "--dev-bind", "/", "/", "--ro-bind", "/proc/sys", "/proc/sys", "--"]
+    done = spawn.run([*inside, sys.executable, "-m", "labkit.cli", "doctor"], cwd=ROOT)
+    assert done.returncode
+    assert "Parts of /proc are hidden or read-only" in done.stderr
+    for way in ("systempaths=unconfined", "unmask=ALL", "procMount: Unmasked", "--isolation none"):
+        assert way in done.stderr
+    assert "AppArmor" not in done.stderr
+
+
 def test_the_setting_that_closes_them_is_named_and_set(tmp_path: Path) -> None:
     (tmp_path / "user").mkdir()
     (tmp_path / "user" / "max_user_namespaces").write_text("0\n")
