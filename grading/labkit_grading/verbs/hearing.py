@@ -34,7 +34,7 @@ STILL = 3
 """Looks in a row that see the same, half a second apart: more than one sync of the HPA."""
 PAUSE = 0.5  # real seconds between two looks
 VOLATILE = frozenset({"lastHeartbeatTime", "managedFields", "resourceVersion"})
-INVALID = (LabError, TypeError, ValueError, LookupError, AttributeError, RecursionError)
+INVALID = (LabError, ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
 Looks = tuple[Mapping[str, Any], ...]
 
 
@@ -85,7 +85,7 @@ class Hearing:
         try:
             check, where = checks.get(name), self._sources.get(name, {})
             given = {key: self._given(name, key, one, words.get(key)) for key, one in where.items()}
-            self.heard.append(Heard(check, time.time(), cell, given, self._looks(check)))
+            self.heard.append(Heard(check, time.time(), cell, given, distinct(looks(self.kube, check))))
         except ClusterError as error:
             self.seen.trouble = error.what
         except INVALID as error:
@@ -107,15 +107,6 @@ class Hearing:
         if len(self.seen.raised) < MOST:
             self.seen.raised.append(of_lab(cell, told, self.seat))
 
-    def _looks(self, check: Check) -> Looks:
-        """One look or, for what a controller writes, as many as it takes until nothing changes."""
-        made = [read(self.kube, check.reads)]
-        while check.settles and len(made) <= LOOKS and not _still(made):
-            polling.pause(PAUSE)
-            made.append(read(self.kube, check.reads))
-        changed = [later for earlier, later in pairwise(made) if _lasting(later) != _lasting(earlier)]
-        return made[0], *changed
-
     def _given(self, check: str, key: str, source: Source, data: Any) -> Argument:
         """An argument, taken from the source that it must have."""
         if source is Source.COURSE:
@@ -135,8 +126,23 @@ class Hearing:
         return Argument(Source.RECORDED, Codec().decode(data), own=False)
 
 
-def _still(looks: list[dict[str, Any]]) -> bool:
-    last = [_lasting(look) for look in looks[-STILL:]]
+def looks(kube: Kube, check: Check) -> list[dict[str, Any]]:
+    """What a check reads: once or, for what a controller writes, until nothing has changed for a while."""
+    made = [read(kube, check.reads)]
+    while check.settles and len(made) <= LOOKS and not _still(made):
+        polling.pause(PAUSE)
+        made.append(read(kube, check.reads))
+    return made
+
+
+def distinct(made: list[dict[str, Any]]) -> Looks:
+    """Without those that saw nothing new."""
+    changed = [later for earlier, later in pairwise(made) if _lasting(later) != _lasting(earlier)]
+    return made[0], *changed
+
+
+def _still(made: list[dict[str, Any]]) -> bool:
+    last = [_lasting(look) for look in made[-STILL:]]
     return len(last) == STILL and all(one == last[0] for one in last)
 
 
