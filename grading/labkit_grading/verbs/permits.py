@@ -48,6 +48,11 @@ def own_path(seat: Path, given: Any) -> Path:
     return seat / name
 
 
+def lines(path: Path) -> list[str]:
+    """A file's lines without those that are comments."""
+    return [line for line in path.read_text().splitlines() if line.strip() and line.lstrip()[0] != "#"]
+
+
 def refuse_foreign(path: Path, released: Path) -> None:
     """Raise if a student's manifest has a kind that is neither common nor in the released file."""
     known = NAMESPACED | kinds(released)

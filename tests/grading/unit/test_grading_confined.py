@@ -311,6 +311,8 @@ def test_the_kustomization_of_an_exercise_stays_as_it_is(tmp_path: Path, edition
     (tmp_path / place).write_text((edition / place).read_text().replace("hpa.yaml", "https://evil"))
     with pytest.raises(BadInput, match="any address"):
         allowed("apply", Confined(tmp_path, edition), [str(place.parent)], {})
+    (tmp_path / place).write_text(f"# Mine, with a comment.\n\n{(edition / place).read_text()}# The end\n")
+    allowed("apply", Confined(tmp_path, edition), [str(place.parent)], {})
 
 
 @pytest.mark.parametrize(
