@@ -28,8 +28,10 @@ _ENOUGH = 1000
 """A lab has one of each kind for itself, and each container some more; kernels begin with thousands."""
 
 _MASKED = (
-    "Parts of /proc are hidden or read-only, as in containers by default: "
-    "so the kernel lets nobody mount it.",
+    (
+        "Parts of /proc are hidden or read-only, as in containers by default: "
+        "so the kernel lets nobody mount it."
+    ),
     """Start this container so that its /proc is whole. Choose one.
   Docker: --security-opt systempaths=unconfined (docs/doors.md has a whole command)
   Podman: --security-opt unmask=ALL
