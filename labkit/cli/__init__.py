@@ -33,7 +33,7 @@ if find_spec("labkit_grading"):
         for name in ("collect", "compare", "grade", "jupyter", "regrade", "release", "similar", "solution")
     }
 GROUPS = localcluster.cli.GROUPS | {name: f"labkit.cli.{name}" for name in ("load", "notebooks")}
-ALONE |= {"doctor": "course.cli.doctor", "fields": "localcluster.cli.fields"}
+ALONE |= {"doctor": "course.cli.doctor", "why": "course.cli.why", "fields": "localcluster.cli.fields"}
 GROUPS |= {name: f"course.cli.{name}" for name in ("checks", "study")}
 
 

@@ -9,7 +9,7 @@ from typer.core import TyperGroup
 
 PARTS: Mapping[str, Sequence[str]] = {
     "The course": ("jupyter", "solution", "notebooks", "checks"),
-    "Your lab": ("up", "status", "doctor", "kubectl", "url", "logs", "fields", "ls", "down"),
+    "Your lab": ("up", "status", "doctor", "why", "kubectl", "url", "logs", "fields", "ls", "down"),
     "Your images": ("image",),
     "Nodes, GPUs and load": ("node", "gpu", "load"),
     "For instructors and authors": (

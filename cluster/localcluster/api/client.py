@@ -82,6 +82,7 @@ class Api:
             settings.proxy = None
         self._refusal = refusal
         self._kubeconfig, self._read = kubeconfig, _content(kubeconfig)
+        self._context = context
         self.host: str = settings.host
         self._client = client.ApiClient(settings)
 
@@ -92,6 +93,15 @@ class Api:
         found = (settings.ssl_ca_cert, settings.cert_file, settings.key_file)
         ca, cert, key = (Path(file) if file else None for file in found)
         return ca, cert, key
+
+    @property
+    def namespace(self) -> str:
+        """The namespace of the context; `default` if it names none, as for kubectl."""
+        from kubernetes import config  # noqa: PLC0415 - as above
+
+        contexts, active = config.list_kube_config_contexts(str(self._kubeconfig))
+        chosen = next((c for c in contexts if c["name"] == self._context), active)
+        return str((chosen.get("context") or {}).get("namespace") or "default")
 
     @property
     def authorization(self) -> str:

@@ -47,8 +47,9 @@ class KubeObject:
 
     def condition(self, kind: str) -> Mapping[str, Any] | None:
         """The condition of that type (any case) from `status.conditions`."""
-        for condition in self.at("status.conditions", ()) or ():
-            if str(condition.get("type", "")).lower() == kind.lower():
+        found = self.at("status.conditions")
+        for condition in found if isinstance(found, (list, tuple)) else ():
+            if isinstance(condition, Mapping) and str(condition.get("type", "")).lower() == kind.lower():
                 return dict(condition)
         return None
 

@@ -13,7 +13,26 @@
 Nothing here scales anything: the controller does.
 """
 
-from course.hpa.explain import why
-from course.hpa.model import floor, plot_frontier, sweep, what_if
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from course.hpa.explain import why
+    from course.hpa.model import floor, plot_frontier, sweep, what_if
 
 __all__ = ["floor", "plot_frontier", "sweep", "what_if", "why"]
+
+_VERBS = {"why": "explain", "floor": "model", "plot_frontier": "model", "sweep": "model", "what_if": "model"}
+
+
+def __getattr__(name: str) -> Any:
+    """A notebook's verb, imported when it is first used: `labkit why` needs the arithmetic, and no plots."""
+    if name not in _VERBS:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_VERBS[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

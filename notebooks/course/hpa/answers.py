@@ -33,9 +33,14 @@ def _about(target: Target, one: AuditEvent) -> bool:
 
 
 def _answer(target: Target, one: AuditEvent) -> Reading:
-    items = one.answer.get("items") or ()
-    if not one.succeeded or not items:
-        return Reading(failure=one.message or "no metrics returned")
+    items = (one.answer.get("items") or ()) if one.succeeded else ()
+    return of_items(target, items, failure=one.message)
+
+
+def of_items(target: Target, items: Sequence[Mapping[str, Any]], *, failure: str = "") -> Reading:
+    """The reading in the `items` of a metrics API's answer; without any, `failure` says why."""
+    if not items:
+        return Reading(failure=failure or "no metrics returned")
     if target.source == "External":
         return Reading(value=sum(thousandths(item["value"]) for item in items))
     if target.source == "Object":
@@ -58,10 +63,10 @@ def _sample(item: Mapping[str, Any], value: int) -> Sample:
     window = item.get("windowSeconds")
     if window is None:
         window = item.get("window", WINDOW)
-    return Sample(value, seconds(item.get("timestamp")) or 0.0, _length(window))
+    return Sample(value, seconds(item.get("timestamp")) or 0.0, length(window))
 
 
-def _length(window: str | float) -> float:
+def length(window: str | float) -> float:
     """A Go duration such as `4s` or `1m0s`, or a number of seconds."""
     if not isinstance(window, str):
         return float(window)

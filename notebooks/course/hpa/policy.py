@@ -43,7 +43,10 @@ class Controller:
 
 @dataclass(frozen=True)
 class Target:
-    """One entry of `spec.metrics`. `kind` is Utilization (`amount` in per cent), AverageValue or Value."""
+    """One entry of `spec.metrics`. `kind` is Utilization (`amount` in per cent), AverageValue or Value.
+
+    It is empty where the entry says nothing that the controller could use; the API server accepts that.
+    """
 
     source: str
     name: str
@@ -158,11 +161,23 @@ def _target(metric: Mapping[str, Any]) -> Target:
     source = metric["type"]
     field = metric[source[0].lower() + source[1:]]
     name = field["name"] if "name" in field else field["metric"]["name"]
-    target = field["target"]
-    kind = target["type"]
-    key = {"Utilization": "averageUtilization", "AverageValue": "averageValue", "Value": "value"}[kind]
-    wanted = target[key] if kind == "Utilization" else thousandths(target[key])
-    return Target(source, name, kind, int(wanted), field.get("container", ""))
+    kind = _kind(source, field["target"])
+    given = field["target"].get(_FIELDS[kind]) if kind else None
+    wanted = int(given or 0) if kind == "Utilization" else thousandths(given or 0)
+    return Target(source, name, kind, wanted, field.get("container", ""))
+
+
+_FIELDS = {"Utilization": "averageUtilization", "AverageValue": "averageValue", "Value": "value"}
+
+
+def _kind(source: str, target: Mapping[str, Any]) -> str:
+    """By the field that is set, as the controller does: only for an Object does `type` have to agree."""
+    if source == "Object":
+        kind = target.get("type", "")
+        return kind if kind in {"Value", "AverageValue"} and target.get(_FIELDS[kind]) is not None else ""
+    possible = {"External": ("AverageValue", "Value"), "Pods": ("AverageValue",)}
+    order = possible.get(source, ("AverageValue", "Utilization"))
+    return next((kind for kind in order if target.get(_FIELDS[kind]) is not None), "")
 
 
 def _behavior(written: Mapping[str, Any]) -> Behavior:

@@ -15,6 +15,7 @@ from course.hpa.policy import Controller, Policy, Target
 from course.hpa.readings import Look, Pod, Reading, Sample
 
 LARGEST = 2**31 - 1
+NO_TARGET = "invalid object metric source: neither a value target nor an average value target was set"
 
 
 @dataclass(frozen=True)
@@ -104,6 +105,8 @@ def _warming(pod: Pod, sample: Sample, question: Question) -> bool:
 
 
 def _answer(question: Question) -> Proposal:
+    if not question.target.kind:
+        return Proposal(question.target, failure=NO_TARGET)
     if question.reading.failure:
         return Proposal(question.target, failure=question.reading.failure)
     return _from_pods(question) if question.target.per_pod else _from_outside(question)

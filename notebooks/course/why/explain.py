@@ -1,0 +1,158 @@
+"""One sync, explained: recomputed from what was seen around it, and compared with what the controller says.
+
+The controller writes into the HPA's status what it measured and which rule applied. That counts. The
+recomputation fills in the rest: how the pods counted, what was asked for, how far a limit held it back.
+Where nothing that was seen gives the controller's own number, the numbers in the status are used.
+Pure functions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+
+from course.hpa.arithmetic import decide
+from course.hpa.decision import Decision
+from course.hpa.limits import History, StageResult
+from course.hpa.policy import Controller, Policy
+from course.hpa.readings import Look, Reading
+from course.why import reasons
+from course.why.snapshot import Snapshot, before_rescale, implied, look, unrequested
+from course.why.told import BOUNDS, RATES, Told
+
+RECOMPUTED, STATUS, EVENT, FIELDS = "recomputed", "status", "event", "managedFields"
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """Why something did, or did not, scale at a moment (Unix time).
+
+    `source` is `recomputed` where the documented algorithm, fed with what was seen, gives what the controller
+    did; else `status`, `event` or `managedFields`. `unknown` is what would have to be known to be sure.
+    """
+
+    at: float
+    about: str
+    before: int | None
+    after: int | None
+    reason: str
+    why: str
+    source: str = STATUS
+    unknown: tuple[str, ...] = ()
+    fix: str = ""
+    decision: Decision | None = field(default=None, compare=False)
+
+    @property
+    def scales(self) -> bool:
+        """Whether the number of replicas changed."""
+        return self.before != self.after
+
+
+@dataclass(frozen=True)
+class Case:
+    """One sync to be explained: its looks (the newest last), and what was known before it."""
+
+    policy: Policy
+    told: Told
+    seen: Sequence[Snapshot]
+    memory: History = field(default_factory=History)
+    controller: Controller = field(default_factory=Controller)
+
+    @property
+    def at(self) -> float:
+        """When the newest look was made."""
+        return self.seen[-1].at
+
+
+def judge(case: Case) -> tuple[Decision, History, str]:
+    """The decision as the controller made it, the memory after it, and where the numbers come from."""
+    first: tuple[Decision, History] | None = None
+    for seen, source in _looks(case):
+        decision, memory = decide(case.policy, seen, case.memory, controller=case.controller)
+        if _fits(decision, case.told):
+            return _settled(decision, case.told), memory, source
+        if first is None or source == STATUS:
+            first = first if first and first[0].proposed is not None else (decision, memory)
+    assert first is not None
+    return _settled(first[0], case.told), first[1], STATUS
+
+
+def _looks(case: Case) -> Iterator[tuple[Look, str]]:
+    """What the controller may have seen: pods and metrics of the looks around it, the likeliest first."""
+    told = case.told
+    newest = case.seen[-1]
+    earlier = before_rescale(newest, told.scaled) if told.rescaled else newest
+    stood = [*reversed(case.seen[:-1]), earlier, newest]
+    for pods in stood:
+        if pods.pods is None:
+            continue
+        for metrics in reversed(case.seen):
+            if all(reading is not None for reading in metrics.readings):
+                readings = [reading for reading in metrics.readings if reading is not None]
+                yield (
+                    look(pods, current=told.current, at=case.at, readings=readings, zero=told.zero),
+                    RECOMPUTED,
+                )
+    for pods in stood:
+        yield _from_status(case, pods), STATUS
+
+
+def _from_status(case: Case, pods: Snapshot) -> Look:
+    """The pods of a look with the numbers in the status; what is missing there could not be computed."""
+    told = case.told
+    seen = look(pods, current=told.current, at=case.at, readings=(), zero=told.zero)
+    for target in case.policy.targets:
+        seen = unrequested(seen, target)
+    readings = []
+    for target, usage in zip(case.policy.targets, _padded(case), strict=True):
+        failed = told.active.message if told.inactive else "the controller reports no value"
+        readings.append(Reading(failure=failed) if usage is None else implied(target, usage, seen))
+    return replace(seen, readings=tuple(readings))
+
+
+def _padded(case: Case) -> tuple[int | None, ...]:
+    return case.told.usages or tuple(None for _ in case.policy.targets)
+
+
+def _fits(decision: Decision, told: Told) -> bool:
+    """Whether a recomputed decision is what the status says, number by number."""
+    if decision.desired != told.desired:
+        return False
+    if not decision.proposals or told.inactive:
+        return bool(told.inactive) == (decision.proposed is None and not decision.bounded)
+    seen = [p.usage if p.replicas is not None else None for p in decision.proposals]
+    return tuple(seen) == told.usages and (told.limit in {"", reasons.reason(decision), decision.limited.by})
+
+
+def _settled(decision: Decision, told: Told) -> Decision:
+    """The decision with the controller's own account of its limits, where it gives one."""
+    if told.inactive or told.unable or decision.proposed is None or not told.computed:
+        return replace(decision, desired=decision.current if told.inactive else told.desired)
+    return replace(_limited(_stable(decision, told), told), desired=told.desired)
+
+
+def _stable(decision: Decision, told: Told) -> Decision:
+    asked = decision.proposed
+    assert asked is not None
+    if told.window:
+        known = decision.stabilized
+        held = known.replicas if known.by == told.window else told.desired
+        return replace(decision, stabilized=StageResult(held, told.window))
+    if not told.rescaled:
+        return replace(decision, stabilized=StageResult(asked))
+    if told.limit:
+        return decision
+    # A rescale's message takes the place of the window's in the status, so the window is inferred.
+    if told.desired > asked:
+        return replace(decision, stabilized=StageResult(told.desired, "ScaleDownStabilized"))
+    if told.desired < asked and decision.policy.behavior is not None:
+        return replace(decision, stabilized=StageResult(told.desired, "ScaleUpStabilized"))
+    return replace(decision, stabilized=StageResult(asked))
+
+
+def _limited(decision: Decision, told: Told) -> Decision:
+    if told.limit in BOUNDS:
+        return replace(decision, bounded=told.limit)
+    if told.limit in RATES:
+        return replace(decision, limited=StageResult(told.desired, told.limit), bounded="")
+    return replace(decision, limited=StageResult(told.desired), bounded="")
