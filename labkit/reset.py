@@ -118,15 +118,13 @@ def _whole(kube: Kube, name: str) -> bool:
     return labels.get(f"{RESOURCE}.replicas") == "1" and MIG_STRATEGY not in labels
 
 
-def model_image(access: RegistryAccess, report: Report) -> None:
-    """Build the model server (every step is cached) and push it, unless the registry has this very image."""
+def model_image(access: RegistryAccess, report: Report) -> str:
+    """Build the model server (all cached) and push it, unless the registry has it; returns its digest."""
     ref = parse(f"{access.host}/{IMAGE}")
     report(f"building {ref.path} from cluster/images/model-server (seconds, once per machine)")
     store = Store()
-    request = Request(course.root() / "cluster" / "images" / "model-server", ref)
-    image = (
-        build_with(access.builder, request, store, quiet=True) if access.builder else build(request, store)
-    )
+    asked, builder = Request(course.root() / "cluster" / "images" / "model-server", ref), access.builder
+    image = build_with(builder, asked, store, quiet=True) if builder else build(asked, store)
     try:
         job = remote_digest(ref, mirrors=[Mirror.of(access)], credentials=Credentials.of(access))
         there = blocking.run(job)
@@ -135,3 +133,4 @@ def model_image(access: RegistryAccess, report: Report) -> None:
     if there != image.digest:
         report(f"pushing {ref.path} to the lab's registry")
         publish(ref, access, store)
+    return image.digest

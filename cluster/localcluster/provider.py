@@ -33,6 +33,8 @@ class Spec:
     gpu_memory_mib: int = 23034
     cpu_nodes: int = 1
     isolation: str = "bubblewrap"
+    memory_mib: int = 0
+    """embedded: what all pods together may hold of this machine's memory; 0: only what their limits say."""
     node_image: str = ""
     """kind: the image of its nodes; empty for kind's own choice."""
     node_patches: str = ""

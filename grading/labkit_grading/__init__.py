@@ -35,7 +35,8 @@ Running:
     run        the class: resumes where it was stopped, signs what workers saw
     crew       all workers: started, and replaced if lost; `capacity` says how many there are
     worker     a process with a cluster of its own, which runs the students it is given
-    student    all notebooks of one student, and what was seen; `written` is what the HPA scaled meanwhile
+    student    all notebooks of one student, and what was seen; `written` is what the HPA scaled meanwhile,
+               `served` which pods answered, and who sent requests
     sitting    one notebook of one student
     tenancy    a class as a guest: its claim on the cluster, and a namespace that it leaves empty
 
@@ -43,6 +44,7 @@ Running:
 
     premises   where workers have their labs, one grader at a time; cleans up after a killed grader
     claim      of a guest on a cluster; `guard` is quota, limits, network policy and token of a submission
+    terms      what its pods may run, take and reach, on every cluster
 
 `kernel`: a student's process:
 
@@ -64,6 +66,7 @@ Running:
     sources    the source of each argument, from the released notebook; `answers` says in which cell
     bundle     what the grader saw of a student, in a file signed by `seal`; `codec` encodes its data
     proofs     whether a recording shows what it seems to: who scaled, and was there a queue at all
+    programs   what pods may run in a notebook; `strangers` are those that ran something else
     reasons    why a check lost its point: what went wrong in its cells
     rubric     what a check is worth; `sheet` judges a bundle and weighs it
     instructor what a person adds: when submissions came, points for manual questions

@@ -16,20 +16,26 @@ from typing import Any
 
 import nbformat
 
-from labkit import checks
+from labkit import checks, reset
 from labkit.lab import Lab
-from labkit_grading.judging.bundle import Bundle, Observation, Ran, Seen
+from labkit_grading.judging.bundle import Bundle, Observation, Ran, Seen, Sender, Stranger
+from labkit_grading.judging.programs import Programs
+from labkit_grading.judging.proofs import SEED
+from labkit_grading.judging.strangers import Expected, sent
 from labkit_grading.kernel.handover import HandOver
+from labkit_grading.served import watched
 from labkit_grading.sites.guard import Guard
 from labkit_grading.sites.site import HERE, Site
+from labkit_grading.sites.terms import Terms
 from labkit_grading.sitting import Patience, Sitting
 from labkit_grading.submissions.handed_in import HandedIn
 from labkit_grading.submissions.released import Assignment
 from labkit_grading.submissions.remark import Remark, printable
 from labkit_grading.verbs.broker import Broker
+from labkit_grading.verbs.contexts import THE_COURSES
 from labkit_grading.written import by_the_hpa
+from localcluster.provider import silent
 
-SEED = 0
 TOKENS = "tokens"
 MARGIN = 120.0
 """Real seconds that a student's token lasts longer than their notebook may take."""
@@ -89,6 +95,8 @@ def examine(job: Job, lab: Lab, handed: HandedIn) -> Done:
     seat = _seat(job, handed)
     observations: list[Observation] = []
     reasons: dict[str, str] = {}
+    strangers: list[Stranger] = []
+    senders: list[Sender] = []
     remarks: list[Remark] = list(handed.remarks)
     ran: list[Ran] = []
     spread = False
@@ -101,6 +109,8 @@ def examine(job: Job, lab: Lab, handed: HandedIn) -> Done:
             ran.append(one)
             observations += seen.observations
             reasons |= seen.reasons
+            strangers += seen.strangers
+            senders += seen.senders
             remarks += seen.remarks
             spread |= seen.spread
         scaled = writes()
@@ -108,7 +118,7 @@ def examine(job: Job, lab: Lab, handed: HandedIn) -> Done:
     shutil.rmtree(seat)
     of = digest(handed, job.wanted, job.site)
     whole = replace(made, of=of, remarks=tuple(remarks), unsure=handed.unsure, reasons=reasons)
-    whole = replace(whole, answered=handed.answered)
+    whole = replace(whole, answered=handed.answered, strangers=tuple(strangers), senders=tuple(senders))
     return Done(whole.pack(), fit=not spread)
 
 
@@ -124,7 +134,11 @@ def lost(job: Job, handed: HandedIn, why: str) -> Bundle:
 def _sit_or_again(job: Job, lab: Lab, handed: HandedIn, name: str, until: float) -> tuple[Ran, Seen]:
     """Run a notebook again if something could not be judged, such as on a machine that was too busy."""
     first, seen = _sit(job, lab, handed, name, until)
-    if first.ended or not unsure(seen.observations) or time.time() + first.seconds > until:
+    if (
+        first.ended
+        or not (unsure(seen.observations) or disturbed(seen))
+        or time.time() + first.seconds > until
+    ):
         return first, seen
     again, more = _sit(job, lab, handed, name, until)
     more.spread |= seen.spread
@@ -137,13 +151,20 @@ def unsure(observations: Sequence[Observation]) -> bool:
     return any(checks.get(name).run(one.evidence).state == "inconclusive" for name, one in last.items())
 
 
+def disturbed(seen: Seen) -> bool:
+    """Whether others than the grader and the submission sent load while something was measured."""
+    return any(sent(one, seen.senders, own=False) for one in seen.observations)
+
+
 def _sit(job: Job, lab: Lab, handed: HandedIn, name: str, until: float) -> tuple[Ran, Seen]:
     """Run one notebook, until a Unix time at the latest; whatever goes wrong is a line in the report."""
     left = until - time.time()
     seat = _at(job, handed)
     guard = None if job.site.own else Guard(lab.kube, job.work / TOKENS, job.patience.notebook + MARGIN)
     seed = job.seed(f"{handed.folder}/{name}/{digest(handed, job.wanted, job.site)}")
-    broker = Broker(lab, seat, HandOver(job.wanted.notebooks[name], seed), job.edition, guard=guard)
+    wanted = Expected(Programs.of(job.wanted.notebooks[name], job.edition), {}, lab.clock)
+    answers = HandOver(job.wanted.notebooks[name], seed)
+    broker = Broker(lab, seat, answers, job.edition, guard=guard, terms=Held(job, lab, wanted))
     if left <= 0:
         broker.seen.remarks.append(Remark("flagged", OUT_OF_TIME, name))
         return Ran(name, 0.0, OUT_OF_TIME), broker.seen
@@ -151,14 +172,39 @@ def _sit(job: Job, lab: Lab, handed: HandedIn, name: str, until: float) -> tuple
     notebook = handed.notebooks[name].notebook
     sitting = Sitting(name, notebook, broker, job.edition, seat, parameters(job.site), patience)
     try:
-        return sitting.run(), broker.seen
+        with watched(lab, wanted) as seen:
+            ran = sitting.run()
+            broker.seen.strangers, broker.seen.senders = seen()
     except Exception as error:  # noqa: BLE001 - whatever a kernel sends, the class goes on
         what = printable(f"{type(error).__name__}: {error}")[:300]
         if broker.cell:
             broker.seen.remarks.append(Remark("flagged", f"stopped in cell {broker.cell}: {what}", name))
         return Ran(name, 0.0, f"it could not be run: {what}", ours=not broker.cell), broker.seen
+    else:
+        return ran, broker.seen
     finally:
         shutil.rmtree(job.work / TOKENS, ignore_errors=True)
+
+
+@dataclass(frozen=True)
+class Held:
+    """What a notebook's pods are held to: what they may run and take, and the digest of their image."""
+
+    job: Job
+    lab: Lab
+    wanted: Expected
+
+    def lay(self) -> None:
+        """Before the notebook's first change."""
+        terms = Terms(self.lab.kube, self.wanted.programs)
+        terms.lay(may_lack=not self.job.site.own)
+        terms.bound()
+        if (access := self.lab.session.provider.registry()) is not None:
+            self.wanted.digests[THE_COURSES] = reset.model_image(access, silent)
+
+    def bound(self) -> None:
+        """After a reset, which removes quotas and policies."""
+        Terms(self.lab.kube, self.wanted.programs).bound()
 
 
 def parameters(site: Site = HERE) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from labkit.errors import NotOurs, ProviderError, Refused
 from labkit.kube.client import Kube
 from labkit.lab import NAMESPACE
 from labkit_grading.crew import Result
+from labkit_grading.sites import terms
 from labkit_grading.sites.claim import GRADING, Claim
 from labkit_grading.sites.guard import FILE, Guard, lift
 from labkit_grading.sites.site import Site
@@ -71,6 +72,7 @@ def leave(kube: Kube, claim: Claim, site: Site, tell: Report) -> None:
     """Empty the namespace, remove what confined students to it and, last of all, the claim."""
     reset.clear(kube, tell, owned=site.is_labkits)
     lift(kube)
+    terms.lift(kube)
     claim.release()
     kube.delete_namespace(GRADING, wait=False)
 

@@ -18,10 +18,14 @@ from typing import Any
 
 from labkit.lab import Lab, connect
 from labkit.view.notebook import shown_to
+from labkit_grading.judging.proofs import SEED
 from labkit_grading.sites.site import OWN, Site
-from labkit_grading.student import SEED, Failed, Job, Ready, examine
+from labkit_grading.student import Failed, Job, Ready, examine
 from localcluster import catalog
 from localcluster.provider import Spec
+
+PODS_MIB = 3072
+"""What a submission's pods may hold of this machine's memory, all together; a dozen servers hold 1200."""
 
 
 def main(handle: int, provider: str) -> None:
@@ -65,7 +69,7 @@ def _leave(provider: str) -> None:
 def _lab(site: Site) -> Lab:
     if site.own:
         up = catalog.get(site.provider).up
-        up(Spec(clock=site.clock), report=lambda line: print(line, flush=True))  # noqa: T201 - its log
+        up(Spec(clock=site.clock, memory_mib=PODS_MIB), report=lambda line: print(line, flush=True))  # noqa: T201 - its log
     with shown_to(lambda _: None):
         return connect(provider=site.provider, clock=site.clock, seed=SEED)
 

@@ -13,7 +13,12 @@ from dataclasses import dataclass
 
 from labkit.errors import BadInput
 from labkit.evidence.timeline import Timeline
+from labkit.load import traces
 from labkit.load.results import LoadResult
+from labkit.load.rows import Row
+from labkit.load.traces import Trace
+
+MOMENT = 0.001  # lab seconds: a journal rounds its times
 
 
 @dataclass(frozen=True)
@@ -68,6 +73,28 @@ class Score:
             yield f"{self.peak} GPUs at once instead of {terms.gpus}"
         if self.failed:
             yield f"{self.failed} requests failed"
+
+
+def day(seed: int) -> Trace:
+    """The day that the notebook sends: an hour of conversations, thinned, and played in twenty minutes."""
+    whole = traces.synthetic("conv", seconds=3600, seed=seed).thinned(rate=0.4, seed=seed)
+    return whole.capped(tokens_in=2000, tokens_out=400).faster(3)
+
+
+def is_the_day(load: LoadResult, seed: int) -> bool:
+    """Whether a load sent the whole day, request by request; True if it is not known what was sent."""
+    if "seed" not in load.plan:
+        return True
+    arrivals = day(seed).arrivals()
+    wanted = list(zip(arrivals.times, arrivals.sizes or (), strict=True))
+    sent = sorted(load.rows, key=lambda row: row.due)
+    return len(sent) == len(wanted) and all(map(_is_asked, sent, wanted))
+
+
+def _is_asked(row: Row, wanted: tuple[float, tuple[int, int]]) -> bool:
+    """Whether a request was due at a moment and, if it was answered, of that many tokens in and out."""
+    due, size = wanted
+    return abs(row.due - due) < MOMENT and (not row.ok or (row.tokens_in, row.tokens_out) == tuple(size))
 
 
 def score(run: Timeline, load: LoadResult, terms: Terms) -> Score:

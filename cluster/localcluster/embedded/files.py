@@ -151,5 +151,6 @@ def _agent(layout: Layout, spec: Spec, ports: Ports, machines: tuple[NodeSpec, .
         registries=(registry,),
         cache_dir=str(cache_root()),
         isolation=spec.isolation,
+        memory_mib=spec.memory_mib,
         nft=net.nft if net.services == furnish.FORWARD else "",
     ).save(layout.dir / "node.json")

@@ -27,6 +27,7 @@ from localcluster.node.network.networks import Loopback, Network, OwnNetworks
 from localcluster.node.network.ports import PodIPs
 from localcluster.node.network.service_links import Services
 from localcluster.node.nodeloop import NodeLoop
+from localcluster.node.pod import pressure
 from localcluster.node.pod.link import Link
 from localcluster.node.pod.machine import Machine
 from localcluster.node.pod.objects import ObjectReader
@@ -164,4 +165,14 @@ class Agent:
             for loop in self.loops:
                 for worker in list(loop.workers.values()):
                     worker.keep_in_bounds()
+            self._relieve()
             await asyncio.sleep(_MEMORY_SECONDS)
+
+    def _relieve(self) -> None:
+        """Evict who holds most, while all pods together hold more than they may."""
+        bound = self.config.memory_mib * 2**20
+        workers = [worker for loop in self.loops for worker in loop.workers.values()] if bound else []
+        held = {worker: worker.memory for worker in workers}
+        if held and sum(held.values()) > bound:
+            most = max(held, key=lambda worker: held[worker])
+            most.evict(pressure.message(most.pod.spec, held[most]))

@@ -70,6 +70,7 @@ class AgentConfig:
     isolation: str = "bubblewrap"  # or "none": the stated fallback without isolation
     nft: str = ""  # the program that applies NetworkPolicies; empty where they can't be
     off: tuple[str, ...] = ()  # names of nodes that are turned off
+    memory_mib: int = 0  # of this machine, for all pods together; 0: only what their limits say
 
     @property
     def on(self) -> tuple[NodeSpec, ...]:

@@ -42,6 +42,8 @@ _LEAST_REFRESH = 2.0  # real seconds
 _LEAST_DELETE_PAUSE, _MOST_DELETE_PAUSE = 0.5, 10.0  # real seconds between two tries
 _LOOK_AT_STORAGE = 10.0  # lab seconds between two looks of the eviction manager
 _LEAST_LOOK = 1.0  # real seconds
+_LOOK_AT_FREE = 0.1  # real seconds between two looks at what is free: a disk fills by hundreds of MB a second
+_EVICTED = "Evicted"
 _EVICTION_GRACE = 1.0  # lab seconds for a pod that exceeds a limit, whatever it asks for
 _SHOWN = ("labels", "annotations")  # of the pod's metadata, in volumes of the downward API
 _OVER = {"Succeeded", "Failed"}
@@ -137,11 +139,16 @@ class PodWorker:
         for loop in self.loops:
             loop.keep_in_bounds()
         whole = amount(((self.pod.spec.get("resources") or {}).get("limits") or {}).get("memory", 0))
-        if whole and sum(loop.memory for loop in self.loops) > whole:
+        if whole and self.memory > whole:
             max(self.loops, key=lambda loop: loop.memory).run_out_of_memory()
         if self._resizes.waits or any(loop.resize_error for loop in self.loops):
             self._redefine()
             self._changed()
+
+    @property
+    def memory(self) -> int:
+        """Bytes that its containers hold now."""
+        return sum(loop.memory for loop in self.loops)
 
     def vanish(self) -> None:
         """The object was deleted by force: end what runs, without a report.
@@ -309,14 +316,28 @@ class PodWorker:
         if not storage.is_limited(self.pod.spec):
             return
         message = ""
+        often = max(self.pod.machine.real(_LOOK_AT_STORAGE), _LEAST_LOOK)
         while not message:
-            await asyncio.sleep(max(self.pod.machine.real(_LOOK_AT_STORAGE), _LEAST_LOOK))
+            await self._until_it_may_be_full(often)
             usage = await asyncio.to_thread(storage.measure, self.pod.spec, self.pod.folder)
             message = storage.exceeded(self.pod.spec, usage)
-        self.pod.record.failed = ["Evicted", message]
+        self.evict(message)
+
+    def evict(self, message: str) -> None:
+        """End the pod at once, as one that took too much of its node; safe to repeat."""
+        if self.pod.record.failed or self.pod.stopping.is_set():
+            return
+        self.pod.record.failed = [_EVICTED, message]
         self.pod.record.save(self.pod.folder)
-        self.pod.tell("Evicted", message, warning=True)
+        self.pod.tell(_EVICTED, message, warning=True)
         self._end_within(_EVICTION_GRACE)
+
+    async def _until_it_may_be_full(self, seconds: float) -> None:
+        """Until the next look of the eviction manager, or until the disk has lost much of its free space."""
+        loop = asyncio.get_running_loop()
+        free, end = storage.free(self.pod.folder), loop.time() + seconds
+        while loop.time() < end and free - storage.free(self.pod.folder) < storage.MUCH:  # noqa: ASYNC110
+            await asyncio.sleep(_LOOK_AT_FREE)
 
     async def _refresh(self) -> None:
         """Show new labels and annotations at once; new ConfigMaps, Secrets and tokens after a while."""
@@ -345,6 +366,8 @@ class PodWorker:
             stops.append(loop.stop(self._left, turn if is_sidecar(loop.spec) else ()))
             turn = [*turn, loop.over] if is_sidecar(loop.spec) else turn
         await asyncio.gather(*stops)
+        if self.pod.record.failed[:1] == [_EVICTED]:  # the kubelet clears a full disk at once, too
+            await asyncio.to_thread(storage.clear, self.pod.spec, self.pod.folder)
         self._ended = True
         self._changed()
 

@@ -81,6 +81,31 @@ class Write:
 
 
 @dataclass(frozen=True)
+class Stranger:
+    """A pod that was not as the course's are, from when to when (Unix times; 0: to the end), and why."""
+
+    pod: str
+    began: float
+    ended: float
+    why: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Sender:
+    """Who sent requests to the servers, by their own count: `pod` is empty for the grader's address.
+
+    `began` and `ended` are Unix times, `own` whether the pod was the submission's.
+    """
+
+    client: str
+    pod: str
+    requests: int
+    began: float
+    ended: float
+    own: bool = False
+
+
+@dataclass(frozen=True)
 class Ran:
     """How a notebook ran: `ended` says what cut it short, `ours` whether that was the grader's fault."""
 
@@ -104,6 +129,10 @@ class Seen:
     """What went wrong, in its order."""
     reasons: dict[str, str] = field(default_factory=dict)
     """By check: what went wrong in its cells."""
+    strangers: tuple[Stranger, ...] = ()
+    """Pods that were not as the course's are."""
+    senders: tuple[Sender, ...] = ()
+    """Who sent requests to the servers."""
 
 
 @dataclass(frozen=True)
@@ -125,6 +154,10 @@ class Bundle:
     """Checks that judge something that was handed in; None if that is not known."""
     reasons: Mapping[str, str] = field(default_factory=dict)
     """By check: what went wrong in the cells that it judges."""
+    strangers: tuple[Stranger, ...] = ()
+    """Pods that were not as the course's are."""
+    senders: tuple[Sender, ...] = ()
+    """Who sent requests to the servers."""
 
     def pack(self) -> str:
         """Serialize it, unsigned: the process that runs a student has no key."""
@@ -147,6 +180,8 @@ class Bundle:
             "unsure": dict(self.unsure),
             "answered": self.answered,
             "reasons": dict(self.reasons),
+            "strangers": plain(self.strangers),
+            "senders": plain(self.senders),
         }
 
 
@@ -179,6 +214,8 @@ def load(path: Path, key: Key) -> Bundle:
         data.get("unsure", {}),
         None if data.get("answered") is None else tuple(data["answered"]),
         data.get("reasons", {}),
+        made(tuple[Stranger, ...], data.get("strangers", [])),
+        made(tuple[Sender, ...], data.get("senders", [])),
     )
 
 

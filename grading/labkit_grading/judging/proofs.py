@@ -9,22 +9,47 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 
+from course.capstone import is_the_day
 from labkit.evidence.timeline import Timeline
 from labkit.load.results import LoadResult
 from labkit.metrics.series import Series
-from labkit_grading.judging.bundle import Observation, Write
+from labkit_grading.judging.bundle import Observation, Stranger, Write
+from labkit_grading.judging.strangers import beside
 
 BY_HAND = 3.0  # real seconds between the controller's write and the look that sees it
 SLACK = 5.0  # requests: the queue and the load are looked at at slightly different moments
+APART = 5.0  # real seconds: a load begins and ends a little outside of what is seen of it
 WINDOW = 30.0  # lab seconds around a scrape: what was in flight then
 IN_FLIGHT = "in flight"
+SEED = 0
+"""Of every graded run: all students get the same requests."""
+ON_THE_DAY = frozenset({"10.capstone", "10.cost"})
+OTHER_DAY = "the load was not the notebook's day: other requests, or for other numbers of tokens"
+
 RECORDED = "llm-inference-service"  # the Deployment of every recording that a cell of the course makes
 
 
-def doubts(one: Observation, writes: Sequence[Write]) -> tuple[str, ...]:
+def doubts(one: Observation, writes: Sequence[Write], strangers: Sequence[Stranger] = ()) -> tuple[str, ...]:
     """Everything that speaks against the recordings of a check."""
     runs = [value for value in one.evidence.values() if isinstance(value, Timeline)]
-    return tuple(doubt for run in runs for doubt in (*posing(run, writes), *propped(run), *faked_queue(run)))
+    loads = [value for value in one.evidence.values() if isinstance(value, LoadResult)]
+    other = [OTHER_DAY] * any(one.check in ON_THE_DAY and not is_the_day(load, SEED) for load in loads)
+    if one.check in ON_THE_DAY:
+        other += [doubt for run in runs for load in loads for doubt in apart(run, load)]
+    found = [doubt for run in runs for doubt in (*posing(run, writes), *propped(run), *faked_queue(run))]
+    return (*found, *other, *beside(one, strangers))
+
+
+def apart(run: Timeline, load: LoadResult) -> list[str]:
+    """A load outside of the recording that it is judged with: nobody saw what carried it."""
+    if not run.began or not load.rows:
+        return []
+    ended, over = run.began + run.end() / run.clock, load.started + load.seconds / load.clock
+    if run.began <= load.started + APART and ended >= over - APART:
+        return []
+    return [
+        f"the recording ({ended - run.began:.0f} s) does not cover its load ({over - load.started:.0f} s)"
+    ]
 
 
 def posing(run: Timeline, writes: Iterable[Write]) -> list[str]:

@@ -8,6 +8,7 @@ Refuses to guess: an error in a cell that belongs to no check is a remark, and e
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,8 @@ from labkit.errors import LabError, Refused
 from labkit_grading.submissions.remark import printable, quoted
 from labkit_grading.submissions.restore import FILES, check_names, checks_after, is_check, is_solution
 
-LONGEST = 300
+POLICY = re.compile(r"ValidatingAdmissionPolicy '[^']*' with binding '[^']*' denied request: ")
+LONGEST = 400
 """Characters of the API server's words."""
 MOST = 200
 """Errors of one notebook that are kept."""
@@ -32,9 +34,14 @@ class Raised:
     by: Literal["lab", "cell"] = "cell"
 
 
+def of_server(what: str) -> str:
+    """The API server's words without the names of its policies: the sentence is what teaches."""
+    return printable(POLICY.sub("", what))
+
+
 def of_lab(cell: str, error: LabError, seat: Path) -> Raised:
     """What the lab answered, with the names of files as the student knows them."""
-    what = printable(error.what.replace(f"{seat}/", ""))
+    what = of_server(error.what.replace(f"{seat}/", ""))
     told = f"the API server refused: {what}" if isinstance(error, Refused) else what
     return Raised(cell, f"in cell {cell}: {told[:LONGEST]}", "lab")
 

@@ -18,6 +18,7 @@ from labkit.evidence import Verdict
 from labkit_grading.judging.bundle import Bundle, Observation
 from labkit_grading.judging.proofs import doubts
 from labkit_grading.judging.rubric import CheckPoints, Rubric
+from labkit_grading.judging.strangers import sent
 from labkit_grading.submissions.remark import PERSON, Remark, neutral
 
 STATES = (
@@ -219,7 +220,11 @@ def _seen(name: str, bundle: Bundle) -> Line:
     one = seen[-1]
     verdict = checks.get(name).run(one.evidence)
     line = _line(one, verdict)
-    if reasons := doubts(one, bundle.writes):
+    if others := sent(one, bundle.senders, own=False):
+        return replace(
+            line, state="not judged", observed=f"{'; '.join(others)}: it has to be run again", hint=""
+        )
+    if reasons := (*doubts(one, bundle.writes, bundle.strangers), *sent(one, bundle.senders, own=True)):
         return _but(line, "forged" if verdict.passed else line.state, "; ".join(reasons))
     if one.self_reported and verdict.passed:
         told = ", ".join(one.self_reported)

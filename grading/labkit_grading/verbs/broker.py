@@ -10,26 +10,28 @@ from __future__ import annotations
 import contextlib
 import socket
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from course.hpa import what_if, why
 from course.study.days import DAYS
 from course.study.trial import Trial, trial
-from labkit.errors import BadInput, LabError, Unreachable, typed
+from labkit.errors import BadInput, ClusterError, LabError, Unreachable, typed
 from labkit.evidence.recording import Recording
-from labkit.lab import Lab
+from labkit.lab import SERVER, Lab
 from labkit.view.notebook import shown_to
 from labkit_grading.judging.bundle import Seen
+from labkit_grading.judging.programs import DEFAULT_PRODUCT
 from labkit_grading.judging.proofs import in_flight
-from labkit_grading.judging.reasons import MOST, of_lab
+from labkit_grading.judging.reasons import MOST, of_lab, of_server
 from labkit_grading.judging.sources import queries
 from labkit_grading.kernel.handover import HandOver
 from labkit_grading.kernel.wire import Copies, GraderCodec, Line, made_there
+from labkit_grading.sites import terms
 from labkit_grading.sites.guard import Guard
-from labkit_grading.submissions.remark import Remark, printable, shown
+from labkit_grading.submissions.remark import Remark, shown
 from labkit_grading.verbs import permits
 from labkit_grading.verbs.confined import Confined
 from labkit_grading.verbs.handles import OpenHandles
@@ -42,18 +44,37 @@ LAST_CALL = 10.0  # real seconds for what is still running when a notebook ends
 COURSE: Mapping[str, Callable[..., Any]] = {"what_if": what_if, "why": why}
 """Functions of the course that the grader carries out."""
 COUNTED_ON = frozenset({"get", "kube.objects"})  # nodes: cells and the what-if model read their GPUs
+RECORDED = frozenset({SERVER, "llm-hpa"})
 FORBIDDEN = "forbidden"  # the API server's words for: no such right, over quota, against Pod Security
+
+
+class Held(Protocol):
+    """What a notebook's pods are held to (`sites/terms.py`)."""
+
+    def lay(self) -> None:
+        """Before the first change."""
+
+    def bound(self) -> None:
+        """Again after a reset."""
 
 
 class Broker:
     """One notebook's lab, from outside. `cell` and `check` say which of the course's cells is running."""
 
-    def __init__(
-        self, lab: Lab, seat: Path, answers: HandOver, edition: Path, *, guard: Guard | None = None
+    def __init__(  # noqa: PLR0913 - the last two are what holds for pods, here and elsewhere
+        self,
+        lab: Lab,
+        seat: Path,
+        answers: HandOver,
+        edition: Path,
+        *,
+        guard: Guard | None = None,
+        terms: Held | None = None,
     ) -> None:
         self.seen = Seen()
         self.cell, self.check = "", ""
         self._graders, self._guard = lab, guard
+        self._terms, self._laid = terms, False
         self._lab = Lab(lab.session, lab.kube)  # one of its own, since it remembers a login
         self._confined = Confined(seat, edition, shared=guard is not None)
         self._queries = queries(answers.released)
@@ -105,9 +126,9 @@ class Broker:
         except LabError as error:
             if len(self.seen.raised) < MOST:
                 self.seen.raised.append(of_lab(self.cell, error, self._confined.seat))
-            if self._guard and FORBIDDEN in error.what.lower():
-                what = error.what.replace(f"{self._confined.seat}/", "")
-                self._flag(f"got from the API server: {printable(what)[:300]}")
+            ours, what = terms.POLICY in error.what, error.what.replace(f"{self._confined.seat}/", "")
+            if terms.reaches_for(what) or (self._guard and not ours and FORBIDDEN in what.lower()):
+                self._flag(f"got from the API server: {of_server(what)[:380]}")
             words = {"what": error.what, "cause": error.cause, "fix": error.fix}
             told = {"kind": type(error).__name__, **{key: typed(text) for key, text in words.items()}}
             return {"error": told, "shown": pictures}
@@ -142,15 +163,50 @@ class Broker:
         args, words = self._allowed(
             verb, given, {k: self._codec.decode(v) for k, v in message["words"].items()}
         )
+        self._measure_as_the_course(verb, words)
         if verb == "trial":
             return self._trial(*args)
         if verb in COURSE:
             return self._kept(verb, COURSE[verb](self._whose(target, verb, args), *args, **words))
         found = getattr(self._whose(target, verb, args), name)
         value = self._kept(verb, found(*args, **words)) if callable(found) else found
-        if verb == "reset" and self._guard:
-            self._guard.lay()
+        if verb == "reset":
+            self._hold_again()
         return value
+
+    def _hold_again(self) -> None:
+        """A reset removes quotas and policies."""
+        if self._guard:
+            self._guard.lay()
+        if self._terms:
+            self._terms.bound()
+
+    def _measure_as_the_course(self, verb: str, words: Mapping[str, Any]) -> None:
+        """Hold pods to the course's programs before anything is changed, and measure what its cells do."""
+        if VERBS[verb].changes:
+            self._lay_terms()
+        if verb == "record":
+            self._refuse_others(words, RECORDED)
+        if verb == "nodes.plug_in":
+            self._refuse_others({"product": words.get("gpu_product", DEFAULT_PRODUCT)}, {DEFAULT_PRODUCT})
+
+    def _refuse_others(self, words: Mapping[str, Any], known: Collection[str]) -> None:
+        """Raise for what decides a measurement and stands in no cell: what is recorded, a faster GPU."""
+        if others := sorted({str(one) for one in words.values()} - self._queries - set(known)):
+            told = f"{', '.join(map(shown, others))}, which no cell of the course names"
+            self._flag(f"asked for {told}")
+            raise BadInput(f"A graded run does not have {told}.", fix=f"Use {', '.join(sorted(known))}.")
+
+    def _lay_terms(self) -> None:
+        """Before the first change: from then on, the API server holds pods to what the course runs."""
+        if self._terms is None or self._laid:
+            return
+        try:
+            self._terms.lay()
+        except ClusterError as error:
+            self.seen.trouble = error.what
+            raise
+        self._laid = True
 
     def _whose(self, target: Any, verb: str, args: list[Any]) -> Any:
         """The lab that has the right to do it: the student's own or the grader's."""

@@ -63,8 +63,10 @@ def test_scaling_by_hand_is_no_hpa(sheets: dict[str, Sheet], name: str) -> None:
     assert line(sheets[name], "05.scale-out").state == "forged"
 
 
-def test_a_queue_that_nobody_stands_in_is_no_queue(sheets: dict[str, Sheet]) -> None:
-    assert "in flight" in line(sheets["faked-queue"], "05.scale-out").note
+@pytest.mark.parametrize("name", ["faked-queue", "fast-servers", "own-program", "faster"])
+def test_what_decides_a_measurement_is_refused_at_admission(sheets: dict[str, Sheet], name: str) -> None:
+    flags = [one.what for one in sheets[name].remarks if one.kind == "flagged"]
+    assert any("the grader's to set" in one for one in flags), flags
 
 
 def test_an_hpa_that_is_told_to_has_not_seen_a_queue(sheets: dict[str, Sheet]) -> None:

@@ -212,6 +212,14 @@ def test_metrics_have_vllms_names_and_add_up(server: Server) -> None:
     assert server.metric("vllm:num_preemptions_total") == 0
 
 
+def test_who_sent_requests_is_counted_by_address(server: Server) -> None:
+    server.http.post("/v1/completions", json=body(max_tokens=1))
+    before = server.metric("labkit_simulated_requests_total", client="127.0.0.1")
+    server.http.post("/v1/completions", json=body(max_tokens=1))
+    server.http.get("/v1/models")
+    assert server.metric("labkit_simulated_requests_total", client="127.0.0.1") == before + 1
+
+
 def test_the_queue_is_visible_and_a_client_that_leaves_frees_its_slot(server: Server) -> None:
     aborted = server.metric("vllm:request_success_total", finished_reason="abort")
     with ExitStack() as clients:

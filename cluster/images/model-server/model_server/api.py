@@ -103,6 +103,7 @@ class Api:
         serving = self._serving
         driver = self._require_loaded()
         serving.enter()
+        serving.stats.count(http.remote or "")
         try:
             generation = protocol.parse(await http.read(), chat=chat, served=serving.served)
             stream = driver.submit(generation.request, whole=not generation.stream)

@@ -122,6 +122,14 @@ class ServingCollector(Collector):
         )
         busy_total.add_metric([], busy)
         yield busy_total
+        sent = CounterMetricFamily(
+            "labkit_simulated_requests",
+            "Requests, by the address that sent them.",
+            labels=["client"],
+        )
+        for client, count in serving.stats.clients.items():
+            sent.add_metric([client], count)
+        yield sent
 
     def _gauge(self, name: str, text: str, value: float = 0, **by: Mapping[str, float]) -> Metric:
         return self._filled(GaugeMetricFamily(f"vllm:{name}", text, labels=[*LABELS, *by]), value, by)

@@ -27,6 +27,7 @@ LATENCY = (
 )  # fmt: skip
 STEP_TOKENS = (1.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0, 2048.0, 4096.0, 8192.0, 16384.0)
 CHOICES = (1.0, 2.0, 5.0, 10.0, 20.0)
+MOST_CLIENTS = 100
 PREEMPTIONS = (1.0, 2.0, 3.0, 4.0, 5.0, 10.0, 20.0)
 
 
@@ -87,6 +88,8 @@ class Stats:
     preemptions: int = 0
     busy_s: float = 0.0
     requests: dict[str, int] = field(default_factory=lambda: dict.fromkeys(REASONS, 0))
+    clients: dict[str, int] = field(default_factory=dict)
+    """Requests by the address that sent them; beyond `MOST_CLIENTS` addresses, the others together."""
     ttft: Histogram = field(default_factory=lambda: Histogram(TTFT))
     intervals: Histogram = field(default_factory=lambda: Histogram(PER_TOKEN))
     e2e: Histogram = field(default_factory=lambda: Histogram(LATENCY))
@@ -103,6 +106,12 @@ class Stats:
     generation_sizes: Histogram = field(init=False)
     longest_sizes: Histogram = field(init=False)
     max_tokens: Histogram = field(init=False)
+
+    def count(self, client: str) -> None:
+        """A request came from this address."""
+        known = client in self.clients or len(self.clients) < MOST_CLIENTS
+        name = client if known else "other"
+        self.clients[name] = self.clients.get(name, 0) + 1
 
     def __post_init__(self) -> None:
         edges = sizes_up_to(self.max_model_len)

@@ -213,7 +213,8 @@ class ContainerLoop:
         if not machine.isolated:
             self.pod.tell("NoIsolation", unboxed.WARNING, container=self.name, warning=True)
         start = container.start if machine.isolated else unboxed.start
-        place = container.Place(folder, self._history.log(number), machine.lab_dir, self._inside)
+        memory = machine.config.memory_mib * 2**20
+        place = container.Place(folder, self._history.log(number), machine.lab_dir, self._inside, memory)
         self.run = await start(plan.box, place)
         self.pod.tell("Started", "Container started", container=self.name)
 

@@ -17,6 +17,8 @@ from localcluster.node.pod.memory import is_in_memory
 from localcluster.quantities import amount
 
 STORAGE = "ephemeral-storage"
+MUCH = 16 * 2**20
+"""Bytes less on the disk, after which it is worth a look at who took them."""
 _BLOCK = 512  # bytes, in which the system counts what a file takes
 _CRITICAL = 2_000_000_000  # from this priority on, the kubelet does not evict
 
@@ -41,11 +43,26 @@ def is_limited(spec: Json) -> bool:
     return any(_size_limit(v) for v in _on_disk(spec)) or any(_limit(c) for c in _all(spec))
 
 
+def free(folder: Path) -> int:
+    """Bytes that are free on the disk of a folder."""
+    found = os.statvfs(folder)
+    return found.f_bavail * found.f_frsize
+
+
+def clear(spec: Json, folder: Path) -> None:
+    """Give back what an evicted pod took: its volumes, and what its containers wrote. Their logs stay."""
+    for volume in _on_disk(spec):
+        records.remove(folder / "volumes" / volume["name"])
+    for container in _all(spec):
+        for run in records.runs(folder / container["name"]):
+            records.remove(run / "rw")
+
+
 def measure(spec: Json, folder: Path) -> Usage:
     """What a pod uses now; `folder` is the pod's."""
     return Usage(
-        {v["name"]: _taken([folder / "volumes" / v["name"]]) for v in _on_disk(spec)},
-        {c["name"]: _taken(_written(folder / c["name"])) for c in _all(spec)},
+        {v["name"]: taken([folder / "volumes" / v["name"]]) for v in _on_disk(spec)},
+        {c["name"]: taken(_written(folder / c["name"])) for c in _all(spec)},
     )
 
 
@@ -117,7 +134,7 @@ def _written(container: Path) -> Iterator[Path]:
     yield from container.glob("*.log")
 
 
-def _taken(places: Iterable[Path]) -> int:
+def taken(places: Iterable[Path]) -> int:
     """Bytes on disk below these places, a file with several names counted once; no link is followed."""
     seen: dict[tuple[int, int], int] = {}
     for place in places:

@@ -25,11 +25,16 @@ _ALIGNED = 2**16  # a hole begins and ends with whole blocks of the disk
 _PUNCH_HOLE, _KEEP_SIZE = 2, 1  # falloc.h
 
 
-def limit(pid: int) -> None:
-    """Set the limits that a container's processes inherit from its first."""
+def limit(pid: int, *, memory: int = 0) -> None:
+    """Set the limits that a container's processes inherit from its first.
+
+    `memory`: bytes of data of each process, beyond which the kernel gives it no more; 0 for no limit.
+    """
     with contextlib.suppress(OSError):  # it has ended already
         Path(f"/proc/{pid}/oom_score_adj").write_text(str(_OOM_SCORE))
         resource.prlimit(pid, resource.RLIMIT_CORE, (0, 0))
+        if memory:
+            resource.prlimit(pid, resource.RLIMIT_DATA, (memory, memory))
         major, minor = os.uname().release.split(".")[:2]
         if (int(major), int(minor.split("-")[0])) >= _OWN_COUNT:
             resource.prlimit(pid, resource.RLIMIT_NPROC, (MOST_PROCESSES, MOST_PROCESSES))

@@ -141,6 +141,7 @@ class Place:
     log: Path
     lab_dir: Path
     inside: Callable[[], AbstractContextManager[None]] = nullcontext
+    memory: int = 0  # bytes of data of each process; 0 for no limit
 
 
 async def start(box: Sandbox, place: Place) -> Run:
@@ -159,7 +160,7 @@ async def start(box: Sandbox, place: Place) -> Run:
         with place.inside():
             monitor = spawn.popen(words, log=log, env=env, pass_fds=(status, args, gate, *mounts.handles))
         pid = await _first_process(monitor, folder, log)
-        bounds.limit(pid)
+        bounds.limit(pid, memory=place.memory)
         release()
     return await started(monitor, folder=folder, log=log, began=began)
 
