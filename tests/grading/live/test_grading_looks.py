@@ -22,9 +22,10 @@ def test_what_is_still_is_looked_at_as_often_right_or_wrong(
     lab: Lab, name: str, file: str, state: str, verdict: str
 ) -> None:
     check = checks.get(name)
+    lab.reset()  # which brings the course's images
     if file:
         lab.kube.apply(file)
-    lab.kube.until(state, seconds=30)
+    lab.kube.until(state, seconds=60)
     looks(lab.kube, check)  # until its status has been written for the last time
     seen = looks(lab.kube, check)
     assert len(seen) == STILL
