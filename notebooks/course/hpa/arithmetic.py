@@ -40,7 +40,7 @@ def decide(
     proposal = ScaleProposal(look.at, look.current, asked)
     stable = stabilize(policy, controller, history, proposal)
     limited = limit(policy, history, proposal, wanted=stable.replicas)
-    final = _bounded(policy, look, limited.replicas)
+    final = _bounded(policy, look, limited)
     decision = Decision(
         look=look,
         policy=policy,
@@ -93,11 +93,11 @@ def _unchanged(policy: Policy, look: Look, proposals: tuple[Proposal, ...], *, f
     return Decision(look, policy, proposals, None, None, none, none, look.current, failure=failure)
 
 
-def _bounded(policy: Policy, look: Look, wanted: int) -> StageResult:
+def _bounded(policy: Policy, look: Look, limited: StageResult) -> StageResult:
     # A Deployment that sleeps at zero stays there while its metric asks for nothing.
-    if look.current == 0 and wanted == 0 and policy.minimum == 0:
+    if look.current == 0 and limited.replicas == 0 and policy.minimum == 0:
         return StageResult(0)
-    return bound(policy, wanted=wanted)
+    return bound(policy, wanted=limited.replicas, rate=limited.by)
 
 
 def _after(decision: Decision, history: History) -> History:

@@ -123,11 +123,14 @@ def limit(policy: Policy, history: History, proposal: ScaleProposal, *, wanted: 
     return StageResult(wanted)
 
 
-def bound(policy: Policy, *, wanted: int) -> StageResult:
-    """Keep it between minReplicas and maxReplicas."""
-    if wanted > policy.maximum:
+def bound(policy: Policy, *, wanted: int, rate: str = "") -> StageResult:
+    """Keep it between minReplicas and maxReplicas.
+
+    Where the `rate` that already limited it ends at the same number, the controller names the bound.
+    """
+    if wanted > policy.maximum or (rate == "ScaleUpLimit" and wanted == policy.maximum):
         return StageResult(policy.maximum, "TooManyReplicas")
-    if wanted < policy.minimum:
+    if wanted < policy.minimum or (rate == "ScaleDownLimit" and wanted == policy.minimum):
         return StageResult(policy.minimum, "TooFewReplicas")
     return StageResult(wanted)
 

@@ -94,7 +94,7 @@ class Reader:
     def snapshot(self, name: str) -> Snapshot:
         """The HPA, its target, its pods and its metrics, one after the other."""
         notes = Notes()
-        hpa = self.hpa(name)
+        hpa, at = self.hpa(name), time.time()
         scale, unreadable = self.scale(dig(hpa, "spec.scaleTargetRef") or {}, notes)
         selector = str(dig(scale or {}, "status.selector") or "")
         pods = notes.tried(lambda: self._pods(selector), "pods") if selector else ()
@@ -104,7 +104,7 @@ class Reader:
             for target, metric in zip(Policy.of(hpa).targets, metrics, strict=False)
         )
         return Snapshot(
-            time.time(),
+            at,
             hpa,
             scale,
             unreadable,

@@ -19,7 +19,7 @@ from localcluster.api.objects import dig
 
 @dataclass(frozen=True)
 class Snapshot:
-    """Everything that one look saw; `at` is Unix time.
+    """Everything that one look saw; `at` is when the HPA was read (Unix time).
 
     `scale` is the target's scale, or None with the reason in `unreadable`. `pods` are None if this user can't
     see them; so is a reading. `notes` say what could not be read, and which permission that takes.

@@ -113,6 +113,9 @@ CASES = {
         [5, 5, 5], "TooManyReplicas", "whatever the metrics say", 2, 3, 0, {"maxReplicas": 2}
     ),
     "one sync doubles at the most": Documented([100] * 3, "ScaleUpLimit", "max(2 × 3, 4)", 6, count=3),
+    "a rate that ends at maxReplicas is named after the bound": Documented(
+        [100] * 3, "TooManyReplicas", "maxReplicas makes it 6", 6, 3, 0, {"maxReplicas": 6}
+    ),
     "a policy of pods": Documented(
         [100] * 3,
         "ScaleUpLimit",
