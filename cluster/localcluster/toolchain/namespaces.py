@@ -39,7 +39,7 @@ _MASKED = (
   """
     + OPEN,
 )
-"""Sources: mount_namespaces(7), podman-run(1), https://kubernetes.io/docs/concepts/workloads/pods/user-namespaces/"""
+"""Sources: mount_namespaces(7), podman-run(1), and "User Namespaces" in the documentation of Kubernetes."""
 
 
 def refused() -> str:
