@@ -43,7 +43,7 @@ from labkit.view import cell_errors, cluster, diagnosis, drawing, gpus, live, no
 from labkit.view.prediction import Prediction, predict
 from labkit.view.refusal import Attempt, Refusal
 from labkit.view.verdict import Hello, Note, Shown
-from localcluster import catalog, polling
+from localcluster import catalog, keda, polling
 from localcluster.provider import OwnNetwork, Provider, Spec, TakesNodes
 
 SERVER = "llm-inference-service"
@@ -107,6 +107,14 @@ class Lab:
     def faults(self) -> Faults:
         """Break things on purpose: `lab.faults.kill("pod/NAME")`."""
         return Faults(self.kube, self.session.provider)
+
+    def keda(self) -> None:
+        """Run KEDA, the operator and the metrics adapter; `lab.reset()` removes it with its ScaledObjects.
+
+        It is built the first time, which takes some ten minutes. Raises `BadInput` on a cluster of others.
+        """
+        place = notebook.Place()
+        keda.start(self.session.provider, report=lambda line: place.show(Note(line)))
 
     def __repr__(self) -> str:
         return f"lab on {self.kube} ({self.session.stamp})"

@@ -243,3 +243,16 @@ class RunsKwok(Protocol):
     def stop_kwok(self) -> None:
         """Stop it; safe to repeat."""
         ...
+
+
+@runtime_checkable
+class RunsKeda(Protocol):
+    """A provider that can run KEDA next to its control plane."""
+
+    def start_keda(self) -> None:
+        """Run it; returns once external.metrics.k8s.io answers. Safe to repeat."""
+        ...
+
+    def stop_keda(self) -> None:
+        """Stop it and remove its objects; safe to repeat."""
+        ...

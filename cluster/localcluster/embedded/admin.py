@@ -11,7 +11,7 @@ import yaml
 from localcluster.api import APPLY, MERGE
 from localcluster.api.client import Api, Request
 from localcluster.api.resources import Resources
-from localcluster.errors import ClusterError, ProviderError
+from localcluster.errors import BadInput, ClusterError, ProviderError
 
 
 def get(api: Api, path: str) -> Any | None:
@@ -26,18 +26,34 @@ def get(api: Api, path: str) -> Any | None:
 
 def apply(api: Api, documents: Iterable[str]) -> None:
     """Server-side apply of multi-document YAML texts, in order."""
+    apply_objects(api, (obj for text in documents for obj in yaml.safe_load_all(text)))
+
+
+def apply_objects(api: Api, objects: Iterable[dict[str, Any]]) -> None:
+    """Server-side apply of objects, in order."""
     resources = Resources(api)
     params = {"fieldManager": "labkit", "force": "true"}
-    for obj in (obj for text in documents for obj in yaml.safe_load_all(text)):
-        meta = obj["metadata"]
-        path = resources.of(obj).path(meta.get("namespace", ""), meta["name"])
+    for obj in objects:
         try:
-            api.send(Request(path, "PATCH", params=params, body=obj, content_type=APPLY))
+            api.send(Request(_path(resources, obj), "PATCH", params=params, body=obj, content_type=APPLY))
         except ClusterError as error:
             raise ProviderError(
-                f"The API server refused {obj['kind']} {meta['name']}: {error.what}",
+                f"The API server refused {obj['kind']} {obj['metadata']['name']}: {error.what}",
                 fix="See `localcluster logs kube-apiserver`.",
             ) from error
+
+
+def delete_objects(api: Api, objects: Iterable[dict[str, Any]]) -> None:
+    """Delete those that are there, in order; waits for none."""
+    resources = Resources(api)
+    for obj in objects:
+        with contextlib.suppress(BadInput):  # its kind is gone already
+            api.delete(_path(resources, obj))
+
+
+def _path(resources: Resources, obj: dict[str, Any]) -> str:
+    meta = obj["metadata"]
+    return resources.of(obj).path(meta.get("namespace", ""), meta["name"])
 
 
 def annotate(api: Api, path: str, key: str, value: str) -> None:

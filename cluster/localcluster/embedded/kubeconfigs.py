@@ -18,6 +18,7 @@ COMPONENTS = (
     "prometheus",
     "adapter",
     "kwok",
+    "keda",
     "coredns",
     "network-policies",
 )

@@ -10,12 +10,10 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from localcluster import polling, spawn
 from localcluster.api.client import Api
 from localcluster.data import DATA
-from localcluster.embedded import admin, platform
+from localcluster.embedded import admin, optional
 from localcluster.embedded.component import Component
-from localcluster.embedded.supervisor import is_ready, load_components, save_components
 from localcluster.layout import Layout
 from localcluster.toolchain import ladder
 
@@ -47,22 +45,9 @@ def component(layout: Layout, binary: Path) -> Component:
 
 def start(layout: Layout) -> None:
     """Add it to what the supervisor runs, and raise the control plane's memory limits; safe to repeat."""
-    known = [each for each in load_components(layout) if each.name != NAME]
     binary = ladder.ensure([NAME])[NAME]
     admin.apply(Api(layout.kubeconfig), [(DATA / "kwok" / "rbac.yaml").read_text()])
-    part = component(layout, binary)
-    if layout.load()[0].isolated:
-        part = platform.inside(layout, part)
-    wanted = [*(with_room(each) for each in known), part]
-    changed = [each for each in wanted if each not in known and each.name != NAME]
-    before = {each.name: spawn.Proc.load(layout.record(each.name)) for each in changed}
-    save_components(layout, wanted)
-
-    def runs() -> bool:
-        begun = all(spawn.Proc.load(layout.record(name)) not in {None, old} for name, old in before.items())
-        return begun and all(is_ready(each.ready) for each in changed) and _lives(layout)
-
-    polling.until(runs, f"kwok to run, and {', '.join(before) or 'nothing else'} to be back", seconds=60)
+    optional.add(layout, [component(layout, binary)], with_room)
 
 
 def with_room(part: Component) -> Component:
@@ -75,21 +60,4 @@ def with_room(part: Component) -> Component:
 
 def stop(layout: Layout) -> None:
     """Remove it, and wait until it is gone; safe to repeat."""
-    components = load_components(layout)
-    kept = [each for each in components if each.name != NAME]
-    if kept == components:
-        return
-    save_components(layout, kept)
-    polling.until(lambda: not _lives(layout), "kwok to end", seconds=30)
-
-
-def asked_for(layout: Layout) -> list[Component]:
-    """KWOK, if the lab ran it before: a restarted lab has the same parts."""
-    if not (layout.dir / "components.json").exists():
-        return []
-    return [each for each in load_components(layout) if each.name == NAME]
-
-
-def _lives(layout: Layout) -> bool:
-    proc = spawn.Proc.load(layout.record(NAME))
-    return proc is not None and proc.alive()
+    optional.remove(layout, [NAME])

@@ -40,6 +40,7 @@ def identities(nodes: Mapping[str, str]) -> list[Identity]:
     names = ("kubernetes", "kubernetes.default", "kubernetes.default.svc")
     api_hosts = (*LOOPBACK, *names, f"{names[-1]}.cluster.local", plan.API_SERVER, plan.GATEWAY)
     adapter_hosts = (*LOOPBACK, "adapter.monitoring.svc")
+    keda_hosts = (*LOOPBACK, "keda-metrics-apiserver.keda.svc", "keda-operator.keda.svc")
     fixed = [
         Identity("apiserver", "kube-apiserver", hosts=api_hosts),
         Identity("apiserver-kubelet-client", "kube-apiserver-kubelet-client", ("labkit:kubelet-clients",)),
@@ -48,9 +49,12 @@ def identities(nodes: Mapping[str, str]) -> list[Identity]:
         Identity("kube-controller-manager", "system:kube-controller-manager", hosts=LOOPBACK),
         Identity("kube-scheduler", "system:kube-scheduler", hosts=LOOPBACK),
         Identity("kube-proxy", "system:kube-proxy"),
-        Identity("prometheus", "prometheus", hosts=(*LOOPBACK, plan.PROMETHEUS)),
+        Identity("prometheus", "prometheus", hosts=(*LOOPBACK, plan.PROMETHEUS, "prometheus.monitoring.svc")),
         Identity("adapter", "adapter", hosts=adapter_hosts),
         Identity("kwok", "kwok"),
+        # KEDA's own roles are for the service account that its pods would have.
+        Identity("keda", "system:serviceaccount:keda:keda-operator", ("system:serviceaccounts",), keda_hosts),
+        Identity("metrics-reader", "metrics-reader"),
         Identity("coredns", "coredns"),
         Identity("network-policies", "network-policies"),
         Identity("registry", "registry", hosts=(*LOOPBACK, "registry.lab")),

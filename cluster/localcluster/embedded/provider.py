@@ -20,8 +20,10 @@ from localcluster.embedded import (
     control_plane,
     files,
     isolation,
+    keda,
     kwok,
     nodes,
+    optional,
     platform,
     ports,
 )
@@ -187,6 +189,22 @@ class Embedded:
         self.layout.load()
         kwok.stop(self.layout)
 
+    def start_keda(self) -> None:
+        """Run KEDA as a part of the lab."""
+        spec, _ = self.layout.load()
+        if not spec.isolated:
+            raise ProviderError(
+                "KEDA needs a lab with a network of its own.",
+                cause="This one has --isolation none, and KEDA listens on all addresses of its network.",
+                fix="Start a lab without that option.",
+            )
+        keda.start(self.layout)
+
+    def stop_keda(self) -> None:
+        """Stop it and remove its objects."""
+        self.layout.load()
+        keda.stop(self.layout)
+
     def running(self) -> bool:
         """Whether the supervisor and every component run and answer."""
         supervisor = spawn.Proc.load(self.layout.record("supervisor"))
@@ -235,7 +253,7 @@ class Embedded:
             files.write_all(self.layout, spec, chosen, clock.flags(spec.clock), net)
             save(self.layout, net, report)
             self._end_supervisor()
-            parts = [*self.components(spec, chosen, binaries, net), *kwok.asked_for(self.layout)]
+            parts = [*self.components(spec, chosen, binaries, net), *optional.asked_for(self.layout)]
             Startup(self.layout, spec, chosen, parts, report).run()
         except (LabError, OSError, KeyboardInterrupt):
             if fresh:  # an older lab keeps its data: `up` can be tried again

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from localcluster.errors import ToolchainError
-from localcluster.toolchain import build, golang, locate
+from localcluster.toolchain import build, golang, locate, objects
 from localcluster.toolchain.cache import Cache, Entry
 from localcluster.toolchain.progress import Progress, on
 from localcluster.toolchain.versions import Pins, Program, cache_root, pins, target
@@ -130,9 +130,14 @@ class Ladder:
             job = build.Job(job.module, job.programs, job.go, staging)
             files = build.build(job, self.pins, self.progress)
             origin = f"built from {job.module.name}/go.mod"
-            return {p.name: self._kept(p, files[p.name], origin) for p in job.programs}
+            return {p.name: self._kept(p, files[p.name], origin, self._objects(p, job)) for p in job.programs}
 
-    def _kept(self, program: Program, file: Path, origin: str) -> Path:
+    def _objects(self, program: Program, job: build.Job) -> str:
+        if not program.kustomization:
+            return ""
+        return objects.rendered(program, job, locate.kubectl(self.pins.releases["kubernetes"]))
+
+    def _kept(self, program: Program, file: Path, origin: str, beside: str = "") -> Path:
         """Run it once; if it has the right version, it becomes an entry of the cache."""
         file.chmod(0o755)
         version = locate.version_of(program, file)
@@ -142,6 +147,8 @@ class Ladder:
             folder = staging / "entry"
             folder.mkdir()
             file.rename(folder / program.name)
+            if beside:
+                (folder / objects.FILE).write_text(beside)
             about = {"name": program.name, "version": program.version, "origin": origin}
             return self.cache.add(program.key(), folder, about).folder / program.name
 

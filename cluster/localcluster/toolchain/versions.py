@@ -81,6 +81,9 @@ class Program:
     ours: bool = False
     """Whether it is labkit's own: what is installed under its name is another program."""
 
+    kustomization: str = ""
+    """A folder of the package's module (`build_info`) whose objects are kept beside the program."""
+
     @property
     def here(self) -> bool:
         """Whether it exists for this machine."""
@@ -95,7 +98,13 @@ class Program:
     def key(self) -> str:
         """Readable and exact: two programs with one key have the same inputs."""
         module = self.module
-        digest = hashlib.sha256(json.dumps([self.package, module.flags(), target()]).encode())
+        inputs = [
+            self.package,
+            module.flags(),
+            target(),
+            *([self.kustomization] if self.kustomization else []),
+        ]
+        digest = hashlib.sha256(json.dumps(inputs).encode())
         for path in module.inputs(self.package):
             digest.update(f"\0{path.relative_to(module.folder)}\0".encode() + path.read_bytes())
         return f"{self.name}-{self.version}-{target()}-{digest.hexdigest()[:12]}"
@@ -194,6 +203,7 @@ def _program(
         optional=entry.get("optional", ""),
         platforms=tuple(entry.get("platforms", ())),
         ours=entry.get("ours", False),
+        kustomization=entry.get("kustomization", ""),
     )
 
 

@@ -1,0 +1,59 @@
+"""Parts that a running lab takes up and gives back: KWOK and KEDA. Supervised like every other part."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from localcluster import polling, spawn
+from localcluster.embedded import platform
+from localcluster.embedded.component import Component
+from localcluster.embedded.supervisor import is_ready, load_components, save_components
+from localcluster.layout import Layout
+
+NAMES = ("kwok", "keda-operator", "keda-adapter")
+
+
+def add(
+    layout: Layout, parts: Sequence[Component], change: Callable[[Component], Component] = replace
+) -> None:
+    """Add these to what the supervisor runs, with a `change` of what runs already; safe to repeat."""
+    names = {part.name for part in parts}
+    known = [each for each in load_components(layout) if each.name not in names]
+    if layout.load()[0].isolated:
+        parts = [platform.inside(layout, part) for part in parts]
+    wanted = [*map(change, known), *parts]
+    changed = [each for each in wanted if each not in known and each.name not in names]
+    before = {each.name: spawn.Proc.load(layout.record(each.name)) for each in changed}
+    save_components(layout, wanted)
+
+    def run() -> bool:
+        begun = all(spawn.Proc.load(layout.record(name)) not in {None, old} for name, old in before.items())
+        return begun and all(is_ready(each.ready) for each in (*changed, *parts)) and lives(layout, names)
+
+    what = f"{', '.join(sorted(names))} to run, and {', '.join(before) or 'nothing else'} to be back"
+    polling.until(run, what, seconds=60)
+
+
+def remove(layout: Layout, names: Sequence[str]) -> None:
+    """Remove them, and wait until they are gone; safe to repeat."""
+    components = load_components(layout)
+    kept = [each for each in components if each.name not in names]
+    if kept == components:
+        return
+    save_components(layout, kept)
+    gone = [f"{name} to end" for name in names]
+    polling.until(lambda: not any(lives(layout, {name}) for name in names), ", ".join(gone), seconds=30)
+
+
+def asked_for(layout: Layout) -> list[Component]:
+    """Those that the lab ran before: a restarted lab has the same parts."""
+    if not (layout.dir / "components.json").exists():
+        return []
+    return [each for each in load_components(layout) if each.name in NAMES]
+
+
+def lives(layout: Layout, names: set[str]) -> bool:
+    """Whether all of them have a process."""
+    procs = [spawn.Proc.load(layout.record(name)) for name in names]
+    return all(proc is not None and proc.alive() for proc in procs)
