@@ -104,8 +104,8 @@ def keda(manifest: Any) -> Finding:
         "minReplicaCount is not 0": spec.get("minReplicaCount") != 0,
         "cooldownPeriod is not five minutes": spec.get("cooldownPeriod") not in {None, 300},
         "the query does not ask the gateway": "gateway_queued_requests" not in query,
-        "a side of the sum has no value while its series is not there": any(
-            not _ZERO.search(side) for side in _sides(query)
+        "with no server, the sum has no value": any(
+            "vllm:" in side and not _ZERO.search(side) for side in _sides(query)
         ),
         "one request does not wake it": str(metadata.get("activationThreshold", "0")) != "0",
         "threshold is not 5": str(metadata.get("threshold")) != "5",
