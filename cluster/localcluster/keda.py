@@ -1,13 +1,13 @@
-"""KEDA beside a running cluster: started on demand, and removed with all of its ScaledObjects.
+"""KEDA beside a running cluster: started on demand, removed with all of its objects.
 
-Each has a finalizer, which KEDA's operator removes: so they are deleted while it runs. Where it does not, the
-finalizers are removed here.
+Most have a finalizer, which KEDA's operator removes: so they are deleted while it runs. Where it does not, they
+lose it here; or custom resources and namespaces would end for ever.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from localcluster import polling
 from localcluster.api import MERGE
@@ -18,10 +18,17 @@ from localcluster.provider import Provider, RunsKeda, only_embedded
 
 Report = Callable[[str], None]
 
-KINDS = ("scaledobjects", "scaledjobs")
-GROUP = "/apis/keda.sh/v1alpha1"
+SCALED = ("keda.sh/v1alpha1/scaledobjects", "keda.sh/v1alpha1/scaledjobs")
+OTHERS = (
+    "keda.sh/v1alpha1/triggerauthentications",
+    "keda.sh/v1alpha1/clustertriggerauthentications",
+    "eventing.keda.sh/v1alpha1/cloudeventsources",
+    "eventing.keda.sh/v1alpha1/clustercloudeventsources",
+)
+"""What ScaledObjects refer to: removed after them."""
+
 PATIENCE = 10.0
-"""Seconds that the operator has to end a ScaledObject."""
+"""Seconds that the operator has to end its objects."""
 
 
 def start(provider: Provider, *, report: Report) -> None:
@@ -41,24 +48,31 @@ def remove(api: Api, provider: Provider, *, report: Report) -> None:
     """End every ScaledObject and ScaledJob, then KEDA. Safe to repeat."""
     if not isinstance(provider, RunsKeda):
         return
-    if left := found(api):
-        report(f"deleting {len(left)} objects of KEDA")
-    for path in left:
-        api.delete(path)
-    try:
-        polling.until(lambda: not found(api), "KEDA to end its objects", seconds=PATIENCE)
-    except WaitTimeout:
-        for path in found(api):
-            body = {"metadata": {"finalizers": None}}
-            api.send(Request(path, "PATCH", body=body, content_type=MERGE))
-        polling.until(lambda: not found(api), "objects of KEDA to be gone", seconds=PATIENCE)
+    if left := found(api, SCALED):
+        report(f"deleting {len(left)} ScaledObjects and ScaledJobs")
+    for kinds in (SCALED, OTHERS):
+        _end(api, kinds)
     provider.stop_keda()
 
 
-def found(api: Api) -> list[str]:
-    """The paths of the ScaledObjects and ScaledJobs of all namespaces."""
-    return [
-        f"{GROUP}/namespaces/{obj.namespace}/{kind}/{obj.name}"
-        for kind in KINDS
-        for obj in map(KubeObject, (api.find(f"{GROUP}/{kind}") or {}).get("items", ()))
-    ]
+def found(api: Api, kinds: Sequence[str]) -> list[str]:
+    """The paths of all objects of these kinds, in all namespaces."""
+    paths = []
+    for kind in kinds:
+        root, plural = f"/apis/{kind.rpartition('/')[0]}", kind.rpartition("/")[2]
+        for obj in map(KubeObject, (api.find(f"{root}/{plural}") or {}).get("items", ())):
+            scope = f"/namespaces/{obj.namespace}" if obj.namespace else ""
+            paths.append(f"{root}{scope}/{plural}/{obj.name}")
+    return paths
+
+
+def _end(api: Api, kinds: Sequence[str]) -> None:
+    for path in found(api, kinds):
+        api.delete(path)
+    try:
+        polling.until(lambda: not found(api, kinds), "KEDA to end its objects", seconds=PATIENCE)
+    except WaitTimeout:
+        for path in found(api, kinds):
+            body = {"metadata": {"finalizers": None}}
+            api.send(Request(path, "PATCH", body=body, content_type=MERGE))
+        polling.until(lambda: not found(api, kinds), "objects of KEDA to be gone", seconds=PATIENCE)

@@ -61,7 +61,12 @@ def stop(layout: Layout) -> None:
         return
     published = [obj for obj in objects.beside(binary) if obj["kind"] not in NOT_HERE]
     all_of_it = [*published, *yaml.safe_load_all(_own_objects(layout))]
-    admin.delete_objects(Api(layout.kubeconfig), reversed(all_of_it))
+    api = Api(layout.kubeconfig)
+    admin.delete_objects(api, reversed(all_of_it))
+    kinds = [
+        f"{CRD}/{obj['metadata']['name']}" for obj in published if obj["kind"] == "CustomResourceDefinition"
+    ]
+    polling.until(lambda: not any(map(api.find, kinds)), "KEDA's resources to be gone", seconds=60)
     shutil.rmtree(layout.dir / "keda", ignore_errors=True)
 
 
