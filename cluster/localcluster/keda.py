@@ -1,6 +1,6 @@
 """KEDA beside a running cluster: started on demand, removed with all of its objects.
 
-Most have a finalizer, which KEDA's operator removes: so they are deleted while it runs. Where it does not, they
+Most have a finalizer, which KEDA's operator removes: so they are deleted while it runs. If it does not, they
 lose it here; or custom resources and namespaces would end for ever.
 """
 
