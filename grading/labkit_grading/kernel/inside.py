@@ -13,6 +13,7 @@ import sys
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -227,7 +228,8 @@ def _error(data: Mapping[str, str]) -> errors.LabError:
 def main(path: str, connection: str) -> None:
     """Limit this process, replace `labkit.connect` by the grader's lab, and become an IPython kernel."""
     limits.bound()
-    labkit.connect = lambda **words: RemoteLab(Grader(path), int(words.get("seed", 0)))  # type: ignore[assignment]
+    grader = cache(partial(Grader, path))  # the grader serves one connection: a second `connect` shares it
+    labkit.connect = lambda **words: RemoteLab(grader(), int(words.get("seed", 0)))  # type: ignore[assignment]
     from ipykernel.kernelapp import launch_new_instance  # noqa: PLC0415 - bounded from here on
 
     from labkit_grading.kernel.handing import handing_over  # noqa: PLC0415 - the same

@@ -47,6 +47,13 @@ def test_a_wrong_answer_costs_its_own_points(desk: Desk, mark: str, source: str,
     assert [state == "passed" for state in found] == [number != wrong for number in range(3)]
 
 
+def test_a_student_may_connect_once_more(desk: Desk) -> None:
+    again = f"import labkit\n\nmine = labkit.connect()\nmine.clock\n{ANSWERS['answer-04-lower-target']}"
+    sheet, bundle = sit(desk, {"answer-04-lower-target": again}, cell=15)
+    assert states(sheet) == ["passed"] * 3, bundle
+    assert not sheet.remarks
+
+
 def test_an_answer_that_is_too_large_costs_its_own_points(desk: Desk) -> None:
     sheet, _ = sit(desk, {"answer-05-names": "renamed_by, labelled_by = 'x' * 10**7, 1"})
     assert states(sheet) == ["failed", "passed", "passed"]
