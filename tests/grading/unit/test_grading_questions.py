@@ -56,4 +56,4 @@ def test_the_rows_that_are_left_can_be_filled_in_and_given_back(tmp_path: Path) 
 def test_a_class_that_needs_nobody_has_an_empty_page() -> None:
     done = [grade(bundle("ada"), rubric())]
     assert left(questions(done)) == []
-    assert "0 to grade by hand" in by_hand(done, rubric())
+    assert "Nothing to grade by hand" in by_hand(done, rubric())
