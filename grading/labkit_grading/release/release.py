@@ -25,7 +25,7 @@ from labkit_grading.release.learners import edition
 FOLDERS = ("labkit", "cluster", "manifests", "notebooks/course")
 FILES = (
     *("pyproject.toml", "requirements.lock", "environment.yml", "LICENSE", "NOTICE"),
-    *("docs/kubectl.md", "docs/fields.md", "docs/conformance.md"),
+    *("docs/kubectl.md", "docs/fields.md", "docs/conformance.md", "docs/why.md"),
 )
 PAGES = ("README.md", "docs/how-real.md", "docs/operators.md")
 TEXTS = {

@@ -69,6 +69,7 @@ VERBS: Mapping[str, Verb] = {
     "images.push": Verb(Confined.push, spreads=True, needs=REGISTRY),  # a registry never forgets
     "images.registry": Verb(value=True, needs=REGISTRY),
     "images.tag": Verb(Confined.tag, needs=REGISTRY),
+    "keda": Verb(refused=True),
     "kube": Verb(value=True),
     "kube.clock": Verb(value=True),
     "kube.object": PLAIN,
