@@ -66,15 +66,15 @@ class Case:
 
 def judge(case: Case) -> tuple[Decision, History, str]:
     """The decision as the controller made it, the memory after it, and where the numbers come from."""
-    first: tuple[Decision, History] | None = None
+    tried = []
     for seen, source in _looks(case):
         decision, memory = decide(case.policy, seen, case.memory, controller=case.controller)
         if _fits(decision, case.told):
             return _settled(decision, case.told), memory, source
-        if first is None or source == STATUS:
-            first = first if first and first[0].proposed is not None else (decision, memory)
-    assert first is not None
-    return _settled(first[0], case.told), first[1], STATUS
+        tried.append((decision.proposed is not None, source == STATUS, decision, memory))
+    # Nothing gives the controller's number: the status, if it can be computed from, is the nearest.
+    _, _, decision, memory = max(tried, key=lambda each: each[:2])
+    return _settled(decision, case.told), memory, STATUS
 
 
 def _looks(case: Case) -> Iterator[tuple[Look, str]]:

@@ -1,8 +1,8 @@
 """An HPA followed from look to look: one explanation for each sync that changed the HPA's status.
 
-The controller writes the status only if it changed, so a sync without news leaves no trace; for those the
-last explanation still holds. Remembers what the controller remembers, as far as it was seen. Pure: looks are
-passed in.
+The controller writes the status only if it changed, so a sync without news leaves no trace: the last
+explanation holds, unless the pods and metrics now ask for another number. Remembers what the controller
+remembers, as far as it was seen. Pure: looks are passed in.
 """
 
 from __future__ import annotations
@@ -46,6 +46,7 @@ class Follower:
         self._rescales = list(rescales)
         self._told: Told | None = None
         self._last: Decision | None = None
+        self._left: int | None = None
         self._began = 0.0
         self._noted = 0.0
 
@@ -57,13 +58,14 @@ class Follower:
         before, self._told = self._told, now
         if before is None:
             self._begin(seen, policy, now)
-        elif before.digest == now.digest:
-            self._silent(seen, policy)
-            return None
         case = Case(policy, now, tuple(self._looks), self._memory, self._flags.controller)
-        moved = before is not None and before.desired != now.current
-        by_other = _someone(before, now, writers()) if before and moved else ""
-        return self._explained(case, by_other)
+        if before is not None and before.digest == now.digest:
+            return self._silent(case)
+        moved = self._left is not None and self._left != now.current and not now.unable
+        by_other = _someone(self._left, now.current, writers()) if moved else ""
+        found = self._explained(case, by_other)
+        self._left = found.after
+        return found
 
     def _begin(self, seen: Snapshot, policy: Policy, now: Told) -> None:
         self._began = self._noted = seen.at
@@ -76,29 +78,49 @@ class Follower:
                 (Recommendation(seen.at, now.desired),), self._memory.ups, self._memory.downs
             )
 
-    def _silent(self, seen: Snapshot, policy: Policy) -> None:
-        """Syncs without news, one for each period: each makes the same recommendation again."""
-        controller, last = self._flags.controller, self._last
-        if last is None or last.proposed is None or seen.at - self._noted < controller.sync:
-            return
-        self._noted = seen.at
-        again = ScaleProposal(seen.at, last.desired, last.proposed)
-        self._memory = remember(policy, controller, self._memory, again)
+    def _silent(self, case: Case) -> Explanation | None:
+        """A sync that changed nothing in the status, one for each period; it may ask for another number."""
+        last, at = self._last, case.at
+        if last is None or last.proposed is None or at - self._noted < case.controller.sync:
+            return None
+        self._noted = at
+        newest = replace(case, seen=case.seen[-1:])
+        decision, memory, source = judge(newest)
+        if case.told.rescaled or source == STATUS:  # what it saw is not known: it asks for the same again
+            again = ScaleProposal(at, last.desired, last.proposed)
+            self._memory = remember(case.policy, case.controller, self._memory, again)
+            return None
+        same = (decision.proposed, reasons.reason(decision)) == (last.proposed, reasons.reason(last))
+        self._remember(newest, decision, memory)
+        return None if same else self._computed(newest, decision, source)
 
     def _explained(self, case: Case, by_other: str) -> Explanation:
-        now, at = case.told, case.at
-        about = f"hpa/{case.seen[-1].hpa['metadata']['name']}"
-        if not now.looked:
-            return Explanation(at, about, None, None, "NotLookedYet", _not_yet(case), fix=_NOT_YET)
-        if now.unable:
-            return _unable(case, about)
+        if not case.told.looked:
+            return Explanation(
+                case.at, _about(case), None, None, "NotLookedYet", _not_yet(case), fix=_NOT_YET
+            )
+        if case.told.unable:
+            return _unable(case)
         decision, memory, source = judge(case)
         self._remember(case, decision, memory)
-        watched = at - self._began
+        return self._computed(case, decision, source, by_other)
+
+    def _computed(self, case: Case, decision: Decision, source: str, by_other: str = "") -> Explanation:
+        watched = case.at - self._began
         gaps = tuple(unknown(case, decision, source, flags=self._flags, watched=watched))
         reason, why, fix = _said(case, decision)
-        why = f"{why} {by_other}".strip()
-        return Explanation(at, about, now.current, decision.desired, reason, why, source, gaps, fix, decision)
+        return Explanation(
+            case.at,
+            _about(case),
+            case.told.current,
+            decision.desired,
+            reason,
+            f"{why} {by_other}".strip(),
+            source,
+            gaps,
+            fix,
+            decision,
+        )
 
     def _remember(self, case: Case, decision: Decision, memory: History) -> None:
         change = decision.desired - decision.current
@@ -113,6 +135,10 @@ def new(before: Explanation | None, after: Explanation) -> bool:
     return before is None or after.scales or (before.reason, before.after) != (after.reason, after.after)
 
 
+def _about(case: Case) -> str:
+    return f"hpa/{case.seen[-1].hpa['metadata']['name']}"
+
+
 _NOT_YET = (
     "see whether kube-controller-manager runs: kubectl get lease kube-controller-manager -n kube-system"
 )
@@ -124,7 +150,7 @@ def _not_yet(case: Case) -> str:
     return f"Nothing is decided yet: the controller has not looked at this HPA.{stays}"
 
 
-def _unable(case: Case, about: str) -> Explanation:
+def _unable(case: Case) -> Explanation:
     """The scale could not be read, or not be written."""
     able, now = case.told.able, case.told
     meaning = reasons.CONDITIONS.get(able.reason, reasons.Meaning("the controller can't scale"))
@@ -132,7 +158,7 @@ def _unable(case: Case, about: str) -> Explanation:
     known = able.reason == "FailedUpdateScale"
     stays = now.current if known else None
     notes = tuple(case.seen[-1].notes)
-    return Explanation(case.at, about, stays, stays, able.reason, why, STATUS, notes, meaning.fix)
+    return Explanation(case.at, _about(case), stays, stays, able.reason, why, STATUS, notes, meaning.fix)
 
 
 def _said(case: Case, decision: Decision) -> tuple[str, str, str]:
@@ -145,9 +171,9 @@ def _said(case: Case, decision: Decision) -> tuple[str, str, str]:
     return active.reason, why, meaning.fix
 
 
-def _someone(before: Told, now: Told, writers: Iterable[Writer]) -> str:
+def _someone(before: int | None, now: int, writers: Iterable[Writer]) -> str:
     """Who changed the replicas between two syncs, if the managed fields say so."""
     others = [writer for writer in writers if writer.manager != "kube-controller-manager"]
     latest = max(others, key=lambda writer: writer.at or 0.0, default=None)
     name = f"{latest.manager} (by the managed fields)" if latest else "somebody else"
-    return f"Before that, {name} set {before.desired} → {now.current}."
+    return f"Before that, {name} set {before} → {now}."

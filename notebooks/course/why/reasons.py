@@ -86,7 +86,7 @@ EVENTS: Mapping[str, Meaning] = {
     },
 }
 
-BLIND, NO_METRIC, ASLEEP = "FailedGetScale", "FailedGetMetric", "ScalingDisabled"
+BLIND, ASLEEP = "FailedGetScale", "ScalingDisabled"
 
 
 def reason(decision: Decision) -> str:
@@ -99,7 +99,7 @@ def reason(decision: Decision) -> str:
     limits = (decision.bounded, decision.limited.by, decision.stabilized.by)
     named = next((by for by in limits if by), "")
     if named or decision.proposed is None:
-        return named or (ASLEEP if decision.current == 0 and not decision.proposals else NO_METRIC)
+        return named or _uncomputed(decision)
     winner = decision.winner
     held = {"tolerance": "WithinTolerance", "direction": "WouldChangeDirection"}
     if winner and winner.held:
@@ -107,3 +107,9 @@ def reason(decision: Decision) -> str:
     if decision.proposed == decision.current:
         return "OnTarget"
     return "AboveTarget" if decision.proposed > decision.current else "BelowTarget"
+
+
+def _uncomputed(decision: Decision) -> str:
+    """The first metric that failed gives the reason; without any, nothing was asked."""
+    failed = next((p.target.source for p in decision.proposals if p.replicas is None), "")
+    return f"FailedGet{failed}Metric" if failed else ASLEEP

@@ -96,7 +96,7 @@ def implied(target: Target, usage: int, seen: Look) -> Reading:
         # Rounded up, because the controller rounds the average down to whole per cent.
         value = usage if target.kind != "Utilization" else -(-usage * asked // 100) if asked else None
         if value is not None:
-            values[pod.name] = Sample(value, at=seen.at)
+            values[pod.name] = Sample(value, at=seen.at, window=0.0)  # it counted, so it was not warming up
     return Reading(values) if values else Reading(failure="the pods that it was measured on are not known")
 
 
