@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from labkit import reset
+from labkit import pull_secret, reset
 from labkit.errors import ClusterError, Refused
 from labkit.kube import Kube, documents
 from labkit.kube.client import Which
@@ -170,27 +170,30 @@ def named(one: dict[str, Any]) -> dict[str, Any]:
     return {**one, "metadata": {**one["metadata"], "namespace": NAMESPACE}}
 
 
+def pod(name: str, command: list[str]) -> dict[str, Any]:
+    container = {
+        "name": "main",
+        "image": "registry.lab:5000/llm-inference:1.0",
+        "command": command,
+        "volumeMounts": [{"name": "data", "mountPath": "/data"}],
+    }
+    spec = {
+        "imagePullSecrets": [{"name": "registry-login"}],
+        "terminationGracePeriodSeconds": 1,
+        "volumes": [{"name": "data", "emptyDir": {}}],
+        "containers": [container],
+    }
+    metadata = {"name": name, "labels": {"app": name}}
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
+
+
 @pytest.fixture
 def sleepers(capstone: Lab) -> Iterator[Kube]:
     """Two pods of a submission that only sleep, with a volume each: an attack starts from the first."""
     kube = capstone.kube
     Terms(kube, of("10")).bound()
     for name in ("attacker", "beside"):
-        spec = {
-            "imagePullSecrets": [{"name": "registry-login"}],
-            "terminationGracePeriodSeconds": 1,
-            "volumes": [{"name": "data", "emptyDir": {}}],
-            "containers": [
-                {
-                    "name": "main",
-                    "image": "registry.lab:5000/llm-inference:1.0",
-                    "command": ["sleep", "infinity"],
-                    "volumeMounts": [{"name": "data", "mountPath": "/data"}],
-                }
-            ],
-        }
-        metadata = {"name": name, "labels": {"app": name}}
-        made = {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
+        made = pod(name, ["sleep", "infinity"])
         kube.api.send(Request(kube.resources.named("Pod").path(NAMESPACE), "POST", body=made))
     kube.until("pod/attacker ready", "pod/beside ready", seconds=60)
     yield kube
@@ -235,3 +238,22 @@ def test_a_submissions_pods_reach_each_other_and_nothing_else(sleepers: Kube) ->
     targets = [("10.96.0.1", 443), ("10.244.0.1", 6443), ("10.244.0.20", 9090), ("192.0.2.1", 80)]
     targets += [(str(one.at("status.podIP")), 8080) for one in others]
     assert {target: dialled(*target) for target in targets} == dict.fromkeys(targets, "closed")
+
+
+def test_only_the_clusters_dns_is_reached_at_its_port(sleepers: Kube, cluster: Embedded) -> None:
+    """Else a pod elsewhere could listen there, and be told everything."""
+    there = Kube(cluster.kubeconfig(), namespace=GRADING, clock=cluster.spec().clock)
+    pull_secret.make(there, cluster.registry(), name="registry-login")
+    made = pod("listener", ["python3", "-m", "http.server", "53"])
+    there.api.send(Request(there.resources.named("Pod").path(GRADING), "POST", body=made))
+    try:
+        there.until("pod/listener ready", seconds=60)
+        address = str(there.object("pod/listener").at("status.podIP"))
+        inside = ["exec", "listener", "--", "python3", "-c", DIAL, address, "53"]
+        polling.until(lambda: there.kubectl(*inside).strip() == "open", "it to listen", seconds=20)
+        attack = ["exec", "attacker", "--", "python3", "-c"]
+        assert sleepers.kubectl(*attack, DIAL, address, "53").strip() == "closed"
+        name = "import socket; print(socket.gethostbyname('kubernetes.default.svc.cluster.local'))"
+        assert sleepers.kubectl(*attack, name).strip() == "10.96.0.1"
+    finally:
+        there.delete("pod/listener", "secret/registry-login", grace=1)
