@@ -29,15 +29,15 @@ GUESSES = (
     (
         "permission denied",
         "You have no permission for its socket.",
-        "Add yourself to the group `docker` and log in again.",
+        "Add yourself to its group (`docker`) and log in again, or use Podman.",
     ),
     (
         "cannot connect",
         "Its daemon is not running.",
-        "Start it (`systemctl start docker`, or Docker Desktop).",
+        "Start it (`systemctl start docker`, or Docker Desktop; Podman needs none).",
     ),
     ("is the docker daemon running", "Its daemon is not running.", "Start it (`systemctl start docker`)."),
-    ("no space left", "The disk is full.", "Free some space: `docker system df`, `docker image prune`."),
+    ("no space left", "The disk is full.", "Free some space: `{engine} system df`, `{engine} image prune`."),
     (
         "already allocated",
         "Another program now listens on a port that was free a moment ago.",
@@ -50,7 +50,11 @@ GUESSES = (
     ),
     ("exec format error", "The image is for another CPU architecture.", "Use a --node-image for this one."),
     ("does not match the detected host", "The image is for another CPU architecture.", "Use another image."),
-    ("dial tcp", "No registry can be reached from here.", "Build the image here, or load it: `docker load`."),
+    (
+        "dial tcp",
+        "No registry can be reached from here.",
+        "Build the image here, or load it: `{engine} load`.",
+    ),
     (
         "could not find a log line that matches",
         "A node did not boot within the 30 s that kind gives it: this machine is busy, or short of memory.",
@@ -58,7 +62,14 @@ GUESSES = (
     ),
     ("pull access denied", "There is no such image, here or in its registry.", "Correct the image's name."),
 )
-"""Text of the engine, in lower case; its meaning; and the fix."""
+"""Text of the engine, in lower case; its meaning; and the fix, in which `{engine}` is its name."""
+
+ROOTLESS = ("cpu", "memory", "pids")
+"""What kind asks of an engine without root (https://kind.sigs.k8s.io/docs/user/rootless)."""
+DELEGATE = (
+    "Let systemd give them to your user: write /etc/systemd/system/user@.service.d/delegate.conf with\n"
+    "  [Service]\n  Delegate=yes\nthen `sudo systemctl daemon-reload`, and log in again."
+)
 
 
 @dataclass(frozen=True)
@@ -89,7 +100,14 @@ class Engine:
                 f"{self.name} has {gib:.1f} GiB of memory; the cluster needs {MEMORY_GIB} GiB. Give it more "
                 "(Docker Desktop: Settings, Resources), or use the embedded cluster: localcluster up."
             )
-        return watchers_missing(workers)
+        return rootless_lacks(self.name, info) or watchers_missing(workers)
+
+    def guess(self, said: str) -> tuple[str, str] | None:
+        """What its text, or kind's, means, and the fix; None if we don't know."""
+        for phrase, cause, fix in GUESSES:
+            if phrase in said.lower():
+                return cause, fix.format(engine=self.name)
+        return None
 
     def info(self) -> dict[str, Any]:
         """`docker info`, as JSON."""
@@ -138,10 +156,30 @@ class Engine:
 
     def _failure(self, words: tuple[str, ...], said: str) -> ProviderError:
         last = said.splitlines()[-1] if said else "no message"
-        for phrase, cause, fix in GUESSES:
-            if phrase in said.lower():
-                return ProviderError(f"{self.name} {words[0]}: {last}", cause=cause, fix=fix)
+        if guessed := self.guess(said):
+            return ProviderError(f"{self.name} {words[0]}: {last}", cause=guessed[0], fix=guessed[1])
         return ProviderError(f"`{self.name} {' '.join(words[:3])}` failed: {last}")
+
+
+def rootless_lacks(engine: str, info: Mapping[str, Any]) -> str | None:
+    """Why a cluster can't be made by an engine that runs without root, and the fix; None if it can."""
+    host = info.get("host", {})  # Podman's; Docker's words stand on their own
+    security = [str(option) for option in info.get("SecurityOptions") or ()]
+    if not host.get("security", {}).get("rootless") and not any("rootless" in one for one in security):
+        return None
+    version = str(host.get("cgroupVersion") or info.get("CgroupVersion") or "")
+    if version.removeprefix("v") == "1":
+        return (
+            f"{engine} runs without root, for which kind needs cgroup v2; this machine has v1.\n"
+            "Fix: boot with systemd.unified_cgroup_hierarchy=1, use the engine as root, or use the embedded "
+            "cluster: localcluster up."
+        )
+    bounds = {"cpu": "CPUShares", "memory": "MemoryLimit", "pids": "PidsLimit"}
+    given = host.get("cgroupControllers") or [name for name, key in bounds.items() if info.get(key)]
+    if lacks := [name for name in ROOTLESS if name not in given]:
+        denied = ", ".join(lacks)
+        return f"{engine} runs without root and may not limit {denied}, which kind needs.\nFix: {DELEGATE}"
+    return None
 
 
 def watchers_missing(workers: int) -> str | None:

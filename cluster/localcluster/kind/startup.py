@@ -23,7 +23,7 @@ from localcluster.embedded.startup import METRICS_APIS
 from localcluster.errors import ClusterError, ProviderError, WaitTimeout
 from localcluster.images.distribution import ENVIRONMENT
 from localcluster.kind import files, images, nvidia
-from localcluster.kind.engine import GUESSES, Engine
+from localcluster.kind.engine import Engine
 from localcluster.kind.settings import Settings
 from localcluster.layout import Layout
 from localcluster.provider import RegistryAccess, Report
@@ -245,9 +245,8 @@ class Startup:
         lines = [line for line in said.splitlines() if line.startswith(("ERROR", "Command Output"))]
         tail = "\n".join(f"    {line[:300]}" for line in (lines or said.splitlines())[-4:])
         text = f"{what}\nThe end of {log}:\n{tail}"
-        for phrase, cause, fix in GUESSES:
-            if phrase in said.lower():
-                return ProviderError(text, cause=cause, fix=fix)
+        if guessed := self.engine.guess(said):
+            return ProviderError(text, cause=guessed[0], fix=guessed[1])
         return ProviderError(text, fix="Read the log; with `--keep`, the nodes stay for inspection.")
 
 

@@ -1,5 +1,6 @@
 """What a kind lab is made of, and what its engine's refusals mean: all that needs no engine."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -132,6 +133,45 @@ def test_too_little_memory_and_too_few_watchers_are_told(home: Path, monkeypatch
     allowed.write_text("32\n")
     monkeypatch.setattr(engine, "INOTIFY", allowed)
     assert "sudo sysctl fs.inotify.max_user_instances=512" in (engine.watchers_missing(4) or "")
+
+
+PODMAN = {"memTotal": 2**35, "security": {"rootless": True}, "cgroupVersion": "v2"}
+DOCKER = {"MemTotal": 2**35, "SecurityOptions": ["name=seccomp", "name=rootless"], "CgroupVersion": "2"}
+
+
+@pytest.mark.parametrize(
+    ("info", "said"),
+    [
+        ({"host": PODMAN | {"cgroupVersion": "v1", "cgroupControllers": []}}, "needs cgroup v2"),
+        ({"host": PODMAN | {"cgroupControllers": ["memory", "pids"]}}, "may not limit cpu,"),
+        (DOCKER | {"CgroupVersion": "1"}, "needs cgroup v2"),
+        (DOCKER | {"MemoryLimit": True, "PidsLimit": True}, "may not limit cpu,"),
+        ({"host": PODMAN | {"cgroupControllers": ["cpu", "memory", "pids"]}}, ""),
+        (DOCKER | {"MemoryLimit": True, "PidsLimit": True, "CPUShares": True}, ""),
+        ({"host": PODMAN | {"security": {"rootless": False}, "cgroupVersion": "v1"}}, ""),
+    ],
+)
+def test_what_an_engine_without_root_lacks_is_told_before_anything_starts(
+    home: Path, monkeypatch: pytest.MonkeyPatch, info: dict[str, Any], said: str
+) -> None:
+    program = home / "podman"
+    program.write_text(f"#!/bin/sh\necho '{json.dumps(info)}'\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(home))
+    told = Engine("podman").missing(workers=0) or ""
+    assert said in told
+    assert bool(told) == bool(said)
+    assert not said or "Fix: " in told
+
+
+def test_a_fix_names_the_engine_that_is_used(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = home / "podman"
+    program.write_text("#!/bin/sh\necho 'lookup registry: dial tcp: no such host' >&2\nexit 1\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(home))
+    with pytest.raises(ProviderError) as caught:
+        Engine("podman").run("build", "x")
+    assert "`podman load`" in caught.value.fix
 
 
 def test_a_name_beside_a_long_one_still_fits_a_service() -> None:
