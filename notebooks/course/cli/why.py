@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from labkit.errors import BadInput, Unreachable
+from labkit.errors import BadInput, ClusterError, Unreachable
 from localcluster import polling
 from localcluster.cli.console import err, out
 
@@ -103,11 +103,13 @@ def _all(session: Session, watch: bool, every: float, *, past: bool) -> Iterator
     """The past and the present; with `watch`, what follows."""
     if past:
         yield from session.past()
-    while True:
-        yield from session.look(every=not past)
-        if not watch:
-            return
+    yield from session.look(every=not past)
+    while watch:
         polling.pause(every)
+        try:
+            yield from session.look(every=not past)
+        except ClusterError as error:  # a restart of the API server does not end a watch of hours
+            err.print(f"{error.what} Looking again.", style="dim", markup=False)
 
 
 def _head(session: Session) -> None:

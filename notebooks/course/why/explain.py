@@ -87,8 +87,8 @@ def _looks(case: Case) -> Iterator[tuple[Look, str]]:
         if pods.pods is None:
             continue
         for metrics in reversed(case.seen):
-            if all(reading is not None for reading in metrics.readings):
-                readings = [reading for reading in metrics.readings if reading is not None]
+            readings = [reading for reading in metrics.readings if reading is not None]
+            if len(readings) == len(case.policy.targets):
                 yield (
                     look(pods, current=told.current, at=case.at, readings=readings, zero=told.zero),
                     RECOMPUTED,

@@ -21,7 +21,8 @@ _SIZE = re.compile(r"New size: (\d+); reason: (.*)")
 
 def from_events(events: Iterable[Mapping[str, Any]], *, about: str) -> list[Explanation]:
     """One explanation for each event, oldest first; one that happened many times says so."""
-    found = sorted(((_moment(event), event) for event in events), key=lambda each: each[0])
+    known = list(events)
+    found = sorted(((_moment(e), e) for e in known if not _repeats(e, known)), key=lambda each: each[0])
     before: int | None = None
     told = []
     for at, event in found:
@@ -78,6 +79,14 @@ def rollout(sets: Iterable[Mapping[str, Any]], *, owner: str) -> str:
 def _owned(each: Mapping[str, Any], owner: str) -> bool:
     owners = listed(dig(each, "metadata.ownerReferences"))
     return any(mapping(o).get("uid") == owner for o in owners) if owner else False
+
+
+def _repeats(event: Mapping[str, Any], events: Iterable[Mapping[str, Any]]) -> bool:
+    """Whether it only says again, of all metrics, what another event says of one."""
+    others = {str(each.get("reason", "")) for each in events}
+    return event.get("reason") == "FailedComputeMetricsReplicas" and any(
+        reason.startswith("FailedGet") and reason.endswith("Metric") for reason in others
+    )
 
 
 def _explained(at: float, event: Mapping[str, Any], about: str, before: int | None) -> Explanation:

@@ -6,14 +6,14 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from course.why import keda, past
+from course.why import access, keda, past
 from course.why.access import Notes
 from course.why.explain import Explanation
 from course.why.flags import Flags
 from course.why.follow import Follower, new
 from course.why.keda import Scaled
 from course.why.reader import Reader
-from labkit.errors import BadInput
+from labkit.errors import BadInput, Refused
 from localcluster.api.objects import KubeObject, dig
 
 KINDS = {
@@ -30,6 +30,7 @@ class Session:
     def __init__(self, reader: Reader, hpa: str, scaled: str, flags: Flags | None) -> None:
         self._reader, self._hpa, self._scaled = reader, hpa, scaled
         self._flags = flags or reader.flags()
+        self._raw: Mapping[str, Any] = {}
         self._kept = Notes()
         self._events = reader.events("HorizontalPodAutoscaler", hpa, self._kept)
         self._follower = Follower(self._flags, rescales=past.rescales(self._events))
@@ -53,11 +54,8 @@ class Session:
     def notes(self) -> Iterator[str]:
         """What is known besides the decisions: the flags' origin, a rollout, what could not be read."""
         controller = self._flags.controller
-        origin = (
-            f"as read from {self._flags.known}"
-            if self._flags.known
-            else "Kubernetes' defaults, not known here"
-        )
+        read = self._flags.known
+        origin = f"as read from {read}" if read else "Kubernetes' defaults: assumed, as no flags can be read"
         yield (
             f"controller: sync {controller.sync:g} s, tolerance {controller.tolerance:g}, downscale "
             f"stabilization {controller.downscale_stabilization:g} s ({origin})"
@@ -94,7 +92,7 @@ class Session:
         self._told[who] = found
 
     def _keda(self) -> Explanation:
-        raw = self._reader.scaled_object(self._scaled)
+        raw = self._raw = self._reader.scaled_object(self._scaled)
         scale, _ = self._reader.scale(self._ref(), Notes())
         current = None if scale is None else int(dig(scale, "spec.replicas") or 0)
         return keda.explain(raw, current=current, now=time.time())
@@ -103,7 +101,8 @@ class Session:
         """The target, with KEDA's defaults for a ScaledObject."""
         if not self._scaled:
             return dict(dig(self._reader.hpa(self._hpa), "spec.scaleTargetRef") or {})
-        ref = dig(self._reader.scaled_object(self._scaled), "spec.scaleTargetRef") or {}
+        raw = self._raw or self._reader.scaled_object(self._scaled)
+        ref = dig(raw, "spec.scaleTargetRef") or {}
         return {"apiVersion": "apps/v1", "kind": "Deployment", **ref}
 
 
@@ -123,7 +122,10 @@ def _parsed(reader: Reader, target: str) -> tuple[str, str]:
 
 
 def _only(reader: Reader) -> str:
-    names = reader.names("hpa")
+    try:
+        names = reader.names("hpa")
+    except Refused as error:
+        raise access.denied(error, namespace=reader.namespace) from error
     if len(names) == 1:
         return names[0]
     raise BadInput(

@@ -79,6 +79,7 @@ def test_events_tell_the_past_in_order() -> None:
             event("SuccessfulRescale", "New size: 8; reason: pods metric queue above target", NOW + 30),
             event("SuccessfulRescale", "New size: 4; reason: pods metric queue above target", NOW),
             event("FailedGetPodsMetric", "no metrics returned", NOW + 60, count=7),
+            event("FailedComputeMetricsReplicas", "invalid metrics (1 invalid out of 1)", NOW + 60, count=7),
         ],
         about="hpa/web",
     )
