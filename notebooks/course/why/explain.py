@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 
 from course.hpa.arithmetic import decide
 from course.hpa.decision import Decision
-from course.hpa.limits import History, StageResult
+from course.hpa.limits import History, StageResult, windows
 from course.hpa.policy import Controller, Policy
 from course.hpa.readings import Look, Reading
 from course.why import reasons
@@ -68,13 +68,26 @@ def judge(case: Case) -> tuple[Decision, History, str]:
     """The decision as the controller made it, the memory after it, and where the numbers come from."""
     tried = []
     for seen, source in _looks(case):
-        decision, memory = decide(case.policy, seen, case.memory, controller=case.controller)
-        if _fits(decision, case.told):
-            return _settled(decision, case.told), memory, source
-        tried.append((decision.proposed is not None, source == STATUS, decision, memory))
+        for known in _memories(case):
+            decision, memory = decide(case.policy, seen, known, controller=case.controller)
+            if _fits(decision, case.told):
+                return _settled(decision, case.told), memory, source
+            tried.append((decision.proposed is not None, source == STATUS, decision, memory))
     # Nothing gives the controller's number: the status, if it can be computed from, is the nearest.
     _, _, decision, memory = max(tried, key=lambda each: each[:2])
     return _settled(decision, case.told), memory, STATUS
+
+
+def _memories(case: Case) -> Iterator[History]:
+    """What the controller may remember: when a silent sync was is known to one period only."""
+    yield case.memory
+    window = case.controller.downscale_stabilization
+    if case.policy.behavior is not None:
+        window = max(windows(case.policy.behavior, case.controller))
+    edge = case.at - window + case.controller.sync
+    kept = tuple(r for r in case.memory.recommendations if r.at > edge)
+    if kept and len(kept) < len(case.memory.recommendations):
+        yield replace(case.memory, recommendations=kept)
 
 
 def _looks(case: Case) -> Iterator[tuple[Look, str]]:
@@ -140,8 +153,11 @@ def _stable(decision: Decision, told: Told) -> Decision:
         return replace(decision, stabilized=StageResult(held, told.window))
     if not told.rescaled:
         return replace(decision, stabilized=StageResult(asked))
-    if told.limit:
-        return decision
+    if told.limit:  # what it limited was beyond the limit: another window than ours, if ours is not
+        upwards = told.limit in {"TooManyReplicas", "ScaleUpLimit"}
+        held = decision.stabilized.replicas
+        beyond = held > told.desired if upwards else held < told.desired
+        return decision if beyond else replace(decision, stabilized=StageResult(asked))
     # A rescale's message takes the place of the window's in the status, so the window is inferred.
     if told.desired > asked:
         return replace(decision, stabilized=StageResult(told.desired, "ScaleDownStabilized"))

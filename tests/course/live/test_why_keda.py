@@ -38,7 +38,7 @@ def test_awake_and_asleep_again(with_keda: Kube) -> None:
     awake = until(with_keda, "HpaDecides")
     assert "hpa/keda-hpa-sleeper decides" in awake["why"]
     with_keda.until("deployment/sleeper replicas=3", seconds=60)
-    of_hpa = until(with_keda, "WithinTolerance")
+    of_hpa = until(with_keda, "OnTarget")
     assert of_hpa["object"] == "hpa/keda-hpa-sleeper"
     assert "s0-prometheus is 4 per pod" in of_hpa["why"]
     behavior = {

@@ -181,6 +181,21 @@ def test_after_the_window_it_scales_down() -> None:
     assert (down.before, down.after, down.reason) == (4, 1, "TooFewReplicas")
 
 
+def test_a_window_that_ended_a_moment_earlier_than_was_seen_is_not_said_to_hold() -> None:
+    """When a sync without news was is known to one period: its recommendation may be older than it seems."""
+    world = World(count=4)
+    world.sync([5] * 4)
+    world.follower.take(seen(world.hpa, [5] * 4, count=4, at=NOW + 16))
+    world.at = NOW + 17
+    found = None
+    while world.count == 4:
+        found = world.sync([0] * 4)
+    assert found
+    assert (found.before, found.after, found.reason) == (4, 1, "TooFewReplicas")
+    assert found.source == explain.RECOMPUTED
+    assert "recent recommendation" not in found.why
+
+
 def test_a_rescale_of_the_window_is_inferred_where_the_rescales_message_took_its_place() -> None:
     world = World(count=8, spec={"minReplicas": 1})
     world.sync([5] * 8)
