@@ -43,8 +43,8 @@ from labkit.view import cell_errors, cluster, diagnosis, drawing, gpus, live, no
 from labkit.view.prediction import Prediction, predict
 from labkit.view.refusal import Attempt, Refusal
 from labkit.view.verdict import Hello, Note, Shown
-from localcluster import catalog, keda, polling
-from localcluster.provider import OwnNetwork, Provider, Spec, TakesNodes
+from localcluster import catalog, gateway, keda, polling
+from localcluster.provider import OwnNetwork, Pool, Provider, Spec, TakesNodes
 
 SERVER = "llm-inference-service"
 LOOKS = 8  # half a second apart, so they span four syncs of the HPA at the default clock
@@ -115,6 +115,17 @@ class Lab:
         """
         place = notebook.Place()
         keda.start(self.session.provider, report=lambda line: place.show(Note(line)))
+
+    def gateway(self, config: str | Path = "") -> str:
+        """Run an inference gateway in front of the model servers; returns the URL that takes requests.
+
+        `config` is a file with an EndpointPickerConfig. `lab.reset()` removes the gateway. Raises `BadInput`
+        on a cluster of others. The first time, the endpoint picker is built, which takes minutes.
+        """
+        place, pool = notebook.Place(), Pool(self.kube.namespace)
+        text = Path(config).read_text() if config else ""
+        gateway.start(self.session.provider, pool, config=text, report=lambda line: place.show(Note(line)))
+        return self.url(f"service/{gateway.SERVICE}")
 
     def __repr__(self) -> str:
         return f"lab on {self.kube} ({self.session.stamp})"

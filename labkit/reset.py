@@ -11,7 +11,7 @@ from labkit import course, faults, pull_secret
 from labkit.errors import ClusterError
 from labkit.kube import namespaces, nodes
 from labkit.kube.client import Kube, Which
-from localcluster import keda, kwok, polling
+from localcluster import gateway, keda, kwok, polling
 from localcluster.api import client as api
 from localcluster.api.objects import KubeObject
 from localcluster.gpus.handout import RESOURCE
@@ -49,6 +49,7 @@ def run(kube: Kube, provider: Provider, report: Report) -> None:
     for name in faults.lift(kube):
         report(f"restoring {name}, which an earlier run had broken")
     keda.remove(kube.api, provider, report=report)
+    gateway.remove(provider)
     clear(kube, report, owned=provider.owns_cluster)
     kwok.remove(kube.api, provider, report=report)
     if provider.owns_cluster:

@@ -245,6 +245,29 @@ class RunsKwok(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class Pool:
+    """The model servers behind a gateway: pods by their label `app`, and the port on which they listen."""
+
+    namespace: str
+    app: str = "llm-model"
+    port: int = 8000
+    name: str = "llm-pool"
+
+
+@runtime_checkable
+class RunsGateway(Protocol):
+    """A provider that can run an inference gateway in its cluster."""
+
+    def start_gateway(self, pool: Pool, config: str = "") -> None:
+        """Run it; `config` is an EndpointPickerConfig. Safe to repeat."""
+        ...
+
+    def stop_gateway(self) -> None:
+        """Stop it and remove its objects; safe to repeat."""
+        ...
+
+
 @runtime_checkable
 class RunsKeda(Protocol):
     """A provider that can run KEDA next to its control plane."""

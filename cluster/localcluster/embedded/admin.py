@@ -43,6 +43,20 @@ def apply_objects(api: Api, objects: Iterable[dict[str, Any]]) -> None:
             ) from error
 
 
+def there(api: Api, obj: dict[str, Any]) -> dict[str, Any] | None:
+    """An object of the same kind and name as the server has it; None if there is none, or no answer."""
+    with contextlib.suppress(BadInput):
+        found: dict[str, Any] | None = get(api, _path(Resources(api), obj))
+        return found
+    return None
+
+
+def established(api: Api, kind: dict[str, Any]) -> bool:
+    """Whether the server has taken up a CustomResourceDefinition."""
+    conditions = ((there(api, kind) or {}).get("status") or {}).get("conditions") or []
+    return any(c["type"] == "Established" and c["status"] == "True" for c in conditions)
+
+
 def delete_objects(api: Api, objects: Iterable[dict[str, Any]]) -> None:
     """Delete those that are there, in order; waits for none."""
     resources = Resources(api)

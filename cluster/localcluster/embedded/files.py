@@ -132,7 +132,9 @@ def _monitoring(layout: Layout, flags: Flags) -> None:
         "CA_FILE": str(layout.pki("ca.crt")),
         "CERT_FILE": str(layout.pki("prometheus.crt")),
         "KEY_FILE": str(layout.pki("prometheus.key")),
+        "TARGETS": str(layout.dir / "prometheus" / "targets"),
     }
+    (layout.dir / "prometheus" / "targets").mkdir(parents=True, exist_ok=True)  # watched from the start
     for template, target in (
         ("prometheus.yml", "prometheus.yml"),
         ("prometheus-web.yml", "web.yml"),

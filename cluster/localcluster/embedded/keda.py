@@ -26,7 +26,7 @@ from localcluster.toolchain import ladder, locate, objects
 
 OPERATOR, ADAPTER = "keda-operator", "keda-adapter"
 NAMESPACE = "keda"
-CRD = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+CRD = "CustomResourceDefinition"
 EXTERNAL = "/apis/external.metrics.k8s.io/v1beta1"
 NOT_HERE = ("Deployment", "Service", "APIService", "ValidatingWebhookConfiguration")
 """Kinds of its published objects that stand for its pods, which are processes here."""
@@ -42,10 +42,10 @@ def start(layout: Layout) -> None:
     folder = _folder(layout)
     published = [obj for obj in objects.beside(found[OPERATOR]) if obj["kind"] not in NOT_HERE]
     polling.until(lambda: not _ending(api), "the namespace keda of before to be gone", seconds=60)
-    first = ("Namespace", "CustomResourceDefinition")
+    first = ("Namespace", CRD)
     admin.apply_objects(api, (obj for obj in published if obj["kind"] in first))
-    names = [obj["metadata"]["name"] for obj in published if obj["kind"] == "CustomResourceDefinition"]
-    polling.until(lambda: all(_established(api, name) for name in names), "KEDA's resources", seconds=60)
+    kinds = [obj for obj in published if obj["kind"] == CRD]
+    polling.until(lambda: all(admin.established(api, kind) for kind in kinds), "KEDA's resources", seconds=60)
     admin.apply_objects(api, (obj for obj in published if obj["kind"] not in first))
     admin.apply(api, [_own_objects(layout)])
     optional.add(layout, [operator(layout, found[OPERATOR], folder), adapter(layout, found[ADAPTER], folder)])
@@ -63,10 +63,10 @@ def stop(layout: Layout) -> None:
     all_of_it = [*published, *yaml.safe_load_all(_own_objects(layout))]
     api = Api(layout.kubeconfig)
     admin.delete_objects(api, reversed(all_of_it))
-    kinds = [
-        f"{CRD}/{obj['metadata']['name']}" for obj in published if obj["kind"] == "CustomResourceDefinition"
-    ]
-    polling.until(lambda: not any(map(api.find, kinds)), "KEDA's resources to be gone", seconds=60)
+    kinds = [obj for obj in published if obj["kind"] == CRD]
+    polling.until(
+        lambda: not any(admin.there(api, kind) for kind in kinds), "KEDA's resources to be gone", seconds=60
+    )
     shutil.rmtree(layout.dir / "keda", ignore_errors=True)
 
 
@@ -165,11 +165,6 @@ def _own_objects(layout: Layout) -> str:
         CERT=encoded("metrics-reader.crt"),
         KEY=encoded("metrics-reader.key"),
     )
-
-
-def _established(api: Api, name: str) -> bool:
-    conditions = (admin.get(api, f"{CRD}/{name}") or {}).get("status", {}).get("conditions") or []
-    return any(c["type"] == "Established" and c["status"] == "True" for c in conditions)
 
 
 def _ending(api: Api) -> bool:

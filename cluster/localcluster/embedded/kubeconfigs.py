@@ -19,6 +19,7 @@ COMPONENTS = (
     "adapter",
     "kwok",
     "keda",
+    "epp",
     "coredns",
     "network-policies",
 )

@@ -1,4 +1,4 @@
-"""Parts that a running lab takes up and gives back: KWOK and KEDA. Supervised like every other part."""
+"""Parts that a running lab takes up and gives back: KWOK, KEDA, a gateway. Supervised like the others."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from localcluster.embedded.component import Component
 from localcluster.embedded.supervisor import is_ready, load_components, save_components
 from localcluster.layout import Layout
 
-NAMES = ("kwok", "keda-operator", "keda-adapter")
+NAMES = ("kwok", "keda-operator", "keda-adapter", "epp", "envoy")
 
 
 def add(
@@ -32,7 +32,18 @@ def add(
         return begun and all(is_ready(each.ready) for each in (*changed, *parts)) and lives(layout, names)
 
     what = f"{', '.join(sorted(names))} to run, and {', '.join(before) or 'nothing else'} to be back"
-    polling.until(run, what, seconds=60)
+    polling.until(run, what, seconds=60, last_seen=lambda: _said(layout, parts))
+
+
+def _said(layout: Layout, parts: Sequence[Component]) -> str:
+    """The last line that each part which is not ready has written."""
+    waiting = [part for part in parts if not is_ready(part.ready)]
+    logs = {part.name: layout.log(part.name) for part in waiting}
+    texts = {name: log.read_text(errors="replace").split("\n") for name, log in logs.items() if log.exists()}
+    last = {
+        name: next((line for line in reversed(lines) if line.strip()), "") for name, lines in texts.items()
+    }
+    return "; ".join(f"{name}: {line.strip():.300}" for name, line in last.items())
 
 
 def remove(layout: Layout, names: Sequence[str]) -> None:

@@ -55,6 +55,7 @@ def identities(nodes: Mapping[str, str]) -> list[Identity]:
         # KEDA's own roles are for the service account that its pods would have.
         Identity("keda", "system:serviceaccount:keda:keda-operator", ("system:serviceaccounts",), keda_hosts),
         Identity("metrics-reader", "metrics-reader"),
+        Identity("epp", "epp", hosts=LOOPBACK),
         Identity("coredns", "coredns"),
         Identity("network-policies", "network-policies"),
         Identity("registry", "registry", hosts=(*LOOPBACK, "registry.lab")),

@@ -19,6 +19,7 @@ from localcluster.embedded import (
     addresses,
     control_plane,
     files,
+    gateway,
     isolation,
     keda,
     kwok,
@@ -36,7 +37,7 @@ from localcluster.embedded.transcript import transcript
 from localcluster.errors import LabError, ProviderError
 from localcluster.layout import Layout, Ports, default_name, prepare
 from localcluster.node.process import crash
-from localcluster.provider import Endpoint, Inside, NewNode, Part, RegistryAccess, Report, Spec, silent
+from localcluster.provider import Endpoint, Inside, NewNode, Part, Pool, RegistryAccess, Report, Spec, silent
 from localcluster.toolchain import ladder
 
 
@@ -191,19 +192,32 @@ class Embedded:
 
     def start_keda(self) -> None:
         """Run KEDA as a part of the lab."""
-        spec, _ = self.layout.load()
-        if not spec.isolated:
-            raise ProviderError(
-                "KEDA needs a lab with a network of its own.",
-                cause="This one has --isolation none, and KEDA listens on all addresses of its network.",
-                fix="Start a lab without that option.",
-            )
+        self._own_network("KEDA")
         keda.start(self.layout)
 
     def stop_keda(self) -> None:
         """Stop it and remove its objects."""
         self.layout.load()
         keda.stop(self.layout)
+
+    def start_gateway(self, pool: Pool, config: str = "") -> None:
+        """Run an inference gateway as a part of the lab."""
+        self._own_network("A gateway")
+        gateway.start(self.layout, pool, config)
+
+    def stop_gateway(self) -> None:
+        """Stop it and remove its objects."""
+        self.layout.load()
+        gateway.stop(self.layout)
+
+    def _own_network(self, what: str) -> None:
+        if self.layout.load()[0].isolated:
+            return
+        raise ProviderError(
+            f"{what} needs a lab with a network of its own.",
+            cause="This one has --isolation none, and some of its parts listen on all their addresses.",
+            fix="Start a lab without that option.",
+        )
 
     def running(self) -> bool:
         """Whether the supervisor and every component run and answer."""

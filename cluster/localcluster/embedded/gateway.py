@@ -1,0 +1,136 @@
+"""An inference gateway, an optional part of a lab: Envoy, and the endpoint picker (EPP) that directs it.
+
+Both as released, as two processes. The picker reads the servers' metrics in real seconds, whatever CLOCK is.
+https://gateway-api-inference-extension.sigs.k8s.io
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from string import Template
+
+import yaml
+
+from localcluster import polling
+from localcluster.api.client import Api
+from localcluster.data import DATA
+from localcluster.embedded import admin, optional
+from localcluster.embedded.component import Component, Ready
+from localcluster.layout import Layout
+from localcluster.netns import plan
+from localcluster.provider import Pool
+from localcluster.stored import write_atomically
+from localcluster.toolchain import ladder, locate, objects
+
+PICKER, PROXY = "epp", "envoy"
+CRD = "CustomResourceDefinition"
+REQUESTS, READY, PICKER_PORT, METRICS = 8090, 8091, 9002, 9090
+"""Ports of the lab's own network; the picker has no option for its addresses."""
+
+
+def start(layout: Layout, pool: Pool, config: str = "") -> None:
+    """Run both for a pool of servers; `config` is an EndpointPickerConfig. Safe to repeat with another."""
+    picker, proxy = ladder.ensure([PICKER])[PICKER], locate.envoy()
+    folder = layout.dir / "gateway"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    stop_processes(layout)
+    _write(layout, folder, config)
+    api = Api(layout.kubeconfig)
+    kinds = [obj for obj in objects.beside(picker) if obj["kind"] == CRD]
+    admin.apply_objects(api, kinds)
+    polling.until(lambda: all(admin.established(api, kind) for kind in kinds), "its resources", seconds=60)
+    write_atomically(folder / "objects.yaml", _objects(pool))
+    admin.apply(api, [_objects(pool)])
+    optional.add(layout, [picker_part(layout, picker, folder, pool), proxy_part(proxy, folder)])
+
+
+def stop(layout: Layout) -> None:
+    """End both and remove their objects; safe to repeat."""
+    stop_processes(layout)
+    folder = layout.dir / "gateway"
+    picker = ladder.Ladder().look([PICKER]).get(PICKER)
+    if not folder.is_dir() or picker is None:
+        return
+    api, own = Api(layout.kubeconfig), folder / "objects.yaml"
+    kinds = [obj for obj in objects.beside(picker) if obj["kind"] == CRD]
+    made = list(yaml.safe_load_all(own.read_text())) if own.exists() else []
+    admin.delete_objects(api, [*reversed(made), *kinds])
+    polling.until(
+        lambda: not any(admin.there(api, kind) for kind in kinds), "its resources to go", seconds=60
+    )
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def stop_processes(layout: Layout) -> None:
+    """End both, and let nobody scrape them."""
+    optional.remove(layout, [PICKER, PROXY])
+    _targets(layout).unlink(missing_ok=True)
+
+
+def picker_part(layout: Layout, binary: Path, folder: Path, pool: Pool) -> Component:
+    """The endpoint picker: reads every server's queue, and holds requests while all are full."""
+    return Component(
+        name=PICKER,
+        argv=(
+            str(binary),
+            f"--pool-name={pool.name}",
+            f"--pool-namespace={pool.namespace}",
+            f"--config-file={folder / 'picker.yaml'}",
+            f"--cert-path={folder}",
+            "--metrics-endpoint-auth=false",
+            "--tracing=false",
+            "--enable-pprof=false",
+            "--refresh-prometheus-metrics-interval=1s",
+            "--refresh-metrics-interval=200ms",
+        ),
+        needs=("kube-apiserver",),
+        env={"KUBECONFIG": str(layout.kubeconfig_of(PICKER)), "GOGC": "60"},
+        ready=Ready(url=f"http://127.0.0.1:{METRICS}/metrics"),
+        why="the gateway's endpoint picker: sends each request to the server where it waits least",
+    )
+
+
+def proxy_part(binary: Path, folder: Path) -> Component:
+    """Envoy: carries the requests."""
+    return Component(
+        name=PROXY,
+        argv=(
+            str(binary),
+            *("--config-path", str(folder / "envoy.yaml")),
+            *("--concurrency", "1"),
+            "--disable-hot-restart",
+            *("--log-level", "warning"),
+        ),
+        needs=(PICKER,),
+        ready=Ready(url=f"http://127.0.0.1:{READY}/ready"),
+        why="the gateway's proxy: holds each request until the endpoint picker has named a server",
+    )
+
+
+def _write(layout: Layout, folder: Path, config: str) -> None:
+    for mine, theirs in (("epp.crt", "tls.crt"), ("epp.key", "tls.key")):
+        shutil.copy(layout.pki(mine), folder / theirs)
+        (folder / theirs).chmod(0o600)
+    write_atomically(folder / "picker.yaml", config or (DATA / "gateway" / "picker.yaml").read_text())
+    text = Template((DATA / "gateway" / "envoy.yaml").read_text()).substitute(
+        PORT=REQUESTS,
+        READY_PORT=READY,
+        PICKER_PORT=PICKER_PORT,
+        CA_FILE=layout.pki("ca.crt"),
+        LOG=folder / "access.log",
+    )
+    write_atomically(folder / "envoy.yaml", text)
+    found = [{"targets": [f"{plan.GATEWAY}:{METRICS}"], "labels": {"job": PICKER, "instance": PICKER}}]
+    write_atomically(_targets(layout), json.dumps(found))
+
+
+def _targets(layout: Layout) -> Path:
+    return layout.dir / "prometheus" / "targets" / "gateway.json"
+
+
+def _objects(pool: Pool) -> str:
+    return Template((DATA / "gateway" / "objects.yaml").read_text()).substitute(
+        NAMESPACE=pool.namespace, APP=pool.app, SERVERS_PORT=pool.port, ADDRESS=plan.GATEWAY, PORT=REQUESTS
+    )
