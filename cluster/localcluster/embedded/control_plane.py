@@ -100,7 +100,7 @@ def apiserver(
         # connection.
         needs=("etcd",),
         cwd=layout.dir / "etcd",
-        env=soft_limit(185),
+        env=soft_limit(200),
         ready=answers(layout, ports.api, "/readyz"),
         why="the only entry to the cluster: checks who you are, what you may do, and what is valid",
     )
