@@ -25,9 +25,9 @@ from labkit_grading.release.learners import edition
 FOLDERS = ("labkit", "cluster", "manifests", "notebooks/course")
 FILES = (
     *("pyproject.toml", "requirements.lock", "environment.yml", "LICENSE", "NOTICE"),
-    *("docs/kubectl.md", "docs/fields.md", "docs/conformance.md", "docs/why.md"),
+    *("docs/kubectl.md", "docs/fields.md", "docs/conformance.md"),
 )
-PAGES = ("README.md", "docs/how-real.md", "docs/operators.md")
+PAGES = ("README.md", "docs/how-real.md", "docs/operators.md", "docs/why.md")
 TEXTS = {
     **dict.fromkeys(PAGES, ("<!-- BEGIN AUTHORS -->", "<!-- END AUTHORS -->")),
     "Makefile": ("### BEGIN AUTHORS", "### END AUTHORS"),

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 
 from course.hpa.arithmetic import decide
 from course.hpa.decision import Decision
-from course.hpa.limits import History, StageResult, windows
+from course.hpa.limits import History, Recommendation, StageResult, windows
 from course.hpa.policy import Controller, Policy
 from course.hpa.readings import Look, Reading
 from course.why import reasons
@@ -79,8 +79,10 @@ def judge(case: Case) -> tuple[Decision, History, str]:
 
 
 def _memories(case: Case) -> Iterator[History]:
-    """What the controller may remember: when a silent sync was is known to one period only."""
+    """What the controller may remember: only what was seen, and when a silent sync was to one period only."""
     yield case.memory
+    if not case.memory.recommendations:  # it began before this command did: its first one is long forgotten
+        yield replace(case.memory, recommendations=(Recommendation(0.0, 0),))
     window = case.controller.downscale_stabilization
     if case.policy.behavior is not None:
         window = max(windows(case.policy.behavior, case.controller))

@@ -170,6 +170,16 @@ def test_attached_in_the_middle_it_takes_the_controllers_word_for_the_window() -
     assert any("before this command began" in gap for gap in fresh.unknown)
 
 
+def test_attached_in_a_steady_state_it_recomputes_what_the_controller_does() -> None:
+    """A controller that has run for long has forgotten the number that it began with."""
+    world = World(count=2, spec={"minReplicas": 2})
+    for _ in range(22):
+        world.sync([0] * 2)
+    fresh = Follower(KNOWN).take(seen(world.hpa, [0] * 2, count=2, at=world.at))
+    assert fresh
+    assert (fresh.reason, fresh.after, fresh.source) == ("TooFewReplicas", 2, explain.RECOMPUTED)
+
+
 def test_after_the_window_it_scales_down() -> None:
     world = World(count=4)
     world.sync([5] * 4)
