@@ -20,14 +20,23 @@ from typing import Any
 
 import pytest
 import yaml
+from hypothesis import HealthCheck, event, given, settings
 
 from course.hpa.ledger import Line
+from course.hpa.readings import Reading
+from course.why.flags import Flags
+from course.why.follow import Follower
 from course.why.reasons import reason
+from course.why.snapshot import Snapshot
+from labkit.errors import Refused
 from labkit.kube import Kube
 from localcluster import clock, polling, spawn
+from localcluster.api.client import Request
 from localcluster.embedded.provider import Embedded
 from tests.cluster.live.test_metrics_pipeline import MANIFESTS, SetQueue, kube, set_queue
 from tests.course.live.test_ledger import hpa, kept, scale_out_and_in
+from tests.course.unit.test_why_any_hpa import METRICS, SPECS
+from tests.course.unit.why_world import hpa as made
 
 __all__ = ["kube", "set_queue"]  # fixtures of the metrics pipeline: servers whose queue a test sets
 
@@ -209,6 +218,37 @@ def test_with_few_rights_it_says_which_are_missing(cluster: Embedded, kube: Kube
     told = polling.until(allowed, "the role to count", seconds=20, every=0.5)
     assert told["to"] == 2
     assert any("RBAC verb `get` on deployments/scale.apps" in gap for gap in told["unknown"])
+
+
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(METRICS, SPECS)
+def test_any_hpa_that_the_server_accepts_is_read(
+    namespace: Kube, metrics: list[dict[str, Any]], spec: dict[str, Any]
+) -> None:
+    """The server fills in its defaults; what it refuses needs no explanation."""
+    obj = made(metrics, **spec) | {"apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler"}
+    obj["metadata"] = {"name": "web", "namespace": namespace.namespace}
+    path = f"/apis/autoscaling/v2/namespaces/{namespace.namespace}/horizontalpodautoscalers"
+    try:
+        kept_there = namespace.api.send(Request(path, "POST", {"dryRun": "All"}, obj)).json
+    except Refused as error:
+        if error.reason != "Invalid":
+            raise
+        event("refused")
+        return
+    event("accepted")
+    told = Follower(Flags()).take(Snapshot(0.0, kept_there, None, "", (), tuple(None for _ in metrics)))
+    assert told
+    assert told.reason == "NotLookedYet"
+    kept_there["status"] = {
+        "currentReplicas": 2,
+        "desiredReplicas": 2,
+        "conditions": [{"type": "AbleToScale", "status": "True", "reason": "ReadyForNewScale"}],
+    }
+    empty = tuple(Reading(failure="nothing") for _ in metrics)
+    told = Follower(Flags()).take(Snapshot(0.0, kept_there, None, "", (), empty))
+    assert told
+    assert told.why
 
 
 SCALED = {
