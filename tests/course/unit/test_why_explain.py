@@ -12,59 +12,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from course.hpa.arithmetic import decide
-from course.hpa.limits import History
-from course.hpa.policy import Controller, Policy
-from course.hpa.readings import Reading
+from course.hpa.policy import Controller
 from course.why import explain, reasons
-from course.why.explain import Explanation
 from course.why.flags import Flags
 from course.why.follow import Follower, Writer, new
-from course.why.snapshot import Snapshot, look
-from tests.course.unit.why_world import NOW, condition, hpa, pods, scale, seen, stamp, status_of
-
-KNOWN = Flags(known="a test")
-
-
-@dataclass
-class World:
-    """A controller as the arithmetic says, which writes its status; and somebody who looks at it."""
-
-    spec: dict[str, Any] = field(default_factory=dict)
-    flags: Flags = KNOWN
-    count: int = 2
-    at: float = NOW
-    memory: History = field(default_factory=History)
-    status: dict[str, Any] = field(default_factory=dict)
-    said: list[str] = field(default_factory=list)
-    """The reasons of the controller's decisions."""
-
-    def __post_init__(self) -> None:
-        self.follower = Follower(self.flags)
-
-    @property
-    def hpa(self) -> dict[str, Any]:
-        return hpa(status=self.status, **self.spec)
-
-    def sync(
-        self, values: list[float] | Reading, *, pending: int = 0, after: float = 15
-    ) -> Explanation | None:
-        """One sync of the controller with these numbers, and a look just before and just after it."""
-        before = seen(self.hpa, values, count=self.count, at=self.at - 0.1, pending=pending)
-        self.follower.take(before)
-        policy = Policy.of(self.hpa)
-        readings = [reading for reading in before.readings if reading is not None]
-        saw = look(before, current=self.count, at=self.at, readings=readings)
-        decision, memory = decide(policy, saw, self.memory, controller=self.flags.controller)
-        self.memory = memory
-        self.status = status_of(decision, self.status)
-        self.said.append(reasons.reason(decision))
-        self.count = decision.desired
-        found = self.follower.take(
-            seen(self.hpa, values, count=self.count, at=self.at + 0.1, pending=pending)
-        )
-        self.at += after
-        return found
+from course.why.snapshot import Snapshot
+from tests.course.unit.why_world import KNOWN, NOW, World, condition, hpa, pods, scale, seen, stamp
 
 
 @dataclass(frozen=True)

@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from course.hpa.arithmetic import decide
 from course.hpa.decision import Decision
+from course.hpa.limits import History
+from course.hpa.policy import Policy
 from course.hpa.readings import Reading, Sample
-from course.why.snapshot import Snapshot
+from course.why import reasons
+from course.why.explain import Explanation
+from course.why.flags import Flags
+from course.why.follow import Follower
+from course.why.snapshot import Snapshot, look
 
 NOW = 1_700_000_000.0
+KNOWN = Flags(known="a test")
 QUEUE = {
     "type": "Pods",
     "pods": {
@@ -115,3 +124,44 @@ def _metric(proposal: Any) -> dict[str, Any]:
     amount = proposal.usage if target.kind == "Utilization" else f"{proposal.usage}m"
     source = target.source[0].lower() + target.source[1:]
     return {"type": target.source, source: {"current": {field: amount}}}
+
+
+@dataclass
+class World:
+    """A controller as the arithmetic says, which writes its status; and somebody who looks at it."""
+
+    spec: dict[str, Any] = field(default_factory=dict)
+    flags: Flags = KNOWN
+    count: int = 2
+    at: float = NOW
+    memory: History = field(default_factory=History)
+    status: dict[str, Any] = field(default_factory=dict)
+    said: list[str] = field(default_factory=list)
+    """The reasons of the controller's decisions."""
+
+    def __post_init__(self) -> None:
+        self.follower = Follower(self.flags)
+
+    @property
+    def hpa(self) -> dict[str, Any]:
+        return hpa(status=self.status, **self.spec)
+
+    def sync(
+        self, values: list[float] | Reading, *, pending: int = 0, after: float = 15
+    ) -> Explanation | None:
+        """One sync of the controller with these numbers, and a look just before and just after it."""
+        before = seen(self.hpa, values, count=self.count, at=self.at - 0.1, pending=pending)
+        self.follower.take(before)
+        policy = Policy.of(self.hpa)
+        readings = [reading for reading in before.readings if reading is not None]
+        saw = look(before, current=self.count, at=self.at, readings=readings)
+        decision, memory = decide(policy, saw, self.memory, controller=self.flags.controller)
+        self.memory = memory
+        self.status = status_of(decision, self.status)
+        self.said.append(reasons.reason(decision))
+        self.count = decision.desired
+        found = self.follower.take(
+            seen(self.hpa, values, count=self.count, at=self.at + 0.1, pending=pending)
+        )
+        self.at += after
+        return found
