@@ -34,7 +34,7 @@ pytestmark = pytest.mark.embedded
 
 WHY = (sys.executable, "-m", "labkit.cli", "why")
 SAME = 0.95
-"""The share of decisions that must have the ledger's reason."""
+"""The share of decisions that must have the ledger's reason; of a few, one may lack it."""
 LATE = 0.5
 """Real seconds by which a look may come after the next sync began: it is made every 0.2 s, and takes time."""
 
@@ -126,7 +126,7 @@ def test_a_queue_hpa_is_explained_as_the_ledger_does(
     result = held(f"queue, flags {flags}", kept(cluster, kube).lines, told, until)
     print(result, *result.different, sep="\n  ")  # noqa: T201 - the figure
     assert result.syncs > 20
-    assert result.share >= SAME, result.different
+    assert result.same >= min(SAME * result.syncs, result.syncs - 1), result.different
     assert {"from", "to", "reason", "why", "source", "unknown", "metrics"} <= set(told[0])
 
 
@@ -151,7 +151,7 @@ def test_a_cpu_hpa_with_a_behavior_is_explained_as_the_ledger_does(
     result = held("CPU with a behavior", kept(cluster, kube).lines, told, until)
     print(result, *result.different, sep="\n  ")  # noqa: T201 - the figure
     assert result.syncs > 10
-    assert result.share >= SAME, result.different
+    assert result.same >= min(SAME * result.syncs, result.syncs - 1), result.different
 
 
 def test_looking_once_tells_now_and_the_past(kube: Kube, set_queue: SetQueue) -> None:
