@@ -59,6 +59,8 @@ Running:
                `commands` of kubectl, `contexts` of an image), `objects` says which objects have verbs
     asked      which notebooks can be graded where
     broker     carries out requests and records; `handles` keep track of what is running
+    expected   what the course's own cells ask for, from the released notebook; what only a lab knows is
+               `unknown`. `provenance` notes what was asked for, and `likeness` compares the two
     hearing    stores each check with its evidence, says nothing, and judges at the end
 
 `judging`: at any later time, without a cluster; `report` shows the results:

@@ -108,6 +108,7 @@ class Sitting:
         """Run it to its end, however it ends."""
         began = time.monotonic()
         ended = ""
+        self.broker.parameters = self.parameters
         with tempfile.TemporaryDirectory(prefix="labkit-") as folder:
             close = self.broker.listen(Path(folder) / "broker.sock")
             try:

@@ -59,6 +59,8 @@ class Observation:
     at: float
     cell: str
     given: Mapping[str, Argument]
+    unlike: tuple[str, ...] = ()
+    """Why its recordings are not those that the course's own cells make."""
 
     @property
     def self_reported(self) -> tuple[str, ...]:
@@ -221,7 +223,8 @@ def load(path: Path, key: Key) -> Bundle:
 
 def _observed(one: Observation) -> dict[str, Any]:
     given = {n: {"source": g.source, "own": g.own, "value": encode(g.value)} for n, g in one.given.items()}
-    return {"check": one.check, "at": one.at, "cell": one.cell, "given": given}
+    told = {"check": one.check, "at": one.at, "cell": one.cell, "given": given}
+    return {**told, "unlike": list(one.unlike)} if one.unlike else told
 
 
 def _observation(data: Mapping[str, Any]) -> Observation:
@@ -229,4 +232,5 @@ def _observation(data: Mapping[str, Any]) -> Observation:
         name: Argument(Source(one["source"]), decode(one["value"]), one["own"])
         for name, one in data["given"].items()
     }
-    return Observation(data["check"], data["at"], data["cell"], given)
+    unlike = tuple(map(str, data.get("unlike", ())))
+    return Observation(data["check"], data["at"], data["cell"], given, unlike)

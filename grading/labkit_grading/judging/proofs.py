@@ -37,7 +37,7 @@ def doubts(one: Observation, writes: Sequence[Write], strangers: Sequence[Strang
     if one.check in ON_THE_DAY:
         other += [doubt for run in runs for load in loads for doubt in apart(run, load)]
     found = [doubt for run in runs for doubt in (*posing(run, writes), *propped(run), *faked_queue(run))]
-    return (*found, *other, *beside(one, strangers))
+    return (*one.unlike, *found, *other, *beside(one, strangers))
 
 
 def apart(run: Timeline, load: LoadResult) -> list[str]:

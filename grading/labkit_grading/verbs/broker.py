@@ -34,9 +34,11 @@ from labkit_grading.sites.guard import Guard
 from labkit_grading.submissions.remark import Remark, shown
 from labkit_grading.verbs import permits
 from labkit_grading.verbs.confined import Confined
+from labkit_grading.verbs.expected import expected
 from labkit_grading.verbs.handles import OpenHandles
 from labkit_grading.verbs.hearing import Hearing
 from labkit_grading.verbs.objects import READ, permitted
+from labkit_grading.verbs.provenance import Provenance
 from labkit_grading.verbs.slips import Slip
 from labkit_grading.verbs.table import VERBS, allowed
 
@@ -82,7 +84,9 @@ class Broker:
         self._codec = GraderCodec(READ)
         self._codec.give(self._lab)
         self.answers = answers
-        self._hearing = Hearing(answers, seat, lab.kube, self._codec, self.seen, self._flag)
+        self._provenance = Provenance()
+        self.parameters: Mapping[str, Any] = {}
+        self._hearing = Hearing(answers, seat, lab.kube, self._codec, self.seen, self._flag, self._unlike)
 
     def listen(self, path: Path) -> Callable[[], None]:
         """Serve connections one after the other; call the returned function to end it."""
@@ -119,10 +123,13 @@ class Broker:
 
     def _reply(self, message: Mapping[str, Any]) -> dict[str, Any]:
         pictures: list[Any] = []
+        self._provenance.begin(len(self._codec.objects))
         try:
             with shown_to(lambda thing: pictures.append(thing._repr_mimebundle_())):
                 value = self._do(message)
-            return {"value": self._result(message, value), "shown": pictures}
+            result = self._result(message, value)
+            self._provenance.gave(len(self._codec.objects))
+            return {"value": result, "shown": pictures}  # noqa: TRY300 - what it numbered is noted by then
         except LabError as error:
             if len(self.seen.raised) < MOST:
                 self.seen.raised.append(of_lab(self.cell, error, self._confined.seat))
@@ -154,6 +161,7 @@ class Broker:
         if verb == "check":
             name, words = str(message["args"][0]), message["words"]
             return self._hearing.hear(name, words, cell=self.cell, of=self.check)
+        self._provenance.asked(verb, self.cell, message)
         if isinstance(target, Recording) and made_there([message["args"], message["words"]]):
             self._flag("passed to a recording a load that it made itself")
             raise BadInput(
@@ -173,6 +181,11 @@ class Broker:
         if verb == "reset":
             self._hold_again()
         return value
+
+    def _unlike(self, check: str, key: str, data: Any) -> str:
+        """Why a recording that a check was handed is not the one that the course's cells make."""
+        wanted = expected(self.answers.released, self.parameters)
+        return wanted.unlike(check, key, self._provenance.decode(data), self._provenance.calls)
 
     def _hold_again(self) -> None:
         """A reset removes quotas and policies."""

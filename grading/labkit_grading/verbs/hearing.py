@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -47,6 +47,8 @@ class Heard:
     cell: str
     given: Mapping[str, Argument]
     looks: Looks
+    unlike: tuple[str, ...] = ()
+    """Why its recordings are not the course's."""
 
     def observation(self) -> Observation:
         """With the first look that the check passes on or, if there is none, the last."""
@@ -54,7 +56,8 @@ class Heard:
         good = (look for look in self.looks[:-1] if self.check.run({**handed, **look}).passed)
         look = next(good, self.looks[-1])
         reads = {key: Argument(Source.READ, value) for key, value in look.items()}
-        return Observation(self.check.id, self.at, self.cell, {**figured(self.check, self.given), **reads})
+        given = {**figured(self.check, self.given), **reads}
+        return Observation(self.check.id, self.at, self.cell, given, self.unlike)
 
 
 @dataclass
@@ -67,6 +70,8 @@ class Hearing:
     codec: GraderCodec
     seen: Seen
     flag: Callable[[str], None]
+    unlike: Callable[[str, str, Any], str]
+    """For a recording that is handed to a check: why it is not the course's; empty if it is."""
     heard: list[Heard] = field(default_factory=list)
     calls: Counter[tuple[str, str]] = field(default_factory=Counter)
 
@@ -85,7 +90,8 @@ class Hearing:
         try:
             check, where = checks.get(name), self._sources.get(name, {})
             given = {key: self._given(name, key, one, words.get(key)) for key, one in where.items()}
-            self.heard.append(Heard(check, time.time(), cell, given, distinct(looks(self.kube, check))))
+            seen, unlike = distinct(looks(self.kube, check)), tuple(self._unlike(name, where, words))
+            self.heard.append(Heard(check, time.time(), cell, given, seen, unlike))
         except ClusterError as error:
             self.seen.trouble = error.what
         except INVALID as error:
@@ -116,6 +122,13 @@ class Hearing:
                 self.flag(f"gave {check} another answer than its own cell held: that of the cell counts")
             return Argument(source, self.answers.given(check, key))
         return Argument(source, ..., own=False) if data is None else self._recorded(check, data)
+
+    def _unlike(self, check: str, where: Mapping[str, Source], words: Mapping[str, Any]) -> Iterator[str]:
+        """What the grader did record, but not where the course's own cells have it recorded."""
+        recorded = [key for key, source in where.items() if source is Source.RECORDED]
+        for key in recorded:
+            if is_ours(words.get(key)) and (why := self.unlike(check, key, words[key])):
+                yield f"{key} is not the course's: {why}"
 
     def _recorded(self, check: str, data: Any) -> Argument:
         """The grader's recording if there is one, else the student's claim."""
