@@ -60,7 +60,7 @@ THREAD = """
 import threading, time
 def later():
     while True:
-        time.sleep(0.01)
+        time.sleep(2)
         globals()["replicas"] = 10
 threading.Thread(target=later, daemon=True).start()
 replicas = 5

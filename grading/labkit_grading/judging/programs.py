@@ -72,7 +72,7 @@ class Programs:
         """Read them from a released notebook, and from the course's files in its folders."""
         text = "\n".join(cell.source for cell in released.cells if cell.cell_type == "code")
         folders = {*SOURCES, *TEXTS.findall(text)} - {"overlays"}
-        files = [path for one in sorted(folders) for path in (edition / "manifests" / one).rglob("*.yaml")]
+        files = _files([edition / "manifests" / one for one in sorted(folders)])
         found = list(_everything(files))
         return cls(
             frozenset(IMAGE.findall(text)) | {one for key, one in found if key == "image"},
@@ -153,6 +153,21 @@ def _hooks(one: Spec) -> Iterator[str]:
     for place in (*PROBES, "lifecycle.postStart", "lifecycle.preStop"):
         if command := dig(one, f"{place}.exec.command"):
             yield " ".join(map(str, command))
+
+
+def _files(folders: Sequence[Path]) -> list[Path]:
+    """All manifests in folders, and in those that their kustomizations build on."""
+    seen: dict[Path, list[Path]] = {}
+    left = [folder.resolve() for folder in folders]
+    while left:
+        folder = left.pop()
+        if folder in seen or not folder.is_dir():
+            continue
+        seen[folder] = sorted(folder.rglob("*.yaml"))
+        for path in (one for one in seen[folder] if one.name == "kustomization.yaml"):
+            built_on = (yaml.safe_load(path.read_text()) or {}).get("resources") or ()
+            left += [(path.parent / one).resolve() for one in built_on]
+    return list(dict.fromkeys(path for files in seen.values() for path in files))
 
 
 def _everything(files: Sequence[Path]) -> Iterator[tuple[str, str]]:

@@ -200,7 +200,7 @@ def test_the_placeholder_and_the_real_hpa_are_one_object() -> None:
 @pytest.mark.parametrize(
     ("name", "variables"),
     [
-        ("prometheus.yml", {"SCRAPE", "KUBECONFIG", "CA_FILE", "CERT_FILE", "KEY_FILE"}),
+        ("prometheus.yml", {"SCRAPE", "KUBECONFIG", "CA_FILE", "CERT_FILE", "KEY_FILE", "TARGETS"}),
         ("prometheus-web.yml", {"CA_FILE", "CERT_FILE", "KEY_FILE"}),
         ("adapter-rules.yaml", {"WINDOW", "CPU_WINDOW"}),
         (

@@ -16,7 +16,7 @@ from labkit.load.plan import Open
 from labkit.load.results import LoadResult
 from labkit.notebooks.strip import read
 from labkit_grading.judging.bundle import Argument, Observation, Seen, Sender, Stranger, load, store
-from labkit_grading.judging.programs import Programs, foreign
+from labkit_grading.judging.programs import Programs, foreign, spec_of
 from labkit_grading.judging.proofs import OTHER_DAY, apart, doubts
 from labkit_grading.judging.seal import key
 from labkit_grading.judging.sheet import grade
@@ -56,6 +56,18 @@ def test_the_courses_own_pods_and_its_solutions_are_the_courses(path: Path) -> N
     folders = ROOT.glob(f"manifests/{path.stem[:2]}-*")
     found = {name: foreign(spec, programs) for folder in folders for name, spec in pods(folder)}
     assert {name: why for name, why in found.items() if why} == {}
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_what_a_kustomization_builds_on_is_the_courses_too(path: Path) -> None:
+    """06's servers are those of 04 with one flag more: their own flags stand in 04's folder."""
+    programs = Programs.of(read(path), ROOT)
+    found: list[tuple[str, tuple[str, ...]]] = []
+    for place in ROOT.glob(f"manifests/{path.stem[:2]}-*/**/kustomization.yaml"):
+        if "exercises" not in place.parts:
+            made = [spec_of(one.obj) for one in documents.load(place.parent)]
+            found += [(str(place), foreign(spec, programs)) for spec in made]
+    assert [(place, why) for place, why in found if why] == []
 
 
 def test_the_capstones_solution_and_other_settings_of_vllm_are_a_students_to_choose() -> None:
