@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import yaml
 
+from localcluster import polling
 from localcluster.api import APPLY, MERGE
 from localcluster.api.client import Api, Request
 from localcluster.api.resources import Resources
@@ -43,18 +44,24 @@ def apply_objects(api: Api, objects: Iterable[dict[str, Any]]) -> None:
             ) from error
 
 
-def there(api: Api, obj: dict[str, Any]) -> dict[str, Any] | None:
-    """An object of the same kind and name as the server has it; None if there is none, or no answer."""
-    with contextlib.suppress(BadInput):
-        found: dict[str, Any] | None = get(api, _path(Resources(api), obj))
-        return found
-    return None
+def kinds(objects: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The CustomResourceDefinitions among objects."""
+    return [obj for obj in objects if obj["kind"] == "CustomResourceDefinition"]
 
 
-def established(api: Api, kind: dict[str, Any]) -> bool:
-    """Whether the server has taken up a CustomResourceDefinition."""
-    conditions = ((there(api, kind) or {}).get("status") or {}).get("conditions") or []
-    return any(c["type"] == "Established" and c["status"] == "True" for c in conditions)
+def take_up(api: Api, definitions: Sequence[dict[str, Any]]) -> None:
+    """Apply CustomResourceDefinitions; returns once the server has taken up their kinds."""
+    apply_objects(api, definitions)
+    paths = _paths(api, definitions)
+    what = "the API server to take up custom resources"
+    polling.until(lambda: all(_established(get(api, path)) for path in paths), what, seconds=60)
+
+
+def take_back(api: Api, objects: Sequence[dict[str, Any]]) -> None:
+    """Delete those that are there, in order; returns once the CustomResourceDefinitions are gone."""
+    paths = _paths(api, kinds(objects))
+    delete_objects(api, objects)
+    polling.until(lambda: not any(map(api.find, paths)), "custom resources to be gone", seconds=60)
 
 
 def delete_objects(api: Api, objects: Iterable[dict[str, Any]]) -> None:
@@ -63,6 +70,16 @@ def delete_objects(api: Api, objects: Iterable[dict[str, Any]]) -> None:
     for obj in objects:
         with contextlib.suppress(BadInput):  # its kind is gone already
             api.delete(_path(resources, obj))
+
+
+def _established(definition: dict[str, Any] | None) -> bool:
+    conditions = ((definition or {}).get("status") or {}).get("conditions") or []
+    return any(c["type"] == "Established" and c["status"] == "True" for c in conditions)
+
+
+def _paths(api: Api, objects: Iterable[dict[str, Any]]) -> list[str]:
+    resources = Resources(api)
+    return [_path(resources, obj) for obj in objects]
 
 
 def _path(resources: Resources, obj: dict[str, Any]) -> str:

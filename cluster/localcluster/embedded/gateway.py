@@ -13,10 +13,9 @@ from string import Template
 
 import yaml
 
-from localcluster import polling
 from localcluster.api.client import Api
 from localcluster.data import DATA
-from localcluster.embedded import admin, optional
+from localcluster.embedded import admin, optional, pki
 from localcluster.embedded.component import Component, Ready
 from localcluster.layout import Layout
 from localcluster.netns import plan
@@ -25,7 +24,6 @@ from localcluster.stored import write_atomically
 from localcluster.toolchain import ladder, locate, objects
 
 PICKER, PROXY = "epp", "envoy"
-CRD = "CustomResourceDefinition"
 REQUESTS, READY, PICKER_PORT, METRICS = 8090, 8091, 9002, 9090
 """Ports of the lab's own network; the picker has no option for its addresses."""
 
@@ -38,9 +36,7 @@ def start(layout: Layout, pool: Pool, config: str = "") -> None:
     stop_processes(layout)
     _write(layout, folder, config)
     api = Api(layout.kubeconfig)
-    kinds = [obj for obj in objects.beside(picker) if obj["kind"] == CRD]
-    admin.apply_objects(api, kinds)
-    polling.until(lambda: all(admin.established(api, kind) for kind in kinds), "its resources", seconds=60)
+    admin.take_up(api, admin.kinds(objects.beside(picker)))
     write_atomically(folder / "objects.yaml", _objects(pool))
     admin.apply(api, [_objects(pool)])
     optional.add(layout, [picker_part(layout, picker, folder, pool), proxy_part(proxy, folder)])
@@ -50,16 +46,11 @@ def stop(layout: Layout) -> None:
     """End both and remove their objects; safe to repeat."""
     stop_processes(layout)
     folder = layout.dir / "gateway"
-    picker = ladder.Ladder().look([PICKER]).get(PICKER)
-    if not folder.is_dir() or picker is None:
+    if not folder.is_dir() or not (picker := ladder.Ladder().look([PICKER]).get(PICKER)):
         return
-    api, own = Api(layout.kubeconfig), folder / "objects.yaml"
-    kinds = [obj for obj in objects.beside(picker) if obj["kind"] == CRD]
+    own = folder / "objects.yaml"
     made = list(yaml.safe_load_all(own.read_text())) if own.exists() else []
-    admin.delete_objects(api, [*reversed(made), *kinds])
-    polling.until(
-        lambda: not any(admin.there(api, kind) for kind in kinds), "its resources to go", seconds=60
-    )
+    admin.take_back(Api(layout.kubeconfig), [*reversed(made), *admin.kinds(objects.beside(picker))])
     shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -110,9 +101,7 @@ def proxy_part(binary: Path, folder: Path) -> Component:
 
 
 def _write(layout: Layout, folder: Path, config: str) -> None:
-    for mine, theirs in (("epp.crt", "tls.crt"), ("epp.key", "tls.key")):
-        shutil.copy(layout.pki(mine), folder / theirs)
-        (folder / theirs).chmod(0o600)
+    pki.copy(layout.dir / "pki", PICKER, folder)
     write_atomically(folder / "picker.yaml", config or (DATA / "gateway" / "picker.yaml").read_text())
     text = Template((DATA / "gateway" / "envoy.yaml").read_text()).substitute(
         PORT=REQUESTS,

@@ -11,13 +11,14 @@ import os
 import shutil
 from pathlib import Path
 from string import Template
+from typing import Any
 
 import yaml
 
 from localcluster import polling
 from localcluster.api.client import Api
 from localcluster.data import DATA
-from localcluster.embedded import admin, optional
+from localcluster.embedded import admin, optional, pki
 from localcluster.embedded.component import Component, Ready
 from localcluster.embedded.control_plane import answers
 from localcluster.layout import Layout
@@ -25,8 +26,7 @@ from localcluster.netns import plan
 from localcluster.toolchain import ladder, locate, objects
 
 OPERATOR, ADAPTER = "keda-operator", "keda-adapter"
-NAMESPACE = "keda"
-CRD = "CustomResourceDefinition"
+NAMESPACE = FOLDER = "keda"
 EXTERNAL = "/apis/external.metrics.k8s.io/v1beta1"
 NOT_HERE = ("Deployment", "Service", "APIService", "ValidatingWebhookConfiguration")
 """Kinds of its published objects that stand for its pods, which are processes here."""
@@ -40,13 +40,11 @@ def start(layout: Layout) -> None:
     found = ladder.ensure([OPERATOR, ADAPTER])
     api = Api(layout.kubeconfig)
     folder = _folder(layout)
-    published = [obj for obj in objects.beside(found[OPERATOR]) if obj["kind"] not in NOT_HERE]
+    published = _published(found[OPERATOR])
     polling.until(lambda: not _ending(api), "the namespace keda of before to be gone", seconds=60)
-    first = ("Namespace", CRD)
-    admin.apply_objects(api, (obj for obj in published if obj["kind"] in first))
-    kinds = [obj for obj in published if obj["kind"] == CRD]
-    polling.until(lambda: all(admin.established(api, kind) for kind in kinds), "KEDA's resources", seconds=60)
-    admin.apply_objects(api, (obj for obj in published if obj["kind"] not in first))
+    definitions = admin.kinds(published)
+    admin.take_up(api, definitions)
+    admin.apply_objects(api, (obj for obj in published if obj not in definitions))
     admin.apply(api, [_own_objects(layout)])
     optional.add(layout, [operator(layout, found[OPERATOR], folder), adapter(layout, found[ADAPTER], folder)])
     polling.until(lambda: admin.get(api, EXTERNAL), "external.metrics.k8s.io to answer", seconds=60)
@@ -54,20 +52,13 @@ def start(layout: Layout) -> None:
 
 def stop(layout: Layout) -> None:
     """End both and remove their objects; safe to repeat. ScaledObjects must be gone before."""
-    running = [part.name for part in optional.asked_for(layout) if part.name in {OPERATOR, ADAPTER}]
     optional.remove(layout, [OPERATOR, ADAPTER])
-    binary = ladder.Ladder().look([OPERATOR]).get(OPERATOR)
-    if not running or binary is None:
+    folder = layout.dir / FOLDER
+    if not folder.is_dir() or not (binary := ladder.Ladder().look([OPERATOR]).get(OPERATOR)):
         return
-    published = [obj for obj in objects.beside(binary) if obj["kind"] not in NOT_HERE]
-    all_of_it = [*published, *yaml.safe_load_all(_own_objects(layout))]
-    api = Api(layout.kubeconfig)
-    admin.delete_objects(api, reversed(all_of_it))
-    kinds = [obj for obj in published if obj["kind"] == CRD]
-    polling.until(
-        lambda: not any(admin.there(api, kind) for kind in kinds), "KEDA's resources to be gone", seconds=60
-    )
-    shutil.rmtree(layout.dir / "keda", ignore_errors=True)
+    made = [*_published(binary), *yaml.safe_load_all(_own_objects(layout))]
+    admin.take_back(Api(layout.kubeconfig), made[::-1])
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def operator(layout: Layout, binary: Path, folder: Path) -> Component:
@@ -134,14 +125,18 @@ def adapter(layout: Layout, binary: Path, folder: Path) -> Component:
 
 def _folder(layout: Layout) -> Path:
     """Its certificates under the names that it looks for, and the resolv.conf of a pod."""
-    folder = layout.dir / "keda"
+    folder = layout.dir / FOLDER
     folder.mkdir(mode=0o700, exist_ok=True)
-    for mine, theirs in (("ca.crt", "ca.crt"), ("keda.crt", "tls.crt"), ("keda.key", "tls.key")):
-        shutil.copy(layout.pki(mine), folder / theirs)
-        (folder / theirs).chmod(0o600)
+    pki.copy(layout.dir / "pki", "keda", folder)
+    shutil.copy(layout.pki("ca.crt"), folder)
     searched = f"{NAMESPACE}.svc.cluster.local svc.cluster.local cluster.local"
     (folder / "resolv.conf").write_text(f"search {searched}\nnameserver {plan.DNS}\noptions ndots:5\n")
     return folder
+
+
+def _published(operator: Path) -> list[dict[str, Any]]:
+    """Its own objects, as they came with the program, but for those of its pods; its namespace first."""
+    return [obj for obj in objects.beside(operator) if obj["kind"] not in NOT_HERE]
 
 
 def _with_the_labs_names(folder: Path) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime as dt
 import ipaddress
 import os
+import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -88,6 +89,13 @@ def ensure(folder: Path, wanted: Iterable[Identity]) -> None:
             if identity.authority not in authorities:
                 authorities[identity.authority] = _load(folder, identity.authority)
             _issue(folder, identity, *authorities[identity.authority])
+
+
+def copy(folder: Path, file: str, into: Path) -> None:
+    """An identity's certificate and key under the names that many programs look for: tls.crt, tls.key."""
+    for suffix in ("crt", "key"):
+        shutil.copy(folder / f"{file}.{suffix}", into / f"tls.{suffix}")
+        (into / f"tls.{suffix}").chmod(0o600)
 
 
 def _make_authority(folder: Path, name: str) -> None:
