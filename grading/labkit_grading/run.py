@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from labkit.errors import BadInput
+from labkit.notebooks import needs
 from labkit_grading import capacity, tenancy
 from labkit_grading.crew import Result, Workers
 from labkit_grading.judging.bundle import SUFFIX, Bundle, load, store
@@ -25,7 +26,7 @@ from labkit_grading.submissions.handed_in import HandedIn, clean
 from labkit_grading.submissions.intake import Intake
 from labkit_grading.submissions.released import Assignment
 from labkit_grading.verbs import asked
-from localcluster.toolchain import ladder
+from localcluster.toolchain import ladder, parts
 
 Tell = Callable[[str], None]
 CASES = "cases of functions"
@@ -78,8 +79,13 @@ def _crew(site: Site, wanted: Assignment, students: int, workers: int | None) ->
 
 
 def _fetch_programs(wanted: Assignment) -> None:
-    """Once here instead of in each worker, and KWOK now, since building it would exceed a cell's limit."""
+    """Once here instead of in each worker, and KWOK now, since building it would exceed a cell's limit.
+
+    So are the programs of the optional parts of a lab that notebooks need.
+    """
     ladder.ensure()
+    for name in {name for notebook in wanted.notebooks.values() for name in needs.of(notebook)}:
+        parts.get(name)
     if any("nodes.kwok" in asked.verbs(notebook) for notebook in wanted.notebooks.values()):
         ladder.ensure(["kwok"])
 

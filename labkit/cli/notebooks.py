@@ -11,7 +11,7 @@ import typer
 from labkit import course
 from labkit.errors import BadInput
 from localcluster import catalog
-from localcluster.cli.console import columns, err, out
+from localcluster.cli.console import columns, err, out, report
 
 app = typer.Typer(
     name="notebooks", help="Run the course's notebooks without a browser.", no_args_is_help=True
@@ -40,17 +40,22 @@ def run_notebooks(
 ) -> None:
     """Run notebooks one after the other; executed notebooks, HTML, plots and a summary go to --out.
 
+    Some need an optional part of a lab, such as KEDA. A run of all notebooks leaves them out while its
+    programs are not there, and says so; if you name the notebook, they are built first.
+
     Needs a running lab (labkit up). Exit 1 if a cell raised or a check did not pass.
     """
     # papermill and nbconvert cost two seconds to import; `labkit up` must not pay for them.
     from labkit.notebooks import answers as marks  # noqa: PLC0415
-    from labkit.notebooks import outline, pages  # noqa: PLC0415
+    from labkit.notebooks import needs, outline, pages  # noqa: PLC0415
     from labkit.notebooks.run import Plan, run  # noqa: PLC0415
 
     chosen = choose(which or [], folder := course.root() / "notebooks")
     whose_files = whose(answers, there=marks.available(folder.parent))
     for lab in labs or (None,):
         catalog.get(provider, lab).kubeconfig()  # raises, with the fix, where no lab runs
+    where = catalog.get(provider, labs[0] if labs else None)
+    chosen, left = needs.ready(chosen, where, named=chosen if which else (), tell=report)
     parameters = {
         "PROVIDER": provider,
         "ANSWERS": whose_files,
@@ -59,8 +64,8 @@ def run_notebooks(
     }
     plan = Plan(tuple(chosen), into.resolve(), parameters, tuple(labs or ()))
     records = run(plan, Ticker(outline.measured(plan.out / "summary.json")).tick)
-    page = pages.write_summary(records, plan.out)
-    out.print(pages.summary(records), markup=False)
+    page = pages.write_summary(records, plan.out, left)
+    out.print(pages.summary(records, left), markup=False)
     err.print(f"All results are in {page.parent}", markup=False)
     if not all(r.green for r in records):
         raise typer.Exit(1)

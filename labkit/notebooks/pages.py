@@ -11,6 +11,7 @@ from pathlib import Path
 
 from nbconvert import HTMLExporter
 
+from labkit.notebooks.needs import LeftOut
 from labkit.notebooks.record import Record
 from localcluster.stored import write_atomically
 
@@ -28,16 +29,20 @@ def write_page(notebook: Path) -> Path:
     return page
 
 
-def write_summary(records: Sequence[Record], out: Path) -> Path:
+def write_summary(records: Sequence[Record], out: Path, left: Sequence[LeftOut] = ()) -> Path:
     """Write `summary.json` and `summary.md`; return the path of the latter."""
-    data = {"green": all(r.green for r in records), "notebooks": [r.to_json() for r in records]}
+    data = {
+        "green": all(r.green for r in records),
+        "notebooks": [r.to_json() for r in records],
+        "left_out": [one.to_json() for one in left],
+    }
     write_atomically(out / "summary.json", json.dumps(data, indent=1, ensure_ascii=False), mode=0o644)
     page = out / "summary.md"
-    write_atomically(page, summary(records), mode=0o644)
+    write_atomically(page, summary(records, left), mode=0o644)
     return page
 
 
-def summary(records: Sequence[Record]) -> str:
+def summary(records: Sequence[Record], left: Sequence[LeftOut] = ()) -> str:
     """The run as Markdown: one line for each notebook, then every check that did not pass."""
     stamps = sorted({str(r.run["stamp"]) for r in records if "stamp" in r.run})
     lines = ["# Notebooks", "", *(f"Ran on: {stamp}." for stamp in stamps), ""]
@@ -47,6 +52,10 @@ def summary(records: Sequence[Record]) -> str:
         lines.append(
             f"| {r.name} | {result} | {r.count('passed')} of {len(r.verdicts)} | {r.seconds:.0f} s |"
         )
+    lines += [f"| {one.name} | left out | | |" for one in left]
+    if left:
+        ran = f"{len(records)} of {len(records) + len(left)} notebooks ran."
+        lines += ["", ran, *(f"- {one}" for one in left)]
     for r in records:
         lines += _open(r)
     return "\n".join([*lines, ""])

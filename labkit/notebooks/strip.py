@@ -13,6 +13,8 @@ import nbformat
 from labkit.errors import BadInput
 
 KEPT_TAGS = frozenset({"parameters", "solution", "raises-exception"})
+KEPT = ("labkit",)
+"""Metadata of a notebook that an author writes: what it needs (`labkit/notebooks/needs.py`)."""
 METADATA: dict[str, Any] = {
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
     "language_info": {"name": "python"},
@@ -22,7 +24,8 @@ METADATA: dict[str, Any] = {
 def stored(path: Path) -> str:
     """The text that the file should have."""
     notebook = read(path)
-    notebook.metadata = nbformat.from_dict(METADATA)
+    ours = {key: notebook.metadata[key] for key in KEPT if key in notebook.metadata}
+    notebook.metadata = nbformat.from_dict(METADATA | ours)
     notebook.nbformat, notebook.nbformat_minor = 4, 5
     for cell in notebook.cells:
         tags = [t for t in cell.metadata.get("tags", []) if t in KEPT_TAGS]

@@ -15,6 +15,7 @@ from localcluster.cli.console import columns, err, report
 app = typer.Typer()
 STORED = ("notebook", "points", "right evidence", "mutants caught", "checks alone")
 LIVE = ("with solutions", "untouched", "mutants on the lab")
+NOT_RUN = ("left out", "left out", "left out")
 
 
 @app.command()
@@ -36,13 +37,14 @@ def validate(
 
     Then, unless --fast, on a running lab (labkit up): with solutions, each notebook earns all points;
     untouched, exactly the declared ones (notebooks/course/open.toml). Takes twice as long as the notebooks,
-    and half a minute for each mutant of a solution that is applied there (on embedded only).
+    and half a minute for each mutant of a solution that is applied there (on embedded only). Notebooks that
+    need an optional part of a lab are left out there until its programs are built, unless you name them.
 
     Exit status 1: something is wrong; each message says what, the likely cause, and the fix.
     """
     # A second of imports that other commands must not pay for; and a learner's edition has no validation.
     from labkit.notebooks import answers as marks  # noqa: PLC0415
-    from labkit.notebooks import outline  # noqa: PLC0415
+    from labkit.notebooks import needs, outline  # noqa: PLC0415
 
     root = course.root()
     whose("solutions", there=marks.available(root))
@@ -53,8 +55,10 @@ def validate(
     chosen = choose(notebooks or [], root / "notebooks")
     numbers = [path.stem[:2] for path in chosen]
     whole = rubrics.load(rubric) if rubric else rubrics.of({"notebooks": numbers})
+    live, left = list[Path](), list[needs.LeftOut]()
     if not fast:
-        catalog.get(provider).kubeconfig()  # raises, with the fix, where no lab runs
+        (where := catalog.get(provider)).kubeconfig()  # raises, with the fix, where no lab runs
+        live, left = needs.ready(chosen, where, named=chosen if notebooks else (), tell=report)
     parameters = {"PROVIDER": provider, "SEED": 0, "CLOCK": clock}
     plan = Plan(tuple(chosen), into.resolve(), parameters)
     tick = Ticker(outline.measured(root / "out" / "summary.json")).tick
@@ -63,11 +67,13 @@ def validate(
         part = findings.of_notebook(whole, path.stem[:2])
         right, mutants = stored.right(path, part), stored.mutants(path, part)
         problems += [*files.validate(path), *right.problems, *mutants.problems]
-        scored = [] if fast else list(labs.scores(path, plan, part, labs.Tell(tick, report)))
+        scored = list(labs.scores(path, plan, part, labs.Tell(tick, report))) if path in live else []
         problems += [problem for one in scored for problem in one.problems]
         cells = [f"{part.most:g}", str(right), str(mutants), f"{mutants.alone} of {mutants.checks}"]
-        rows.append([path.stem, *cells, *map(str, scored)])
+        rows.append([path.stem, *cells, *(map(str, scored) if path in live else [] if fast else NOT_RUN)])
     columns(rows)
+    for one in left:
+        err.print(str(one), markup=False)
     for problem in problems:
         err.print(str(problem), markup=False)
     if problems:

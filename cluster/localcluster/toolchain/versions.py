@@ -111,6 +111,17 @@ class Program:
 
 
 @dataclass(frozen=True)
+class Part:
+    """An optional part of a lab: its programs, and roughly how long building them takes on two cores."""
+
+    name: str
+    programs: tuple[str, ...]
+    minutes: int
+    envoy: bool = False
+    """Whether it needs Envoy, too, which comes as a Python package."""
+
+
+@dataclass(frozen=True)
 class Pins:
     """All of versions.toml."""
 
@@ -121,6 +132,7 @@ class Pins:
     build_cache_mb: int = 0
     programs_mb: int = 0
     modules: Mapping[str, Module] = field(default_factory=dict)
+    parts: Mapping[str, Part] = field(default_factory=dict)
 
     def wanted(self, *, optional: bool = False) -> list[str]:
         """The names of the programs that every lab on this machine needs, or of all that exist for it."""
@@ -162,6 +174,7 @@ def load(data: Path = DATA) -> Pins:
         build_cache_mb=go["build_cache_mb"],
         programs_mb=go["programs_mb"],
         modules=modules,
+        parts={name: _part(name, entry) for name, entry in said.get("parts", {}).items()},
     )
 
 
@@ -187,6 +200,10 @@ def _module(name: str, entry: Mapping[str, Any], data: Mapping[str, Any], cluste
         ldflags=" ".join(entry["ldflags"]).format_map(words),
         gcflags=data["go"]["gcflags"],
     )
+
+
+def _part(name: str, entry: Mapping[str, Any]) -> Part:
+    return Part(name, tuple(entry["programs"]), entry["minutes"], envoy=entry.get("envoy", False))
 
 
 def _program(

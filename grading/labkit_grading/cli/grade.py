@@ -60,6 +60,9 @@ def grade(
     use a token that allows only what they need, and their pods are under a quota, Pod Security and a network
     policy. Notebooks that change the cluster itself, its nodes or its APIs, are refused there by name.
 
+    Notebooks that need an optional part of a lab, such as KEDA, are left out while its programs are not
+    built, and the command says so. Name such a notebook with -b, or in the rubric, and they are built first.
+
     SUBMISSIONS is read as `labkit collect --help` describes; what was handed in is kept in originals/. Work
     that can't be read "needs a person" and has no score in grades.csv: it is never an empty submission.
 
@@ -67,10 +70,10 @@ def grade(
     student; else 3: some work, or a file without a student's name, needs a person.
     """
     # A second of imports that other commands must not pay for.
-    from labkit_grading import room  # noqa: PLC0415
+    from labkit_grading import choice, room  # noqa: PLC0415
     from labkit_grading.judging import seal  # noqa: PLC0415
     from labkit_grading.kernel import jail  # noqa: PLC0415
-    from labkit_grading.report.write import Graded, Growing  # noqa: PLC0415
+    from labkit_grading.report.write import RUBRIC, Graded, Growing  # noqa: PLC0415
     from labkit_grading.run import run  # noqa: PLC0415
     from labkit_grading.sites.site import Site  # noqa: PLC0415
     from labkit_grading.sitting import Patience  # noqa: PLC0415
@@ -86,6 +89,8 @@ def grade(
     jail.refuse_without()
     folder, place = course.root(), into.resolve()
     chosen = choose(notebooks or [], folder / "notebooks")
+    counted = rubric or (place / RUBRIC)
+    chosen = choice.gradable(chosen, site, named=bool(notebooks), rubric=counted, tell=report)
     wanted = assignment(folder, chosen)
     take_in(submissions)  # raises before anything is made
     asked.refuse_beyond(wanted.notebooks)

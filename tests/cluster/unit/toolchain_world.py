@@ -7,7 +7,7 @@ import io
 import sys
 import tarfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -137,6 +137,18 @@ def ladder(
     """A ladder on a cache of its own, and what it says."""
     screen = Silent()
     return Ladder(pins, Cache(root), Progress(screen), installed, downloads), screen
+
+
+def put_into_cache(root: Path, names: Sequence[str]) -> None:
+    """Make pinned programs of the real lab be there, as a build leaves them; they do nothing."""
+    cache = Cache(root / "bin")
+    with cache.writing(Progress(Silent())):
+        for name in names:
+            program = load().programs[name]
+            with cache.staging() as staging:
+                (staging / "entry").mkdir()
+                (staging / "entry" / name).write_text("#!/bin/sh\n")
+                cache.add(program.key(), staging / "entry", {"name": name, "version": program.version})
 
 
 def version(path: Path) -> str:
