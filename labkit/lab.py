@@ -177,7 +177,7 @@ class Lab:
         a path of the API server (`/apis/…`), whose JSON is returned as it is.
         """
         if what.startswith("/"):
-            return self.kube.raw(what)
+            return self.kube.raw(what, selector=selector)
         if "/" in what:
             return self.kube.object(what)
         return self.kube.objects(what, which=Which(selector))

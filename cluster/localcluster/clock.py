@@ -1,9 +1,9 @@
 """One clock: every duration of the control plane divided by CLOCK, here and nowhere else.
 
 At CLOCK=15 one real second stands for 15 lab seconds. YAML files keep production's seconds; what a flag can
-compress is compressed by a flag (`flags`); no flag affects the seconds in an HPA's `behavior`:
-`hpa_behavior` divides those in the object, before it is applied. Refuses a CLOCK below 1. No value is lower
-than the programs accept: `Flags.floors` lists values at such a minimum.
+compress is compressed by a flag (`flags`); no flag affects the seconds in an HPA's `behavior` or in a
+ScaledObject: `durations` divides those in the object, before it is applied. Refuses a CLOCK below 1. No value
+is lower than the programs accept: `Flags.floors` lists values at such a minimum.
 """
 
 from __future__ import annotations

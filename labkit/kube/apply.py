@@ -1,7 +1,8 @@
 """Server-side apply, all or nothing: every document is tried on the server (dry run) before any is applied.
 
 Refuses unknown fields (`fieldValidation=Strict`), and never takes a field from a controller such as the HPA.
-Fields that a person set with kubectl (scale, edit, set image) are taken over, with a note.
+Fields that a person set with kubectl (scale, edit, set image) are taken over, with a note; so are those of a
+controller that has given the object back.
 """
 
 from __future__ import annotations
@@ -21,9 +22,11 @@ from localcluster.api.client import Answer, Api, Request
 from localcluster.api.refusals import unknown_fields
 from localcluster.api.resources import Resource, Resources
 from localcluster.api.schema import did_you_mean
-from localcluster.hpa_behavior import Change, compress
+from localcluster.durations import Change, compress
 
 MANAGER = "labkit"
+OWNED_BY = {"keda-operator": "ScaledObject"}
+"""Controllers that write objects of others while their own kind owns them."""
 WIDTH = 92  # characters of a warning on the screen; `Result.warnings` has the full text
 _OWNER = re.compile(r'conflicts? with "([^"]+)"')
 
@@ -111,7 +114,7 @@ def _try(step: _Step, target: Target, new_namespaces: set[str]) -> _Step:
         if error.reason == "NotFound" and (step.obj["metadata"].get("namespace") in new_namespaces):
             return step  # its namespace is created in the same call, so there is nothing to try it in yet
         owners = _owners(error)
-        if owners and all(_person(o) for o in owners):
+        if owners and all(_person(o) or _left(o, step, target) for o in owners):
             return _try(replace(step, force=True, taken_from=owners), target, new_namespaces)
         raise _explained(error, step, target) from error
     return replace(step, before=target.api.find(step.path))
@@ -159,6 +162,17 @@ def _person(manager: str) -> bool:
     return manager.startswith("kubectl")
 
 
+def _left(manager: str, step: _Step, target: Target) -> bool:
+    """Whether a controller has given the object back: it owned it once, and no longer does."""
+    owner = OWNED_BY.get(manager)
+    return owner is not None and owner not in _kinds_of_owners(step, target)
+
+
+def _kinds_of_owners(step: _Step, target: Target) -> set[str]:
+    there = target.api.find(step.path) or {}
+    return {str(each["kind"]) for each in there.get("metadata", {}).get("ownerReferences") or ()}
+
+
 def _explained(error: Refused, step: _Step, target: Target) -> Refused:
     """The same refusal, preceded by the place in the file and followed by a guess at the mistake."""
     if fixed.is_fixed(error.what):
@@ -168,6 +182,14 @@ def _explained(error: Refused, step: _Step, target: Target) -> Refused:
     guesses = " ".join(did_you_mean(target.api, step.resource, w) for w in wrong).strip()
     what = f"{step.document.place(field)}: {error.what}"
     owners = _owners(error)
+    if owned := next((OWNED_BY[o] for o in owners if o in OWNED_BY), ""):
+        return Refused(
+            what,
+            reason=error.reason,
+            cause=f"A {owned} owns this object, so {', '.join(owners)} writes it.",
+            fix=f"First delete the {owned} and leave the object: "
+            f"kubectl delete {owned.lower()} NAME --cascade=orphan. Then apply again.",
+        )
     if owners:
         return Refused(
             what,

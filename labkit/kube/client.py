@@ -172,9 +172,9 @@ class Kube:
         for condition, resource in zip(parsed, resources, strict=True):
             self._until(condition, resource, max(0.0, deadline - time.monotonic()))
 
-    def raw(self, path: str) -> Any:
-        """What `kubectl get --raw PATH` returns, as JSON."""
-        return self.api.get(path)
+    def raw(self, path: str, *, selector: str | None = None) -> Any:
+        """What `kubectl get --raw PATH` returns, as JSON; `selector` chooses by label."""
+        return self.api.get(path, **({"labelSelector": selector} if selector else {}))
 
     def kubectl(self, *args: str | Path, stdin: str | None = None, warnings: bool = False) -> str:
         """Run any kubectl command on this cluster and namespace: `kubectl("describe", "pod/web")`.

@@ -6,7 +6,6 @@ https://gateway-api-inference-extension.sigs.k8s.io
 
 from __future__ import annotations
 
-import json
 import shutil
 from pathlib import Path
 from string import Template
@@ -57,7 +56,7 @@ def stop(layout: Layout) -> None:
 def stop_processes(layout: Layout) -> None:
     """End both, and let nobody scrape them."""
     optional.remove(layout, [PICKER, PROXY])
-    _targets(layout).unlink(missing_ok=True)
+    optional.scrape(layout, "gateway", {})
 
 
 def picker_part(layout: Layout, binary: Path, folder: Path, pool: Pool) -> Component:
@@ -111,12 +110,7 @@ def _write(layout: Layout, folder: Path, config: str) -> None:
         LOG=folder / "access.log",
     )
     write_atomically(folder / "envoy.yaml", text)
-    found = [{"targets": [f"{plan.GATEWAY}:{METRICS}"], "labels": {"job": PICKER, "instance": PICKER}}]
-    write_atomically(_targets(layout), json.dumps(found))
-
-
-def _targets(layout: Layout) -> Path:
-    return layout.dir / "prometheus" / "targets" / "gateway.json"
+    optional.scrape(layout, "gateway", {PICKER: METRICS})
 
 
 def _objects(pool: Pool) -> str:

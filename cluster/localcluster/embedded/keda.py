@@ -1,7 +1,8 @@
 """KEDA, an optional part of a lab: its operator and its metrics adapter, as released, as two processes.
 
 Neither is patched. Both use the service account of KEDA's own roles, and find names as a pod does. They count
-in real seconds, whatever CLOCK says. https://keda.sh
+in real seconds, whatever CLOCK says: `durations` divides those of a ScaledObject that `lab.apply` applies.
+https://keda.sh
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ NOT_HERE = ("Deployment", "Service", "APIService", "ValidatingWebhookConfigurati
 """Kinds of its published objects that stand for its pods, which are processes here."""
 
 METRICS, HEALTH, GRPC, SECURE, ADAPTER_METRICS = 18080, 18081, 9666, 16443, 18082
-"""Ports on the loopback of the lab's own network."""
+"""Ports of the lab's own network; all but the first on its loopback."""
 
 
 def start(layout: Layout) -> None:
@@ -47,12 +48,14 @@ def start(layout: Layout) -> None:
     admin.apply_objects(api, (obj for obj in published if obj not in definitions))
     admin.apply(api, [_own_objects(layout)])
     optional.add(layout, [operator(layout, found[OPERATOR], folder), adapter(layout, found[ADAPTER], folder)])
+    optional.scrape(layout, FOLDER, {OPERATOR: METRICS})
     polling.until(lambda: admin.get(api, EXTERNAL), "external.metrics.k8s.io to answer", seconds=60)
 
 
 def stop(layout: Layout) -> None:
     """End both and remove their objects; safe to repeat. ScaledObjects must be gone before."""
     optional.remove(layout, [OPERATOR, ADAPTER])
+    optional.scrape(layout, FOLDER, {})
     folder = layout.dir / FOLDER
     if not folder.is_dir() or not (binary := ladder.Ladder().look([OPERATOR]).get(OPERATOR)):
         return
@@ -72,7 +75,7 @@ def operator(layout: Layout, binary: Path, folder: Path) -> Component:
             "--leader-elect=false",
             "--enable-cert-rotation=false",
             f"--cert-dir={folder}",
-            f"--metrics-bind-address=127.0.0.1:{METRICS}",
+            f"--metrics-bind-address={plan.GATEWAY}:{METRICS}",  # where Prometheus reaches it
             f"--health-probe-bind-address=127.0.0.1:{HEALTH}",
             f"--metrics-service-bind-address=127.0.0.1:{GRPC}",
             "--zap-log-level=info",

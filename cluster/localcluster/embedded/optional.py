@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import json
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from localcluster import polling, spawn
@@ -10,6 +11,8 @@ from localcluster.embedded import platform
 from localcluster.embedded.component import Component
 from localcluster.embedded.supervisor import is_ready, load_components, save_components
 from localcluster.layout import Layout
+from localcluster.netns import plan
+from localcluster.stored import write_atomically
 
 NAMES = ("kwok", "keda-operator", "keda-adapter", "epp", "envoy")
 
@@ -55,6 +58,19 @@ def remove(layout: Layout, names: Sequence[str]) -> None:
     save_components(layout, kept)
     gone = [f"{name} to end" for name in names]
     polling.until(lambda: not any(lives(layout, {name}) for name in names), ", ".join(gone), seconds=30)
+
+
+def scrape(layout: Layout, part: str, ports: Mapping[str, int]) -> None:
+    """Let Prometheus read the metrics of these programs, by port; none: no longer."""
+    targets = layout.dir / "prometheus" / "targets" / f"{part}.json"
+    if not ports:
+        targets.unlink(missing_ok=True)
+        return
+    found = [
+        {"targets": [f"{plan.GATEWAY}:{port}"], "labels": {"job": name, "instance": name}}
+        for name, port in ports.items()
+    ]
+    write_atomically(targets, json.dumps(found))
 
 
 def asked_for(layout: Layout) -> list[Component]:

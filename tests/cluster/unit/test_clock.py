@@ -8,7 +8,7 @@ import pytest
 
 from labkit.errors import BadInput
 from localcluster.clock import duration, flags
-from localcluster.hpa_behavior import compress
+from localcluster.durations import compress
 
 
 def hpa(**behavior: Any) -> dict[str, Any]:
@@ -91,3 +91,38 @@ def test_periods_that_the_server_would_fill_in_are_compressed_too() -> None:
     assert [p["periodSeconds"] for p in filled["scaleUp"]["policies"]] == [1, 1]
     assert [p["value"] for p in filled["scaleUp"]["policies"]] == [4, 100]
     assert behavior == {"scaleDown": {"stabilizationWindowSeconds": 60}}
+
+
+def scaled(**spec: Any) -> dict[str, Any]:
+    return {"kind": "ScaledObject", "spec": {"scaleTargetRef": {"name": "web"}, **spec}}
+
+
+def test_a_scaled_object_counts_in_lab_seconds_too() -> None:
+    behavior = {"scaleDown": {"stabilizationWindowSeconds": 60}}
+    before = scaled(
+        pollingInterval=15,
+        cooldownPeriod=300,
+        initialCooldownPeriod=600,
+        advanced={"horizontalPodAutoscalerConfig": {"name": "mine", "behavior": behavior}},
+    )
+    after, changes = compress(before, clock=15)
+    spec = after["spec"]
+    periods = spec["pollingInterval"], spec["cooldownPeriod"], spec["initialCooldownPeriod"]
+    assert periods == (1, 20, 40)
+    config = spec["advanced"]["horizontalPodAutoscalerConfig"]
+    assert config["behavior"]["scaleDown"]["stabilizationWindowSeconds"] == 4
+    assert "spec.cooldownPeriod: 300 s → 20 s" in map(str, changes)
+    assert behavior == {"scaleDown": {"stabilizationWindowSeconds": 60}}
+    assert compress(before, clock=1) == (before, [])
+
+
+def test_seconds_that_keda_would_fill_in_are_compressed_too() -> None:
+    spec = compress(scaled(), clock=15)[0]["spec"]
+    assert (spec["pollingInterval"], spec["cooldownPeriod"], spec["initialCooldownPeriod"]) == (2, 20, 0)
+
+
+@pytest.mark.parametrize("spec", [None, "x", {"pollingInterval": "15"}, {"advanced": []}])
+def test_what_is_wrong_in_a_scaled_object_is_left_to_the_server(spec: Any) -> None:
+    after, _ = compress({"kind": "ScaledObject", "spec": spec}, clock=15)
+    assert isinstance(spec, dict) or after["spec"] == spec
+    assert not isinstance(spec, dict) or all(after["spec"][key] == spec[key] for key in spec)

@@ -16,8 +16,8 @@ import httpx
 from labkit import pull_secret, reset
 from labkit.kube import Kube
 from localcluster import polling
+from localcluster.durations import compress
 from localcluster.embedded.provider import Embedded
-from localcluster.hpa_behavior import compress
 from tests.cluster.live.test_network import SERVER, apply, pod_spec
 
 TARGET = 10
