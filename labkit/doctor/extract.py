@@ -16,8 +16,10 @@ from labkit.doctor.facts import (
     Container,
     Metric,
     Pod,
+    ScaledObject,
     Service,
     Target,
+    Trigger,
     Workload,
 )
 from labkit.kube.conditions import stuck
@@ -113,13 +115,37 @@ def service(found: KubeObject) -> Service:
 
 def autoscaler(found: KubeObject) -> Autoscaler:
     """An HPA."""
-    ref = found.at("spec.scaleTargetRef", {})
+    ref, owners = found.at("spec.scaleTargetRef", {}), found.at("metadata.ownerReferences", None) or ()
     return Autoscaler(
         found.name,
         f"{ref.get('kind')}/{ref.get('name')}",
         tuple(_metric(KubeObject(m)) for m in found.at("spec.metrics", None) or ()),
         tuple(condition(c) for c in found.at("status.conditions", None) or ()),
         found.at("status.desiredReplicas", 0),
+        next((str(o["name"]) for o in owners if o.get("kind") == "ScaledObject"), ""),
+    )
+
+
+def scaled_object(found: KubeObject) -> ScaledObject:
+    """A ScaledObject, without what its triggers' objects and Prometheus say."""
+    ref = found.at("spec.scaleTargetRef", {})
+    return ScaledObject(
+        found.name,
+        f"{ref.get('kind') or 'Deployment'}/{ref.get('name')}",
+        tuple(_trigger(KubeObject(t)) for t in found.at("spec.triggers", None) or ()),
+        tuple(condition(c) for c in found.at("status.conditions", None) or ()),
+    )
+
+
+def _trigger(found: KubeObject) -> Trigger:
+    said, ref = found.at("metadata", {}), found.at("authenticationRef", None) or {}
+    kind = str(ref.get("kind") or "TriggerAuthentication").lower()
+    return Trigger(
+        found.at("type", ""),
+        str(said.get("query", "")).strip(),
+        found.at("metricType") or "AverageValue",
+        str(said.get("ignoreNullValues", "true")).lower() != "false",
+        f"{kind}/{ref['name']}" if ref else "",
     )
 
 
@@ -141,7 +167,7 @@ def _metric(found: KubeObject) -> Metric:
 
 def condition(raw: Mapping[str, Any]) -> Condition:
     """One of `status.conditions`."""
-    return Condition(raw["type"], raw["status"], raw.get("reason", ""), raw.get("message", ""))
+    return Condition(raw["type"], raw["status"], raw.get("reason") or "", raw.get("message") or "")
 
 
 def api_service(found: KubeObject) -> ApiService:

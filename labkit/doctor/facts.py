@@ -5,7 +5,7 @@ Nothing is judged here. As JSON (`stored.plain`) an observation can be sent to s
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 Labels = Mapping[str, str]
@@ -118,10 +118,50 @@ class Autoscaler:
     metrics: tuple[Metric, ...] = ()
     conditions: tuple[Condition, ...] = ()
     desired: int = 0
+    scaled: str = ""
+    """The ScaledObject that owns it; empty if KEDA does not."""
 
     def condition(self, kind: str) -> Condition | None:
         """The condition of that type; None if the controller has not set it."""
-        return next((c for c in self.conditions if c.type == kind), None)
+        return _condition(self.conditions, kind)
+
+
+@dataclass(frozen=True)
+class Trigger:
+    """A trigger of a ScaledObject: what it asks, and what Prometheus answers to that.
+
+    `target` is its metricType. `authentication` is the object that it logs in with, as `kind/name`, and
+    `lacking` what that names and does not exist.
+    """
+
+    type: str
+    query: str = ""
+    target: str = "AverageValue"
+    empty_is_zero: bool = True
+    authentication: str = ""
+    lacking: str = ""
+    answer: tuple[str, ...] = ()
+    error: str = ""
+    known: bool = False
+    """Whether Prometheus was asked."""
+
+
+@dataclass(frozen=True)
+class ScaledObject:
+    """A ScaledObject of KEDA; `target` is `Deployment/llm-inference-service`."""
+
+    name: str
+    target: str
+    triggers: tuple[Trigger, ...] = ()
+    conditions: tuple[Condition, ...] = ()
+
+    def condition(self, kind: str) -> Condition | None:
+        """The condition of that type; None if KEDA has not set it."""
+        return _condition(self.conditions, kind)
+
+
+def _condition(among: Iterable[Condition], kind: str) -> Condition | None:
+    return next((c for c in among if c.type == kind), None)
 
 
 @dataclass(frozen=True)
@@ -216,6 +256,7 @@ class Observation:
     pods: tuple[Pod, ...] = ()
     services: tuple[Service, ...] = ()
     autoscalers: tuple[Autoscaler, ...] = ()
+    scaled: tuple[ScaledObject, ...] = ()
     pages: tuple[Page, ...] = ()
     leaving: int = 0
     """How many pods are terminating: they hold their GPUs until they are gone."""

@@ -14,7 +14,7 @@ from typing import Any
 
 import httpx
 
-from labkit.doctor import extract, subject
+from labkit.doctor import extract, keda_look, subject
 from labkit.doctor.facts import (
     ApiService,
     Measured,
@@ -57,6 +57,7 @@ def look(kube: Kube, prometheus: Callable[[], Metrics], *, hpa: str = "") -> Obs
         services=tuple(extract.service(s) for s in kube.objects("services")),
         autoscalers=tuple(extract.autoscaler(h) for h in kube.objects("hpa")),
     )
+    found = replace(found, scaled=keda_look.scaled(kube, prometheus))
     every = api_services(kube)
     views = [replace(found, index=index) for index in range(_metrics(found))]
     apis = [_api(kube, view, *every) for view in views]

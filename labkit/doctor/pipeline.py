@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from labkit.doctor import deciding, finding, scraping, serving, subject, workload
+from labkit.doctor import deciding, finding, keda, scraping, serving, subject, workload
 from labkit.doctor.facts import Observation
 from labkit.doctor.finding import Diagnosis, Hop
 
@@ -17,9 +17,18 @@ HOPS: tuple[Hop, ...] = (
     Hop("scale target", "the target exists, and only the HPA sets its replicas", workload.target),
 )
 
+KEDA: tuple[Hop, ...] = (
+    Hop("ScaledObject", "KEDA accepts it: its target exists, its triggers can log in", keda.scaled_object),
+    Hop("query", "it has one value, which is divided by the pods once", keda.query),
+)
+"""In place of the adapter, where KEDA made the HPA."""
+
+KEDA_HOPS = tuple(new for hop in HOPS for new in (KEDA if hop.name == "adapter" else (hop,)))
+
 
 def diagnose(seen: Observation) -> Diagnosis:
     """Find the first broken hop; each hop is judged for each metric of the HPA."""
+    hops = KEDA_HOPS if subject.scaled(seen) else HOPS
     views = [(str(subject.metric(view)), view) for view in subject.each(seen)]
-    found = [finding.merged([(name, hop.judge(view)) for name, view in views]) for hop in HOPS]
-    return finding.diagnose(seen.namespace, HOPS, found)
+    found = [finding.merged([(name, hop.judge(view)) for name, view in views]) for hop in hops]
+    return finding.diagnose(seen.namespace, hops, found)

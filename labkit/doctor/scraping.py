@@ -46,7 +46,7 @@ def _elsewhere(seen: Observation) -> Finding | None:
     metric = subject.metric(seen)
     if metric.type in subject.RESOURCE:
         return skipped(_KUBELET)
-    if metric.type == "External":
+    if metric.type == "External" and not subject.source(seen):
         return skipped(_ELSEWHERE)
     if metric.type == "Object" and not subject.source(seen):
         return skipped(f"labkit does not know what {metric} is made of")

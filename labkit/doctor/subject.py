@@ -10,7 +10,16 @@ import difflib
 from collections.abc import Iterator
 from dataclasses import replace
 
-from labkit.doctor.facts import Autoscaler, Metric, Observation, Page, Pod, Workload
+from labkit.doctor.facts import (
+    Autoscaler,
+    Metric,
+    Observation,
+    Page,
+    Pod,
+    ScaledObject,
+    Trigger,
+    Workload,
+)
 from localcluster.api import selectors
 
 QUEUE = "vllm_request_queue_size"
@@ -141,8 +150,24 @@ def served_name(seen: Observation) -> str:
     return meant[close[0]] if close else wanted
 
 
+def scaled(seen: Observation) -> ScaledObject | None:
+    """KEDA's ScaledObject on the path: the one that owns the HPA or, while there is no HPA, any."""
+    hpa = autoscaler(seen)
+    if hpa:
+        return next((one for one in seen.scaled if one.name == hpa.scaled), None)
+    return next(iter(seen.scaled), None)
+
+
+def trigger(seen: Observation) -> Trigger | None:
+    """The ScaledObject's trigger behind the metric that is looked at."""
+    found = scaled(seen)
+    return found.triggers[seen.index] if found and seen.index < len(found.triggers) else None
+
+
 def source(seen: Observation) -> str:
     """The model server's name for it; empty if labkit does not know."""
+    if asked := trigger(seen):
+        return next((name for name in SOURCES.values() if name in asked.query), "")
     return SOURCES.get(served_name(seen), "")
 
 

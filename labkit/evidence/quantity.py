@@ -9,8 +9,10 @@ from localcluster.quantities import amount
 
 
 def average_of(hpa: KubeObject | None) -> float | None:
-    """The average of its `Pods` metric at the HPA's last sync; None before the first."""
-    value = hpa.at("status.currentMetrics.0.pods.current.averageValue") if hpa else None
+    """The average per pod of its first metric at the HPA's last sync; None before that, or if it has none."""
+    current = hpa.at("status.currentMetrics.0", {}) if hpa else {}
+    averages = (current.get(kind, {}).get("current", {}).get("averageValue") for kind in ("pods", "external"))
+    value = next(filter(None, averages), None)
     return None if value is None else quantity(str(value))
 
 

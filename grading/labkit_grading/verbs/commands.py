@@ -36,9 +36,11 @@ OPTIONS = ("-p", "-l", "-o", "--type=", "--subresource=", "--replicas=", "--sort
 FLAGS = frozenset({"--all", "--overwrite"})
 FILES = "-file"  # jsonpath-file=, go-template-file=: an output format read from a file
 MARKING = frozenset({"annotate", "label"})
+WRITING = MARKING | {"patch", "scale"}
+"""Commands that change the object that follows: as KIND/NAME, or as KIND NAME."""
 WAITS = re.compile(r"--timeout=[1-9]\d?s|--for=jsonpath=\{[\w.\\/-]+\}=[\w-]+")
 NARROW = {
-    "events": re.compile(r"--for=(daemonset|deployment|hpa|pod)/[a-z0-9][a-z0-9.-]*"),
+    "events": re.compile(r"--for=(daemonset|deployment|hpa|pod|scaledobject)/[a-z0-9][a-z0-9.-]*"),
     "logs": re.compile(r"[a-z0-9]([a-z0-9-]{0,50}[a-z0-9])?( --previous| --tail=\d{1,4})*"),
 }
 """Commands of which one form is right: the events of one object, what one pod has printed."""
@@ -46,9 +48,12 @@ PHRASES = frozenset(
     {
         ("get", "secrets", "--all-namespaces"),
         ("get", "services", "-n", "monitoring"),
+        ("get", "services", "-n", "keda"),
         ("get", "namespaces", "--show-labels"),
         ("get", "pods", "--show-labels"),
         ("delete", "secret", "team-login", "--namespace", "default", "--ignore-not-found"),
+        ("delete", "scaledobject/llm-inference-service", "--cascade=orphan"),
+        ("delete", "scaledobject", "llm-inference-service", "--cascade=orphan"),
     }
 )
 """Commands that are right as a whole, word by word, and in no other form."""
@@ -57,7 +62,9 @@ KUSTOMIZED = ("apply", "-k")
 TARGETS = frozenset(
     {"daemonset", "deployment", "deploy", "pod", "pods", "hpa", "node", "nodes", "service", "svc", "events"}
 )
-DELETED = frozenset({"networkpolicy/only-ours", "priorityclass/placeholder"})
+DELETED = frozenset(
+    {"networkpolicy/only-ours", "priorityclass/placeholder", "scaledobject/llm-inference-service"}
+)
 """Objects that a cell deletes by their whole names: no other of their kind may be deleted."""
 MARKS = ("labkit.dev/address", "labkit.dev/ports", "managedFields", "externalIPs")
 """Where the node agent says that a pod answers, the server who wrote a field; and others' traffic."""
@@ -103,9 +110,19 @@ def refuse_options(words: Sequence[Any]) -> None:
         if not value and not option:
             targets.append(text)
         value = text in {"-p", "-l"}
+    _refuse_kind(texts[0], targets)
     of_nodes = bool(targets) and all(map(on_node, targets))
     if any(text.startswith("--subresource") for text in texts) and not of_nodes:
         raise BadInput("Only its controller may write the status of an object.", fix="Patch its spec.")
+
+
+def _refuse_kind(verb: str, targets: Sequence[str]) -> None:
+    """Raise for a change of an object of another kind that is written as KIND NAME."""
+    if verb in WRITING and len(targets) > 1 and "/" not in targets[0] and targets[0] not in TARGETS:
+        raise BadInput(
+            f"kubectl {verb} {targets[0]:.60} is not allowed in a graded run.",
+            fix=f"Known: {sorted(TARGETS)}",
+        )
 
 
 def on_node(word: Any) -> bool:

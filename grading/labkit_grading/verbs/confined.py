@@ -30,7 +30,9 @@ NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,50}[a-z0-9])?")
 MACHINE = re.compile(r"gpu-node-[a-z0-9]{1,10}")
 OBJECT = re.compile(r"([a-z][a-z.-]{0,80}/)?[A-Za-z0-9][\w.:-]{0,250}")
 RAW = re.compile(r"/apis/([a-z]+\.)?metrics\.k8s\.io/[\w./*-]*")
-API = re.compile(r"apiservice/v1beta\d\.custom\.metrics\.k8s\.io")
+SERVERS = ("monitoring", "keda")
+"""The namespaces of the programs that answer metrics APIs."""
+API = re.compile(r"apiservice/v1beta\d\.(custom|external)\.metrics\.k8s\.io")
 MOST_NODES, MOST_GPUS, MOST_REPLICAS, MOST_IMAGES = 1000, 8, 12, 20
 MOST_MODELLED, LONGEST_DAY = 100, 3600.0  # replicas, or plays of the model; lab seconds
 MOST_USERS = 200  # at a time; a hundred times as many if they are independent and don't wait for answers
@@ -70,7 +72,8 @@ class Confined:
         if tuple(asked[:-1]) == commands.KUSTOMIZED:
             asked[-1] = str(self._courses_own(asked[-1], "manifests/overlays"))
         elif service := _led_back(asked):
-            asked[-1] = json.dumps({"spec": {"service": {"name": named(service, NAME, "service")}}})
+            names = {key: named(name, NAME, key) for key, name in service.items()}
+            asked[-1] = json.dumps({"spec": {"service": names}})
             self.spread = True
         else:
             commands.refuse_options(asked)
@@ -255,7 +258,7 @@ def _size(shape: Closed | Open) -> float:
     return shape.most if isinstance(shape, Closed) else len(shape.arrivals) / 100
 
 
-def _led_back(asked: list[str]) -> Any:
+def _led_back(asked: list[str]) -> Words | None:
     """The service to which a command restores an aggregated API; None if it does anything else."""
     match asked:
         case ["patch", target, "--type=merge", "-p", change] if API.fullmatch(target):
@@ -263,12 +266,12 @@ def _led_back(asked: list[str]) -> Any:
     return None
 
 
-def _service_of(change: str) -> Any:
-    """The only change that a patch of an APIService can make; None if it makes any other."""
+def _service_of(change: str) -> Words | None:
+    """The only change that a patch of an APIService can make: another service, by name (and namespace)."""
     try:
         [(spec, inner)] = json.loads(change).items()
-        [(service, innermost)] = inner.items()
-        [(key, name)] = innermost.items()
+        [(service, names)] = inner.items()
+        right = (spec, service) == ("spec", "service") and {"name"} <= set(names) <= {"name", "namespace"}
+        return dict(names) if right and names.get("namespace", SERVERS[0]) in SERVERS else None
     except (AttributeError, TypeError, ValueError, RecursionError):
         return None
-    return name if (spec, service, key) == ("spec", "service", "name") else None

@@ -8,7 +8,7 @@ student's own manifest contains only objects of the course's kinds in the lab's 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -36,6 +36,9 @@ NAMESPACED = frozenset(
 LOCAL_FILES = frozenset({"Component", "Kustomization"})
 LOAD = frozenset({"drain", "keepalive", "seed", "timeout", "url", "workload"})
 MODELLED = LOAD - {"url"} | {"play", "target"}
+FREE = frozenset({"metadata", "metricType"})
+ASKED = frozenset({"activationThreshold", "ignoreNullValues", "query", "threshold"})
+"""What an exercise may say of a trigger, and in its metadata."""
 LONGEST = 300.0  # real seconds of one wait
 
 
@@ -76,6 +79,8 @@ def refuse_foreign(path: Path, released: Path) -> None:
             )
         if kind == "NetworkPolicy":
             _refuse_opening(one, released)
+        if kind == "ScaledObject":
+            _refuse_reaching(one, released)
 
 
 def _refuse_opening(policy: Mapping[str, Any], released: Path) -> None:
@@ -91,6 +96,35 @@ def _refuse_opening(policy: Mapping[str, Any], released: Path) -> None:
             "An exercise's NetworkPolicy is about ingress only.",
             fix="Write policyTypes: [Ingress], and no egress.",
         )
+
+
+def _refuse_reaching(scaled: Mapping[str, Any], released: Path) -> None:
+    """KEDA's operator asks whatever address a trigger names: so it asks whom the released file asks."""
+    [known] = [one for one in yaml.safe_load_all(released.read_text()) if one["kind"] == "ScaledObject"]
+    mine, theirs = dict(_reached(scaled)), dict(_reached(known))
+    if mine != theirs:
+        wrong = sorted(key for key in {*mine, *theirs} if mine.get(key) != theirs.get(key))
+        raise BadInput(
+            f"An exercise's ScaledObject does not change {', '.join(wrong)[:200]}.",
+            fix="Leave as they were: what it scales, and whom its triggers ask, and how.",
+        )
+
+
+def _reached(scaled: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """All that a ScaledObject says of its target and its triggers, but for what an exercise may say."""
+    spec = scaled.get("spec")
+    yield "scaleTargetRef", repr(spec.get("scaleTargetRef") if isinstance(spec, dict) else spec)
+    triggers = spec.get("triggers") if isinstance(spec, dict) else None
+    if not isinstance(triggers, list):
+        yield "triggers", repr(triggers)
+        return
+    for i, trigger in enumerate(triggers):
+        said = trigger if isinstance(trigger, dict) else {"trigger": trigger}
+        inner = said.get("metadata")
+        yield from ((f"triggers[{i}].{key}", repr(value)) for key, value in said.items() if key not in FREE)
+        for key, value in inner.items() if isinstance(inner, dict) else [("", inner)]:
+            if key not in ASKED:
+                yield f"triggers[{i}].metadata.{key}", repr(value)
 
 
 def spreading(path: Path) -> set[str]:

@@ -70,7 +70,7 @@ VERBS: Mapping[str, Verb] = {
     "images.push": Verb(Confined.push, spreads=True, needs=REGISTRY),  # a registry never forgets
     "images.registry": Verb(value=True, needs=REGISTRY),
     "images.tag": Verb(Confined.tag, needs=REGISTRY),
-    "keda": Verb(refused=True),
+    "keda": Verb(changes=True, spreads=True),
     "kube": Verb(value=True),
     "kube.clock": Verb(value=True),
     "kube.object": PLAIN,

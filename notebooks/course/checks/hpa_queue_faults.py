@@ -16,16 +16,16 @@ NAMES = tuple(hop.name for hop in HOPS)
 HASH = "pod-template-hash"
 
 
-def blames(right: str, question: str) -> Callable[..., Finding]:
+def blames(right: str, question: str, names: Sequence[str] = NAMES) -> Callable[..., Finding]:
     """A judge for "which hop is the first broken one?"; `question` is the hint for a wrong answer."""
-    order = [name.lower() for name in NAMES]
+    order = [name.lower() for name in names]
 
     def judge(answer: Any) -> Finding:
         said = str(answer).strip().lower()
         if said not in order:
-            hint = f"Answer with one of: {', '.join(NAMES)}."
+            hint = f"Answer with one of: {', '.join(names)}."
             return Finding(passed=False, observed=f"{answer!r} is not a hop", hint=hint)
-        name = NAMES[order.index(said)]
+        name = names[order.index(said)]
         hint = first_that_holds(
             (said == right.lower(), ""),
             (

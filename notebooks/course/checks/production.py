@@ -105,7 +105,7 @@ def keda(manifest: Any) -> Finding:
         "cooldownPeriod is not five minutes": spec.get("cooldownPeriod") not in {None, 300},
         "the query does not ask the gateway": "gateway_queued_requests" not in query,
         "with no server, the sum has no value": any(
-            "vllm:" in side and not _ZERO.search(side) for side in _sides(query)
+            "vllm:" in side and not says_zero(side) for side in sides(query)
         ),
         "one request does not wake it": str(metadata.get("activationThreshold", "0")) != "0",
         "threshold is not 5": str(metadata.get("threshold")) != "5",
@@ -116,7 +116,7 @@ def keda(manifest: Any) -> Finding:
     return Finding(passed=not found, observed=observed, hint=hint)
 
 
-def _sides(query: str) -> list[str]:
+def sides(query: str) -> list[str]:
     """What the query adds up, outside of all parentheses; nothing if it is no sum of two."""
     depth, sides = 0, [""]
     for sign in query:
@@ -128,7 +128,11 @@ def _sides(query: str) -> list[str]:
     return sides if len(sides) > 1 else []
 
 
-# In parentheses: `or` binds less than `+`.
+def says_zero(side: str) -> bool:
+    """Whether a side of a sum is 0 where it has no series; in parentheses, since `or` binds less than `+`."""
+    return _ZERO.search(side) is not None
+
+
 _ZERO = re.compile(r"\(.*\bor\s+vector\(\s*0\s*\)\s*\)")
 
 KEDA_HINTS = (

@@ -14,6 +14,7 @@ from tests.course.examples import (
     deploy,
     hpa_cpu,
     hpa_queue,
+    keda,
     load,
     placement,
     production,
@@ -35,6 +36,7 @@ _ALL = (
     waste,
     placement,
     production,
+    keda,
 )
 
 

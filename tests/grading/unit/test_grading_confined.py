@@ -342,6 +342,39 @@ def test_a_students_policy_opens_no_way_out(
         allowed("apply", mine, [str(place)], {})
 
 
+@pytest.mark.parametrize(
+    ("ours", "theirs", "why"),
+    [
+        ("https://prometheus.monitoring.svc:9090", "http://169.254.169.254/", "metadata.serverAddress"),
+        ("- type: prometheus", "- type: metrics-api", r"triggers\[0\].type"),
+        ("        name: prometheus", "        name: other", "authenticationRef"),
+        ("authModes: tls", "authModes: tls\n        customHeaders: a=b", "metadata.customHeaders"),
+        ("    name: llm-inference-service\n  min", "    name: other\n  min", "scaleTargetRef"),
+        (
+            "  triggers:\n",
+            "  triggers:\n    - {type: external, metadata: {scalerAddress: evil}}\n",
+            "triggers",
+        ),
+        ("  triggers:\n    - type", "  triggers:\n      type", "triggers"),
+    ],
+)
+def test_a_students_trigger_asks_nobody_else(
+    tmp_path: Path, edition: Path, ours: str, theirs: str, why: str
+) -> None:
+    """KEDA's operator runs outside of the namespace, and asks any address that a trigger names."""
+    place = Path("manifests/11-keda/exercises/scaledobject.yaml")
+    (tmp_path / place).parent.mkdir(parents=True)
+    released = (edition / place).read_text()
+    assert ours in released
+    right = released.replace("running", "waiting").replace('threshold: "1"', 'threshold: "5"')
+    (tmp_path / place).write_text(right)
+    mine = Confined(tmp_path, edition)
+    assert allowed("apply", mine, [str(place)], {}) == ([tmp_path / place], {})
+    (tmp_path / place).write_text(released.replace(ours, theirs))
+    with pytest.raises(BadInput, match=why):
+        allowed("apply", mine, [str(place)], {})
+
+
 @pytest.mark.parametrize("name", ["networkpolicy/class", "networkpolicies", "netpol/only-ours"])
 def test_only_the_courses_own_policy_is_deleted(confined: Confined, name: str) -> None:
     own = "networkpolicy/only-ours"

@@ -1,4 +1,4 @@
-"""An HPA that KEDA has taken over: `apply` leaves it to its owner, and takes it back once it is given back."""
+"""An HPA that KEDA took over: `apply` leaves it to its owner, and takes it back once it is given back."""
 
 from __future__ import annotations
 
