@@ -132,20 +132,21 @@ def scaled_object(found: KubeObject) -> ScaledObject:
     return ScaledObject(
         found.name,
         f"{ref.get('kind') or 'Deployment'}/{ref.get('name')}",
-        tuple(_trigger(KubeObject(t)) for t in found.at("spec.triggers", None) or ()),
+        tuple(trigger(KubeObject(t)) for t in found.at("spec.triggers", None) or ()),
         tuple(condition(c) for c in found.at("status.conditions", None) or ()),
     )
 
 
-def _trigger(found: KubeObject) -> Trigger:
-    said, ref = found.at("metadata", {}), found.at("authenticationRef", None) or {}
-    kind = str(ref.get("kind") or "TriggerAuthentication").lower()
+def trigger(found: KubeObject) -> Trigger:
+    """A trigger of a ScaledObject, with KEDA's defaults."""
+    kind = str(found.at("authenticationRef.kind") or "TriggerAuthentication").lower()
+    name = found.at("authenticationRef.name")
     return Trigger(
-        found.at("type", ""),
-        str(said.get("query", "")).strip(),
-        found.at("metricType") or "AverageValue",
-        str(said.get("ignoreNullValues", "true")).lower() != "false",
-        f"{kind}/{ref['name']}" if ref else "",
+        str(found.at("type", "")),
+        str(found.at("metadata.query", "")).strip(),
+        str(found.at("metricType") or "AverageValue"),
+        str(found.at("metadata.ignoreNullValues", "true")).lower() != "false",
+        f"{kind}/{name}" if name else "",
     )
 
 

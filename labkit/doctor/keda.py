@@ -14,6 +14,7 @@ from labkit.doctor.finding import Finding, broken, ok, skipped, unknown, warning
 
 TRANSFER = "scaledobject.keda.sh/transfer-hpa-ownership"
 _AVERAGE, _SUM = re.compile(r"[\s(]*avg\b"), re.compile(r"[\s(]*sum\b")
+_NUMBER, _PLUS = re.compile(r"\bvector\("), re.compile(r"\s\+\s")
 _SERIES = re.compile(r"\b([a-zA-Z_]+:[a-zA-Z0-9_:]+)")
 
 
@@ -99,10 +100,11 @@ def query(seen: Observation) -> Finding:
             cause="It is misspelt: a parenthesis, a quotation mark, a function.",
             fix="Try it in lab.metrics(…), then correct the trigger's `query`.",
         )
-    return _divided(asked) or _empty(seen, asked) or _answer(asked)
+    return divided(asked) or _empty(seen, asked) or _answer(asked)
 
 
-def _divided(asked: Trigger) -> Finding | None:
+def divided(asked: Trigger) -> Finding | None:
+    """An average that is divided by the pods once more, or a sum that is multiplied by them."""
     if _AVERAGE.match(asked.query) and asked.target == "AverageValue":
         return broken(
             "divided-twice",
@@ -119,6 +121,11 @@ def _divided(asked: Trigger) -> Finding | None:
             fix="Write metricType: AverageValue, which divides the sum by the pods; or avg(…) in the query.",
         )
     return None
+
+
+def can_be_empty(asked: Trigger) -> bool:
+    """Whether the query has no value where a series is missing, and KEDA takes that for 0."""
+    return asked.empty_is_zero and not all(_NUMBER.search(side) for side in _PLUS.split(asked.query))
 
 
 def _empty(seen: Observation, asked: Trigger) -> Finding | None:

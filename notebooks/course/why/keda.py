@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from course.hpa.audit import mapping
+from course.why import keda_wrong
 from course.why.explain import STATUS, Explanation
 from course.why.snapshot import listed, moment
 from localcluster.api.objects import KubeObject
@@ -19,6 +20,10 @@ COOLDOWN, POLLING, MOST = 300, 30, 100
 """KEDA's defaults: seconds, seconds, replicas."""
 _PAUSE, FORCED = "autoscaling.keda.sh/paused", "autoscaling.keda.sh/force-activation"
 _FALSE = {"false", "0", "f", "F", "FALSE", "False"}  # what Go takes for false; anything else pauses
+
+_ASLEEP = frozenset({"NotActive", "Deactivated"})
+_NOT_NOW = frozenset({"BeingDeleted", "NotLookedYet", "TriggerError"})
+"""Where what its triggers say is not the matter."""
 
 
 @dataclass(frozen=True)
@@ -86,6 +91,8 @@ def explain(raw: Mapping[str, Any], *, current: int | None, now: float) -> Expla
     """Why KEDA does, or does not, change the target at this moment; `current` is its number of replicas."""
     so = Scaled(KubeObject(raw))
     said = _stopped(so, current) or _broken(so) or _own(so, current, now) or _hpa_decides(so, current)
+    if (wrong := keda_wrong.trigger(so.raw, asleep=said.reason in _ASLEEP)) and said.reason not in _NOT_NOW:
+        said = Said(said.reason, f"{said.why} {wrong.cause}", said.fix or wrong.fix)
     unknown = [] if current is not None else ["the target's number of replicas"]
     if said.reason not in {"HpaDecides", "Paused", "PausedReplicas", "BeingDeleted"}:
         unknown.append("the values that the triggers returned: KEDA keeps only whether one was active")
@@ -143,9 +150,10 @@ def _broken(so: Scaled) -> Said | None:
         )
     if ready.get("status") == "True":
         return None
-    why = f"KEDA does nothing: {ready.get('message') or ready.get('reason')}{failing and f' ({failing})'}."
-    reason = str(ready.get("reason") or "NotReady")
-    return Said(reason, why, "kubectl describe scaledobject shows the operator's error")
+    message = str(ready.get("message") or ready.get("reason"))
+    why = f"KEDA does nothing: {message}{failing and f' ({failing})'}."
+    found = keda_wrong.cure(message)
+    return Said(str(ready.get("reason") or "NotReady"), f"{why} {found.cause}".rstrip(), found.fix)
 
 
 def _own(so: Scaled, current: int | None, now: float) -> Said | None:
@@ -196,4 +204,9 @@ def _hpa_decides(so: Scaled, current: int | None) -> Said:
     most = so.number("spec.maxReplicaCount", MOST)
     stands = "" if current is None else f", now {current}"
     why = f"Between {max(1, so.minimum)} and {most} replicas{stands}, hpa/{so.hpa} decides."
+    told = so.condition("HPAActive")
+    if told.get("status") == "False":
+        why += (
+            f" It can't at the moment ({told.get('reason')}); Ready of the ScaledObject is about KEDA only."
+        )
     return Said("HpaDecides", why)

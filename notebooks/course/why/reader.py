@@ -19,10 +19,12 @@ from course.why.explain import Explanation
 from course.why.flags import Flags
 from course.why.follow import Writer
 from course.why.snapshot import Snapshot
+from labkit.doctor import extract
+from labkit.doctor.look import SERVICES
 from labkit.errors import BadInput, ClusterError, Refused
 from labkit.kube.client import Kube
 from localcluster.api.client import Request
-from localcluster.api.objects import dig
+from localcluster.api.objects import KubeObject, dig
 
 HPAS = "/apis/autoscaling/v2"
 KEDA = "/apis/keda.sh/v1alpha1"
@@ -170,6 +172,21 @@ class Reader:
                 return False
             self._versions[group] = str(version)
         return True
+
+    def server(self, group: str, notes: Notes) -> Mapping[str, str]:
+        """Who is to answer a group of the API, where it does not: `name`, `service`, `reason`, `message`."""
+        found = notes.tried(lambda: access.items(self._kube.api.get(SERVICES)), "APIServices") or ()
+        every = [extract.api_service(KubeObject(each)) for each in found]
+        mine = [each for each in every if each.group == group]
+        if not mine or any(each.available for each in mine):
+            return {}
+        down = mine[0]
+        return {
+            "name": down.name,
+            "service": down.service,
+            "reason": down.reason,
+            "message": down.message,
+        }
 
     # The past, and the controller --------------------------------------------------------------------------
 

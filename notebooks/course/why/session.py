@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from course.why import access, keda, past
@@ -12,6 +13,7 @@ from course.why.explain import Explanation
 from course.why.flags import Flags
 from course.why.follow import Follower, new
 from course.why.keda import Scaled
+from course.why.questions import GROUPS, SERVERS
 from course.why.reader import Reader
 from labkit.errors import BadInput, Refused
 from localcluster.api.objects import KubeObject, dig
@@ -84,7 +86,22 @@ class Session:
             seen = self._reader.snapshot(self._hpa)
             found = self._follower.take(seen, writers=lambda: self._reader.writers(self._ref(), Notes()))
             if found is not None:
-                yield from self._fresh("hpa", found, every=every)
+                yield from self._fresh("hpa", self._with_server(found), every=every)
+
+    def _with_server(self, found: Explanation) -> Explanation:
+        """For a metric that can't be read: with the program that is to serve it, if that does not answer."""
+        kind = found.reason.removeprefix("FailedGet").removesuffix("Metric")
+        if kind not in GROUPS or not (down := self._reader.server(GROUPS[kind], Notes())):
+            return found
+        why = (
+            f"{found.why} apiservice/{down['name']} leads to service {down['service']}, which does not "
+            f"answer as {GROUPS[kind]} ({down['reason']}): {down['message']}."
+        )
+        fix = (
+            "one program only can serve a group of the API: point spec.service of the APIService at the one "
+            f"that has this metric ({SERVERS[GROUPS[kind]]}), and see whether it runs"
+        )
+        return replace(found, why=why, fix=fix)
 
     def _fresh(self, who: str, found: Explanation, *, every: bool = False) -> Iterator[Explanation]:
         if every or new(self._told.get(who), found):

@@ -28,6 +28,10 @@ def scaled(*conditions: dict[str, str], meta: Any = None, status: Any = None, **
     }
 
 
+def asking(query: str) -> dict[str, Any]:
+    return {"type": "prometheus", "metadata": {"query": query, "threshold": "5"}}
+
+
 def annotated(name: str, value: str = "true") -> dict[str, Any]:
     return {"annotations": {name: value}}
 
@@ -136,6 +140,77 @@ CASES = {
         "TriggerError",
         "Triggers are not working (s0-prometheus failed 4 times)",
         "kubectl describe",
+    ),
+    "a login that is not there": Case(
+        scaled(
+            condition(
+                "Ready", "False", "ScaledObjectCheckFailed", "cert=<empty> and key=<empty> are required"
+            )
+        ),
+        2,
+        "ScaledObjectCheckFailed",
+        "its TriggerAuthentication, or the Secret that this names, is not there",
+        "kubectl get secrets",
+    ),
+    "an HPA that exists": Case(
+        scaled(condition("Ready", "False", "ScaledObjectCheckFailed", '"llm-hpa" already exists')),
+        2,
+        "ScaledObjectCheckFailed",
+        "takes it over only by a new ScaledObject",
+        "transfer-hpa-ownership",
+    ),
+    "a target that is not there": Case(
+        scaled(
+            condition(
+                "Ready", "False", "ScaledObjectCheckFailed", "ScaledObject has no scaleTargetRef like that"
+            )
+        ),
+        None,
+        "ScaledObjectCheckFailed",
+        "does not exist, or has no scale",
+        "spec.scaleTargetRef",
+    ),
+    "a query that fails": Case(
+        scaled(
+            condition("Ready", "False", "TriggerError", "Triggers defined in ScaledObject are not working")
+        ),
+        2,
+        "TriggerError",
+        "does not answer with one number",
+        "status 400",
+    ),
+    "an average, divided again": Case(
+        scaled(READY, ACTIVE, triggers=[asking("avg(secret) or vector(0)")]),
+        2,
+        "HpaDecides",
+        "an average is divided already",
+        "metricType: Value",
+    ),
+    "a sum that runs away": Case(
+        scaled(READY, ACTIVE, triggers=[{**asking("sum(secret)"), "metricType": "Value"}]),
+        2,
+        "HpaDecides",
+        "multiplies the ready pods",
+        "metricType: AverageValue",
+    ),
+    "asleep by an empty answer": Case(
+        scaled(READY, ASLEEP, triggers=[asking("sum(secret) + (sum(other) or vector(0))")]),
+        0,
+        "NotActive",
+        "A query without a value counts as 0",
+        "or vector(0)",
+    ),
+    "asleep, and never empty": Case(
+        scaled(READY, ASLEEP, triggers=[asking("(sum(a) or vector(0)) + (sum(b) or vector(0))")]),
+        0,
+        "NotActive",
+        "Stays at 0: no trigger is active (prometheus).",
+    ),
+    "an HPA that can't": Case(
+        scaled(READY, ACTIVE, condition("HPAActive", "False", "FailedGetExternalMetric")),
+        2,
+        "HpaDecides",
+        "It can't at the moment (FailedGetExternalMetric)",
     ),
     "nobody looked": Case(scaled(), 4, "NotLookedYet", "operator has not looked", "keda-operator"),
     "being deleted": Case(
