@@ -10,10 +10,11 @@ from collections.abc import Callable
 from labkit import course, faults, pull_secret
 from labkit.errors import ClusterError
 from labkit.kube import namespaces, nodes
-from labkit.kube.client import Kube, Which
+from labkit.kube.client import Kube
 from localcluster import gateway, keda, kwok, polling
 from localcluster.api import client as api
 from localcluster.api.objects import KubeObject
+from localcluster.gpus.breaking import simulated
 from localcluster.gpus.handout import RESOURCE
 from localcluster.gpus.sharing import MIG_CONFIG, MIG_STRATEGY, PLUGIN_CONFIG
 from localcluster.images import blocking
@@ -32,7 +33,7 @@ Report = Callable[[str], None]
 PULL_SECRET = pull_secret.NAME
 IMAGE = "llm-inference:1.0"
 GRACE = "--grace-period=1"  # leftovers have no users: nothing to drain
-COURSE, SIMULATED = "labkit.dev/course", "labkit.dev/simulated=true"
+COURSE = "labkit.dev/course"
 WORK = (
     "hpa,deployments,statefulsets,daemonsets,cronjobs,jobs,replicasets,pods,services,poddisruptionbudgets,"
     "configmaps,persistentvolumeclaims"
@@ -99,7 +100,7 @@ def cluster_wide(kube: Kube, report: Report) -> None:
     """Delete the course's priority classes and restore its nodes; only labels identify them as ours."""
     try:
         kube.kubectl("delete", "priorityclasses", "--selector", COURSE)
-        for node in kube.objects("nodes", which=Which(SIMULATED)):
+        for node in filter(simulated, kube.objects("nodes")):
             _as_it_was(kube, node, report)
     except ClusterError as error:  # a learner who isn't allowed to list them has changed none
         report(f"nodes and priority classes are left as they are: {error.what}")

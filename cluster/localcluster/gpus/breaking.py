@@ -44,7 +44,7 @@ class GpuFaults:
         """Every simulated GPU, by node and index."""
         pods = dict(self._holders())
         return [
-            gpu for node in self._list("/api/v1/nodes") if _simulated(node) for gpu in self._of(node, pods)
+            gpu for node in self._list("/api/v1/nodes") if _has_some(node) for gpu in self._of(node, pods)
         ]
 
     def fail(self, node: str, gpu: str | int, *, reason: str = faults.DEFAULT_REASON) -> str:
@@ -61,7 +61,7 @@ class GpuFaults:
 
     def _find(self, node: str, gpu: str | int) -> Gpu:
         found = KubeObject(self._api.get(f"/api/v1/nodes/{node}"))
-        if not _simulated(found):
+        if not _has_some(found):
             raise BadInput(
                 f"The GPUs of node {node} are not simulated.",
                 cause="It has none, or they are real and can't be made to fail.",
@@ -101,5 +101,10 @@ class GpuFaults:
                         yield device["resourceID"], f"{pod.namespace}/{pod.name}"
 
 
-def _simulated(node: KubeObject) -> bool:
-    return COUNT in node.labels and any(node.labels.get(key) == value for key, value in SIMULATED.items())
+def simulated(node: KubeObject) -> bool:
+    """Whether a node, with GPUs or without, is one of labkit's."""
+    return any(node.labels.get(key) == value for key, value in SIMULATED.items())
+
+
+def _has_some(node: KubeObject) -> bool:
+    return COUNT in node.labels and simulated(node)

@@ -6,9 +6,13 @@ a real driver knows (CUDA and driver versions), and the architecture of unlisted
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from localcluster.gpus.sharing import MIG_STRATEGY, WHOLE, Sharing
+from localcluster.gpus.handout import MIG
+from localcluster.gpus.sharing import MIG_STATE, MIG_STRATEGY, WHOLE, Sharing, mig_state
+
+_DIVIDED = (MIG, MIG_STRATEGY, MIG_STATE)  # labels that only divided GPUs bring
 
 
 @dataclass(frozen=True)
@@ -71,3 +75,14 @@ def labels(*, product: str, memory_mib: int, count: int, sharing: Sharing = WHOL
             "nvidia.com/mig.capable": str(known.mig_capable).lower(),
         }
     return found
+
+
+def corrections(
+    seen: Mapping[str, str], wanted: Mapping[str, str], now: Sharing, *, product: str
+) -> dict[str, str | None]:
+    """What a Node's labels lack of those `wanted` and of the MIG manager's; None: to be removed."""
+    full = dict(wanted)
+    if state := mig_state(seen, now, product=product):
+        full[MIG_STATE] = state
+    gone = (name for name in seen if name.startswith(_DIVIDED) and name not in full)
+    return {name: value for name, value in full.items() if seen.get(name) != value} | dict.fromkeys(gone)

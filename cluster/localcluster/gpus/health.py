@@ -21,7 +21,6 @@ from localcluster.api.events import Recorder, node_reference, pod_reference
 from localcluster.errors import ClusterError
 from localcluster.gpus import faults
 from localcluster.gpus.device import Device
-from localcluster.gpus.handout import RESOURCE
 from localcluster.gpus.holder import Holder
 from localcluster.gpus.inventory import Inventory
 
@@ -104,7 +103,8 @@ class Health:
 
     def _announced(self) -> bool:
         status = self._node.get("status", {})
-        allocatable = int(status.get("allocatable", {}).get(RESOURCE, 0))
+        resource = self._ward.inventory.sharing(self._ward.node).resource
+        allocatable = int(status.get("allocatable", {}).get(resource, 0))
         return allocatable <= self._ward.inventory.healthy(self._ward.node)
 
     def _dead(self) -> list[Device]:

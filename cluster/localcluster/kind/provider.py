@@ -18,22 +18,22 @@ from localcluster.api.objects import KubeObject
 from localcluster.embedded.files import REGISTRY_HOST, REGISTRY_USER
 from localcluster.embedded.teardown import delete_files, with_children
 from localcluster.errors import LabError, NotOurs, ProviderError
-from localcluster.kind import files, outside, parts
+from localcluster.kind import files, kwok, outside, parts
+from localcluster.kind.added_nodes import AddedNodes
 from localcluster.kind.engine import Engine
+from localcluster.kind.machines import CLUSTER, Machines
 from localcluster.kind.nvidia import Plan, real_gpus
 from localcluster.kind.settings import Settings, layout_of, name_of
 from localcluster.kind.startup import Startup, delete_cluster
 from localcluster.kind.transcript import transcript
 from localcluster.layout import default_name, prepare
-from localcluster.provider import Endpoint, Part, RegistryAccess, Report, Spec, silent
+from localcluster.provider import Endpoint, NewNode, Part, RegistryAccess, Report, Spec, silent
 
 DISK_MIB = 6000
 """Five nodes of 1 GB, and their images."""
 
 LATE = 6
 """Checks, half a second apart, that must find no late node after an interrupted start."""
-
-NODE_LABEL = "io.x-k8s.kind.cluster"
 
 
 class Kind:
@@ -150,7 +150,7 @@ class Kind:
     def kill(self, pod: KubeObject) -> int:
         """On its node, as the kernel would: containerd knows the container's first process."""
         container = str(pod.at("status.containerStatuses.0.containerID", "")).rpartition("//")[2]
-        node = str(pod.at("spec.nodeName", ""))
+        node = self._machines().container(str(pod.at("spec.nodeName", "")))
         tasks = self.engine.run("exec", node, "ctr", "--namespace", "k8s.io", "tasks", "list")
         pids = [line.split()[1] for line in tasks.splitlines() if container and line.startswith(container)]
         if not pids:
@@ -166,6 +166,40 @@ class Kind:
         """The nodes, the registry, and what runs in `monitoring`."""
         settings = Settings.load(self.layout)
         return parts.found(self.engine, settings, self._nodes(settings), self.layout.kubeconfig)
+
+    def stop_node(self, name: str) -> None:
+        """Turn a node's container off, with everything in it."""
+        self._machines().stop(name)
+
+    def start_node(self, name: str) -> None:
+        """Turn it on."""
+        self._machines().start(name)
+
+    def restore_nodes(self) -> list[str]:
+        """Turn on every node that is off."""
+        return self._machines().restore()
+
+    def plug_in(self, node: NewNode) -> None:
+        """Add a container that joins the cluster by kubeadm."""
+        self._added().plug_in(node)
+
+    def plug_out(self) -> list[str]:
+        """Remove every machine that was added."""
+        return self._added().plug_out()
+
+    def start_kwok(self) -> None:
+        """Run KWOK in a pod."""
+        kwok.start(self.engine, self.registry(), Api(self.layout.kubeconfig))
+
+    def stop_kwok(self) -> None:
+        """Stop it."""
+        kwok.stop(Api(self.kubeconfig()))
+
+    def _machines(self) -> Machines:
+        return Machines(self.engine, Settings.load(self.layout), Api(self.layout.kubeconfig))
+
+    def _added(self) -> AddedNodes:
+        return AddedNodes(self.engine, Settings.load(self.layout), self.layout)
 
     def _start(self, settings: Settings, report: Report, real: Plan | None) -> None:
         self._refuse_foreign(settings)
@@ -231,7 +265,7 @@ class Kind:
             "ps",
             "--all",
             "--filter",
-            f"label={NODE_LABEL}={settings.cluster}",
+            f"label={CLUSTER}={settings.cluster}",
             "--format",
             "{{.Names}}",
         )

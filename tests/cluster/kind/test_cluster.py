@@ -24,7 +24,8 @@ from localcluster.images.failure import Unauthorized
 from localcluster.images.push import check_login
 from localcluster.images.registry import Mirror
 from localcluster.kind.engine import Engine
-from localcluster.kind.provider import NODE_LABEL, Kind
+from localcluster.kind.machines import CLUSTER
+from localcluster.kind.provider import Kind
 from localcluster.kind.settings import Settings
 from localcluster.provider import Spec
 from tests.cluster.kind.wanted import wanted
@@ -134,7 +135,7 @@ def test_the_thirteenth_gpu_is_one_too_many(cluster: Kind, namespace: Kube) -> N
 def test_no_start_over_a_cluster_that_somebody_else_made(cluster: Kind) -> None:
     image = next(iter(cluster.engine.run("images", "--format", "{{.Repository}}:{{.Tag}}").split()))
     name = "labkit-foreign-control-plane"
-    cluster.engine.run("create", "--name", name, "--label", f"{NODE_LABEL}=labkit-foreign", image, "true")
+    cluster.engine.run("create", "--name", name, "--label", f"{CLUSTER}=labkit-foreign", image, "true")
     try:
         with pytest.raises(NotOurs, match="that this lab did not make"):
             Kind("foreign").up(small("foreign"))

@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from labkit import reset
 from labkit.errors import BadInput
 from labkit.kube.client import Which
 from labkit.lab import Lab
 from localcluster import polling
 from localcluster.embedded.provider import Embedded
+from localcluster.gpus.breaking import simulated
 from localcluster.provider import NewNode
 
 pytestmark = pytest.mark.embedded
@@ -30,7 +30,7 @@ def lab(lab: Lab) -> Iterator[Lab]:
     lab.reset()
     yield lab
     lab.reset()
-    assert {n.name for n in lab.kube.objects("nodes", which=Which(reset.SIMULATED))} == {
+    assert {n.name for n in filter(simulated, lab.kube.objects("nodes"))} == {
         "gpu-node-1", "gpu-node-2", "gpu-node-3", "cpu-node-1",
     }  # fmt: skip
 

@@ -25,12 +25,14 @@ from localcluster import spawn
 from localcluster.gpus.device import devices_of
 from localcluster.gpus.inventory import Inventory
 from localcluster.gpus.plugin.kubelet import device_plugin_pb2 as api
+from localcluster.gpus.sharing import Sharing, mig_slice
 from tests.cluster.unit.kubelet_world import WITHIN, kubelet
 from tests.cluster.unit.node_world import away
 
 pytestmark = pytest.mark.anyio
 
 NODE = "worker-1"
+A100 = "NVIDIA-A100-SXM4-40GB"
 DEVICES = devices_of(lab="lab", node=NODE, count=4, product="NVIDIA-L4", memory_mib=23034)
 
 
@@ -71,10 +73,10 @@ def free_port() -> int:
 
 
 @asynccontextmanager
-async def plugin(folder: Path, kubeconfig: Path) -> AsyncIterator[Plugin]:
+async def plugin(folder: Path, kubeconfig: Path, *more: str) -> AsyncIterator[Plugin]:
     port = free_port()
     words = ["--node", NODE, "--kubelet", folder, "--gpus", folder / "gpus", "--port", port, "--clock", 15]
-    words += ["--kubeconfig", kubeconfig, "--cpu-scale", 0.025]
+    words += ["--kubeconfig", kubeconfig, "--cpu-scale", 0.025, *more]
     process = spawn.popen(
         [sys.executable, "-m", "localcluster.gpus.plugin", *map(str, words)], log=folder / "plugin.log"
     )
@@ -225,3 +227,40 @@ async def test_its_metrics_keep_the_holder_while_the_kubelet_is_away(folder: Pat
             node.give(DEVICES[0].uuid, pod="web-1")
             await running.metrics()
         assert any('pod="web-1"' in line for line in await running.metrics())
+
+
+async def test_a_shared_device_has_an_id_for_each_tenant_and_the_emptiest_comes_first(
+    folder: Path, kubeconfig: Path
+) -> None:
+    (folder / "gpus").mkdir()
+    Sharing(replicas=2).save(folder / "gpus" / f"{NODE}.sharing.json")  # as before a restart
+    first, second = DEVICES[0].uuid, DEVICES[1].uuid
+    asked = api.ContainerPreferredAllocationRequest(
+        available_deviceIDs=[f"{first}::1", f"{second}::1", f"{second}::0"], allocation_size=1
+    )
+    async with kubelet(folder) as node, plugin(folder, kubeconfig) as running:
+        told = await node.healthy(8)
+        assert told[:2] == [f"{first}::0", f"{first}::1"]
+        async with node.plugin() as stub:
+            request = api.PreferredAllocationRequest(container_requests=[asked])
+            [answer] = (await stub.GetPreferredAllocation(request)).container_responses
+        assert list(answer.deviceIDs) == [f"{second}::0"]
+        node.give(f"{first}::0", pod="web-1")
+        used = running.inventory.path(first) / "usage" / "web-1.json"
+        used.write_text("{}")
+        given = await node.allocate(f"{first}::1")
+        assert given.envs["NVIDIA_VISIBLE_DEVICES"] == first
+        assert used.exists(), "its other tenant lives"
+        assert any(f'UUID="{first}"' in line and 'pod="web-1"' in line for line in await running.metrics())
+
+
+async def test_slices_are_a_resource_of_their_own(folder: Path, kubeconfig: Path) -> None:
+    (folder / "gpus").mkdir()
+    cut = mig_slice(A100, "1g.5gb")
+    Sharing(mig=cut).save(folder / "gpus" / f"{NODE}.sharing.json")
+    async with kubelet(folder) as node, plugin(folder, kubeconfig, "--product", A100, "--count", "1"):
+        told = await node.healthy(7)
+        assert all(name.startswith("MIG-") for name in told)
+        [asked] = node.registered
+        assert (asked.resource_name, asked.endpoint) == ("nvidia.com/mig-1g.5gb", "labkit-mig-1g.5gb.sock")
+        assert (await node.allocate(told[3])).envs["NVIDIA_VISIBLE_DEVICES"] == told[3]

@@ -16,15 +16,15 @@ from aiohttp import web
 from localcluster.api import identity
 from localcluster.api.asynchronous import Api
 from localcluster.errors import LabError
-from localcluster.gpus import feature_discovery
 from localcluster.gpus.device import devices_of
 from localcluster.gpus.health import Health, Ward
 from localcluster.gpus.inventory import Inventory
-from localcluster.gpus.plugin import labels, settings
+from localcluster.gpus.plugin import settings
 from localcluster.gpus.plugin.devices import DevicePlugin
+from localcluster.gpus.plugin.division import Division, open_to_containers
 from localcluster.gpus.plugin.pages import Pages
 from localcluster.gpus.plugin.pod_resources import PodResources
-from localcluster.gpus.plugin.registration import Registration
+from localcluster.gpus.plugin.registration import Registrations
 from localcluster.gpus.plugin.settings import Settings
 
 log = logging.getLogger("localcluster.gpus.plugin")
@@ -33,15 +33,18 @@ log = logging.getLogger("localcluster.gpus.plugin")
 async def run(chosen: Settings) -> None:
     """Serve the kubelet and Prometheus until a signal; raises what breaks one of the parts."""
     inventory, node = inventory_of(chosen), chosen.node
-    plugin = DevicePlugin(inventory, node, environment={"LABKIT_CLOCK": f"{chosen.clock:g}"})
-    registration = Registration(chosen.plugins, plugin)
     pods = PodResources(chosen.pod_resources)
+    environment = {"LABKIT_CLOCK": f"{chosen.clock:g}"}
+    registrations = Registrations(
+        chosen.plugins,
+        lambda resource: DevicePlugin(resource, inventory, node, held=pods.holders, environment=environment),
+    )
     pages = Pages(inventory, node, pods, cpu_scale=chosen.cpu_scale)
-    application = pages.application(lambda: registration.registered)
+    application = pages.application(lambda: registrations.registered)
     async with listening(application, chosen.port), connected(chosen) as api:
         health = Health(api, Ward(node, inventory, pods.holders), clock=chosen.clock)
-        labelling = labels.keep(api, node, labels_of(chosen))
-        await first_of(stopped(), registration.keep(), health.run(), labelling)
+        division = Division(api, chosen, inventory, held=pods.holders, announce=registrations.announce)
+        await first_of(stopped(), registrations.keep(), health.run(), division.keep())
 
 
 async def stopped() -> None:
@@ -88,7 +91,7 @@ async def connected(chosen: Settings) -> AsyncIterator[Api]:
 
 
 def inventory_of(chosen: Settings) -> Inventory:
-    """The node's devices; containers of any user can write what they use."""
+    """The node's devices, divided as they were before a restart."""
     inventory = Inventory(chosen.gpus)
     inventory.add(
         devices_of(
@@ -99,15 +102,9 @@ def inventory_of(chosen: Settings) -> Inventory:
             memory_mib=chosen.memory_mib,
         )
     )
-    for device in inventory.devices():
-        inventory.path(device.uuid).chmod(0o755)
-        (inventory.path(device.uuid) / "usage").chmod(0o1777)
+    inventory.recall(chosen.node)
+    open_to_containers(inventory)
     return inventory
-
-
-def labels_of(chosen: Settings) -> dict[str, str]:
-    """GPU feature discovery's, for this node."""
-    return feature_discovery.labels(product=chosen.product, memory_mib=chosen.memory_mib, count=chosen.count)
 
 
 def main() -> int:

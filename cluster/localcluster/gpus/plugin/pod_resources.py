@@ -7,8 +7,9 @@ from pathlib import Path
 
 import grpc
 
-from localcluster.gpus.handout import RESOURCE
+from localcluster.gpus.handout import MIG, RESOURCE
 from localcluster.gpus.holder import Holder
+from localcluster.gpus.plugin.devices import uuids
 from localcluster.gpus.plugin.kubelet import pod_resources_pb2 as api
 from localcluster.gpus.plugin.kubelet.pod_resources_pb2_grpc import PodResourcesListerStub
 
@@ -25,7 +26,7 @@ class PodResources:
         self._last: dict[str, Holder] = {}
 
     async def holders(self) -> dict[str, Holder]:
-        """The container that holds each GPU (by UUID)."""
+        """The container that holds each GPU or slice (by UUID); one of them if it is shared."""
         async with grpc.aio.insecure_channel(f"unix://{self._socket}") as channel:
             lister = PodResourcesListerStub(channel)
             try:
@@ -42,6 +43,6 @@ def _holders(answer: api.ListPodResourcesResponse) -> dict[str, Holder]:
         for pod in answer.pod_resources
         for container in pod.containers
         for devices in container.devices
-        if devices.resource_name == RESOURCE
-        for uuid in devices.device_ids
+        if devices.resource_name == RESOURCE or devices.resource_name.startswith(MIG)
+        for uuid in uuids(devices.device_ids)
     }

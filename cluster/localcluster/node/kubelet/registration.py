@@ -18,9 +18,9 @@ from functools import partial
 from localcluster.api import MERGE, Json
 from localcluster.api.asynchronous import Api, ApiError, Change, Listed
 from localcluster.errors import ClusterError
-from localcluster.gpus.handout import MIG
+from localcluster.gpus import feature_discovery
 from localcluster.gpus.inventory import Inventory
-from localcluster.gpus.sharing import MIG_STATE, MIG_STRATEGY, asked, mig_state
+from localcluster.gpus.sharing import asked
 from localcluster.node.config import NodeSpec
 from localcluster.node.kubelet import node_object
 from localcluster.node.kubelet.node_object import Machine
@@ -31,7 +31,6 @@ HEARTBEAT_SECONDS = 10.0  # real time, as the kubelet's; the controller manager'
 STATUS_SECONDS = 60.0
 _LOOK_SECONDS = 1.0  # how often we look whether our own state changed
 _LEASE_SECONDS = 40
-_DIVIDED = (MIG, MIG_STRATEGY, MIG_STATE)  # labels that only divided GPUs bring
 
 log = logging.getLogger(__name__)
 
@@ -90,12 +89,9 @@ class Registration:
 
     def _wrong_labels(self) -> Json:
         """Our labels that the Node lacks, as GPUs are divided now; None for those of another division."""
-        seen, now = self._labels, self._machine.sharing
-        wanted: Json = dict(node_object.labels(self._spec, now))
-        if state := mig_state(seen, now, product=self._spec.gpu_product):
-            wanted[MIG_STATE] = state
-        gone = (name for name in seen if name.startswith(_DIVIDED) and name not in wanted)
-        return {n: value for n, value in wanted.items() if seen.get(n) != value} | dict.fromkeys(gone)
+        now = self._machine.sharing
+        wanted = node_object.labels(self._spec, now)
+        return feature_discovery.corrections(self._labels, wanted, now, product=self._spec.gpu_product)
 
     async def _write_status(self) -> None:
         status = node_object.status(self._spec, self._machine, now=time.time())
