@@ -152,17 +152,26 @@ def _with_the_labs_names(folder: Path) -> tuple[str, ...]:
 
 
 def _own_objects(layout: Layout) -> str:
-    def encoded(name: str) -> str:
-        return base64.b64encode(layout.pki(name).read_bytes()).decode()
-
-    return Template((DATA / "keda" / "objects.yaml").read_text()).substitute(
+    own = Template((DATA / "keda" / "objects.yaml").read_text()).substitute(
         ADAPTER_PORT=SECURE,
         PROMETHEUS=plan.PROMETHEUS,
         PROMETHEUS_PORT=layout.load()[1].prometheus,
-        CA_BUNDLE=encoded("ca.crt"),
-        CERT=encoded("metrics-reader.crt"),
-        KEY=encoded("metrics-reader.key"),
+        CA_BUNDLE=_encoded(layout, "ca.crt"),
     )
+    return f"{own}---\n{trigger(layout)}"
+
+
+def trigger(layout: Layout) -> str:
+    """How KEDA asks the lab's Prometheus: a ClusterTriggerAuthentication with a certificate of the lab."""
+    return Template((DATA / "keda" / "trigger.yaml").read_text()).substitute(
+        CA_BUNDLE=_encoded(layout, "ca.crt"),
+        CERT=_encoded(layout, "metrics-reader.crt"),
+        KEY=_encoded(layout, "metrics-reader.key"),
+    )
+
+
+def _encoded(layout: Layout, name: str) -> str:
+    return base64.b64encode(layout.pki(name).read_bytes()).decode()
 
 
 def _ending(api: Api) -> bool:

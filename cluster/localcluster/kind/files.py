@@ -71,6 +71,8 @@ def identities(settings: Settings) -> list[Identity]:
         Identity("registry", "registry", hosts=(*LOOPBACK, "registry.lab", settings.registry)),
         Identity("prometheus", "prometheus", hosts=(*LOOPBACK, "prometheus.monitoring.svc")),
         Identity("adapter", "adapter", hosts=("adapter.monitoring.svc",)),
+        Identity("metrics-reader", "metrics-reader"),
+        Identity("epp", "epp", hosts=LOOPBACK),
     ]
 
 

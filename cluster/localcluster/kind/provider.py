@@ -18,7 +18,7 @@ from localcluster.api.objects import KubeObject
 from localcluster.embedded.files import REGISTRY_HOST, REGISTRY_USER
 from localcluster.embedded.teardown import delete_files, with_children
 from localcluster.errors import LabError, NotOurs, ProviderError
-from localcluster.kind import files, kwok, outside, parts
+from localcluster.kind import files, keda, kwok, outside, parts
 from localcluster.kind.added_nodes import AddedNodes
 from localcluster.kind.engine import Engine
 from localcluster.kind.machines import CLUSTER, Machines
@@ -194,6 +194,15 @@ class Kind:
     def stop_kwok(self) -> None:
         """Stop it."""
         kwok.stop(Api(self.kubeconfig()))
+
+    def start_keda(self) -> None:
+        """Run KEDA in pods."""
+        keda.start(self.engine, self.registry(), self.layout)
+
+    def stop_keda(self) -> None:
+        """Remove it with its objects."""
+        self.kubeconfig()
+        keda.stop(self.layout)
 
     def _machines(self) -> Machines:
         return Machines(self.engine, Settings.load(self.layout), Api(self.layout.kubeconfig))

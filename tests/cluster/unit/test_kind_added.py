@@ -1,4 +1,4 @@
-"""What a machine that joins a kind lab later is made from: all that needs no engine."""
+"""What is added to a running kind lab, machines and optional parts: all that needs no engine."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from labkit.errors import ProviderError
-from localcluster.kind import kwok
+from localcluster.kind import keda, kwok
 from localcluster.kind.added_nodes import join_config, plugin_of, run_words
 from localcluster.provider import NewNode
 
@@ -101,3 +101,32 @@ def test_kwoks_pod_has_the_same_stages_as_its_process() -> None:
     assert "kind: Stage" in found["ConfigMap"]["data"]["stages.yaml"]
     [container] = found["Deployment"]["spec"]["template"]["spec"]["containers"]
     assert container["image"] == "registry.lab:5000/labkit/kwok:1"
+
+
+def test_kedas_published_objects_stay_as_they_are_but_for_the_image_and_the_webhook() -> None:
+    pod: dict[str, Any] = {
+        "securityContext": {"runAsNonRoot": True},
+        "containers": [
+            {
+                "name": "keda-operator",
+                "image": "ghcr.io/kedacore/keda:main",
+                "command": ["/keda"],
+                "args": ["--leader-elect"],
+                "env": [{"name": "WATCH_NAMESPACE", "value": ""}],
+                "readinessProbe": {"httpGet": {"path": "/readyz", "port": 8081}, "initialDelaySeconds": 20},
+            }
+        ],
+    }
+    published: list[dict[str, Any]] = [
+        {"kind": "ValidatingWebhookConfiguration", "metadata": {"name": "keda-admission"}},
+        {"kind": "Deployment", "metadata": {"name": "keda-admission"}},
+        {"kind": "Service", "metadata": {"name": "keda-operator"}, "spec": {"ports": []}},
+        {"kind": "Deployment", "metadata": {"name": "keda-operator"}, "spec": {"template": {"spec": pod}}},
+    ]
+    service, deployment = keda.objects_for(published, {"keda-operator": "registry.lab:5000/labkit/keda:1"})
+    assert service == published[2]
+    made = deployment["spec"]["template"]["spec"]
+    assert made["containers"][0]["image"] == "registry.lab:5000/labkit/keda:1"
+    assert made["containers"][0]["args"] == ["--leader-elect"]
+    assert made["securityContext"] == {"runAsNonRoot": True, "runAsUser": 1000}
+    assert pod["containers"][0]["image"] == "ghcr.io/kedacore/keda:main", "what came with it is unchanged"
