@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.fidelity.notebooks import Judged, Played
 from tests.fidelity.observed import Observed, Run
 
 POINTS = 0.15
@@ -27,6 +28,9 @@ TOLERANCE = {
     "busiest pod, × the mean": (0.1, 0.0),
 }
 """How far a figure may lie apart: so much in its own unit, or such a share of the larger if that is more."""
+
+REPLICAS = (1.0, 0.2)
+"""The same for the most replicas that an HPA asked for: which requests a sync falls between is chance."""
 
 SETS = {"event": "events", "condition": "conditions", "state": "states"}
 HERE = Path(__file__).parent
@@ -77,6 +81,50 @@ def compare(left: Run, right: Run, known: Sequence[Explanation]) -> list[Row]:
     return rows + [row for a, b in pairs for row in _others(a, b, (left.provider, right.provider), known)]
 
 
+def compare_notebooks(left: Played, right: Played, known: Sequence[Explanation]) -> list[Row]:
+    """Every row of the report of all notebooks: what raised, verdicts, then each check's evidence."""
+    rungs = (left.provider, right.provider)
+    rows = [
+        _target(name, "cells", left.broken.get(name, "ran"), right.broken.get(name, "ran"), met=False)
+        for name in sorted(left.broken.keys() | right.broken.keys())
+    ]
+    mine, theirs = ({one.check: one for one in played.checks} for played in (left, right))
+    for name in sorted(mine.keys() | theirs.keys()):
+        a, b = mine.get(name, Judged(name, "not run")), theirs.get(name, Judged(name, "not run"))
+        rows.append(_target(name, "verdict", a.state, b.state, met=a.state == b.state))
+        for figure in sorted(a.figures.keys() & b.figures.keys()):
+            row, near = _number(name, figure, a.figures[figure], b.figures[figure])
+            on = rungs[a.figures[figure] < b.figures[figure]]
+            rows.append(row if near else _judged(row, on, known))
+        for aspect in sorted(a.facts.keys() | b.facts.keys()):
+            sides = set(a.facts.get(aspect, ())), set(b.facts.get(aspect, ()))
+            rows += _only_one(name, aspect, sides, rungs, known)
+    return rows
+
+
+def _number(name: str, figure: str, left: float, right: float) -> tuple[Row, bool]:
+    """A figure on both sides, and whether they lie close enough together."""
+    share = figure.endswith("attainment")
+    most = POINTS if share else max(REPLICAS[0], REPLICAS[1] * max(left, right))
+    shown = [f"{value:.0%}" if share else f"{value:g}" for value in (left, right)]
+    return Row(name, "figure", figure, shown[0], shown[1], "same"), abs(left - right) <= most
+
+
+def _only_one(
+    name: str,
+    aspect: str,
+    sides: tuple[set[str], set[str]],
+    rungs: tuple[str, str],
+    known: Sequence[Explanation],
+) -> Iterator[Row]:
+    """A row for each item that only one of two sides has."""
+    mine, theirs = sides
+    for item in sorted(mine ^ theirs):
+        there = ["yes" if item in side else "–" for side in (mine, theirs)]
+        row = Row(name, aspect, item, there[0], there[1], "")
+        yield _judged(row, rungs[0] if item in mine else rungs[1], known)
+
+
 def _target(policy: str, aspect: str, left: str, right: str, *, met: bool) -> Row:
     return Row(policy, aspect, "", left, right, "same" if met else "missed")
 
@@ -92,11 +140,8 @@ def _others(a: Observed, b: Observed, rungs: tuple[str, str], known: Sequence[Ex
     for name in a.figures:
         yield _figure(a, b, name, rungs, known)
     for aspect, field in SETS.items():
-        mine, theirs = set(getattr(a, field)), set(getattr(b, field))
-        for item in sorted(mine ^ theirs):
-            on = rungs[0] if item in mine else rungs[1]
-            there = ["yes" if item in side else "–" for side in (mine, theirs)]
-            yield _judged(Row(a.policy, aspect, item, there[0], there[1], ""), on, known)
+        sides = set(getattr(a, field)), set(getattr(b, field))
+        yield from _only_one(a.policy, aspect, sides, rungs, known)
     for kind in sorted(a.failures.keys() | b.failures.keys()):
         counts = [one.failures.get(kind, 0) for one in (a, b)]
         if counts[0] != counts[1]:

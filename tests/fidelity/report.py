@@ -8,8 +8,10 @@ from pathlib import Path
 
 from localcluster.stored import plain
 from tests.fidelity.difference import TOLERANCE, Row
+from tests.fidelity.notebooks import Played
 from tests.fidelity.observed import Run
 
+VERDICTS = ("same", "explained", "unexplained", "missed")
 TARGETS = ("rank order", "HPA steps", "SLO attainment")
 
 
@@ -26,6 +28,53 @@ def write(runs: tuple[Run, Run], rows: Sequence[Row], into: Path) -> Path:
     path = into / "fidelity.md"
     path.write_text(markdown(runs, rows))
     return path
+
+
+def write_notebooks(runs: tuple[Played, Played], rows: Sequence[Row], into: Path) -> Path:
+    """Both files of the comparison of all notebooks; the Markdown's path."""
+    into.mkdir(parents=True, exist_ok=True)
+    document = {"runs": plain(runs), "rows": plain(rows)}
+    (into / "fidelity-notebooks.json").write_text(json.dumps(document, indent=1) + "\n")
+    path = into / "fidelity-notebooks.md"
+    path.write_text(markdown_of_notebooks(runs, rows))
+    return path
+
+
+def markdown_of_notebooks(runs: tuple[Played, Played], rows: Sequence[Row]) -> str:
+    """The report of all notebooks: one line for each difference."""
+    left, right = (run.provider for run in runs)
+    counts = {verdict: sum(row.verdict == verdict for row in rows) for verdict in VERDICTS}
+    apart = [row for row in rows if row.verdict != "same"]
+    lines = [
+        (*_which(group), first.left, first.right, first.verdict)
+        for group in _alike(apart)
+        for first in group[:1]
+    ]
+    parts = [
+        f"# {left} beside {right}: the evidence of every check",
+        f"{len({row.policy for row in rows})} checks, {len(rows)} comparisons: "
+        + ", ".join(f"{count} {verdict}" for verdict, count in counts.items())
+        + ".",
+        _table(("check", "what", left, right, ""), lines) if lines else "No difference.",
+        "## Why",
+        "\n".join(f"- {why}" for why in dict.fromkeys(r.why for r in rows if r.why)) or "Nothing to explain.",
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _alike(rows: Sequence[Row]) -> list[list[Row]]:
+    """The same difference at several checks of one notebook, together."""
+    found: dict[tuple[str, ...], list[Row]] = {}
+    for row in rows:
+        key = (row.policy.partition(".")[0], row.aspect, row.item, row.left, row.right, row.verdict)
+        found.setdefault(key, []).append(row)
+    return list(found.values())
+
+
+def _which(rows: Sequence[Row]) -> tuple[str, str]:
+    first = rows[0]
+    more = f" and {len(rows) - 1} more" if len(rows) > 1 else ""
+    return f"{first.policy}{more}", f"{first.aspect}: {first.item}" if first.item else first.aspect
 
 
 def markdown(runs: tuple[Run, Run], rows: Sequence[Row]) -> str:
