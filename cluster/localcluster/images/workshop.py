@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from localcluster.images import blocking
+from localcluster.images import blocking, declared
 from localcluster.images.build import Request, Step, build
 from localcluster.images.builders import build_with
 from localcluster.images.credentials import Credentials, Login
@@ -83,7 +83,8 @@ class Workshop:
         """Build the Dockerfile in `folder`; steps whose inputs are the same as before are not run again."""
         request, steps = Request(Path(folder), parse(name)), list[Step]()
         if self._builder:  # its cluster has real nodes: only a complete image runs there
-            return Built(build_with(self._builder, request, self._store, quiet=True), ())
+            image = build_with(self._builder, request, self._store, quiet=True)
+            return Built(declared.enlarged(self._builder, image, request, self._store), ())
         notes: list[str] = []
         image = build(request, self._store, lambda e: _keep(e, steps, notes))
         return Built(image, tuple(steps), tuple(notes))

@@ -22,7 +22,7 @@ from localcluster.api.objects import KubeObject
 from localcluster.embedded.startup import METRICS_APIS
 from localcluster.errors import ClusterError, ProviderError, WaitTimeout
 from localcluster.images.distribution import ENVIRONMENT
-from localcluster.kind import files, images, nvidia
+from localcluster.kind import files, images, nvidia, uplink
 from localcluster.kind.engine import Engine
 from localcluster.kind.settings import Settings
 from localcluster.layout import Layout
@@ -69,6 +69,7 @@ class Startup:
         if self.real:
             self._give_gpus(self.real)
         self._until_ready()
+        uplink.limit(self.engine, self.settings, NETWORK, self.say)
 
     def say(self, line: str) -> None:
         """Report a line with the seconds since the start."""

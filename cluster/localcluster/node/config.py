@@ -10,6 +10,7 @@ from pathlib import Path
 
 from localcluster import stored
 from localcluster.gpus.device import Device, devices_of
+from localcluster.images.declared import RATE
 
 TAKEN_UP = "node-taken-up.json"
 """The configuration of the running agent: after a change of node.json, wait until both are the same."""
@@ -31,7 +32,7 @@ class NodeSpec:
     # Bytes per lab second of an image that declares a size (`link.py`): 15 GB in 3.8 minutes, 20 GB in 5. AWS
     # reports 4 to 6 minutes for 15 to 20 GB ("Reducing container cold start times using SOCI index on DLAMI
     # and DLC", AWS Machine Learning Blog); how that splits into the two is an assumption.
-    download_rate: float = 200e6
+    download_rate: float = RATE
     unpack_rate: float = 100e6
 
     def devices(self, lab: str) -> tuple[Device, ...]:

@@ -8,10 +8,11 @@ from labkit.errors import BadInput
 from labkit.evidence.cold_start import ColdStart, moment_of, phases
 from labkit.view import states
 from localcluster.api.objects import KubeObject
+from localcluster.images.declared import SIZE, declared
 from localcluster.images.manifest import ImageConfig
 from localcluster.images.reference import parse
 from localcluster.images.rootfs import RunnableImage
-from localcluster.node.pod.link import SIZE, Link, declared, size_of
+from localcluster.node.pod.link import Link, size_of
 
 MOMENTS = {
     "created": 100.0,

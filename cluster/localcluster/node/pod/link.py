@@ -8,13 +8,10 @@ an image that declares nothing.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
+from localcluster.images.declared import declared
 from localcluster.images.rootfs import RunnableImage
-
-SIZE = "dev.labkit.simulated-bytes"
-"""Label of an image: the compressed size that it simulates, in bytes."""
 
 
 @dataclass(frozen=True)
@@ -48,12 +45,6 @@ class Link:
         """What this image would take; None if it declares no larger size."""
         size = declared(image.config.labels)
         return Arrival(size, size / self.download_rate, size / self.unpack_rate) if size else None
-
-
-def declared(labels: Mapping[str, str]) -> int:
-    """The size that an image's labels declare; 0 if there is none, or it is not a number."""
-    text = labels.get(SIZE, "")
-    return int(text) if text.isascii() and text.isdigit() else 0
 
 
 def size_of(image: RunnableImage) -> int:
