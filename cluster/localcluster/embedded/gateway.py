@@ -36,8 +36,9 @@ def start(layout: Layout, pool: Pool, config: str = "") -> None:
     _write(layout, folder, config)
     api = Api(layout.kubeconfig)
     admin.take_up(api, admin.kinds(objects.beside(picker)))
-    write_atomically(folder / "objects.yaml", _objects(pool))
-    admin.apply(api, [_objects(pool)])
+    made = objects_of(pool, plan.GATEWAY)
+    write_atomically(folder / "objects.yaml", made)
+    admin.apply(api, [made])
     optional.add(layout, [picker_part(layout, picker, folder, pool), proxy_part(proxy, folder)])
 
 
@@ -63,22 +64,26 @@ def picker_part(layout: Layout, binary: Path, folder: Path, pool: Pool) -> Compo
     """The endpoint picker: reads every server's queue, and holds requests while all are full."""
     return Component(
         name=PICKER,
-        argv=(
-            str(binary),
-            f"--pool-name={pool.name}",
-            f"--pool-namespace={pool.namespace}",
-            f"--config-file={folder / 'picker.yaml'}",
-            f"--cert-path={folder}",
-            "--metrics-endpoint-auth=false",
-            "--tracing=false",
-            "--enable-pprof=false",
-            "--refresh-prometheus-metrics-interval=1s",
-            "--refresh-metrics-interval=200ms",
-        ),
+        argv=(str(binary), *picker_words(pool, folder / "picker.yaml", folder)),
         needs=("kube-apiserver",),
         env={"KUBECONFIG": str(layout.kubeconfig_of(PICKER)), "GOGC": "60"},
         ready=Ready(url=f"http://127.0.0.1:{METRICS}/metrics"),
         why="the gateway's endpoint picker: sends each request to the server where it waits least",
+    )
+
+
+def picker_words(pool: Pool, config: Path, certificates: Path) -> tuple[str, ...]:
+    """The picker's arguments: its configuration, and the folder with its certificate."""
+    return (
+        f"--pool-name={pool.name}",
+        f"--pool-namespace={pool.namespace}",
+        f"--config-file={config}",
+        f"--cert-path={certificates}",
+        "--metrics-endpoint-auth=false",
+        "--tracing=false",
+        "--enable-pprof=false",
+        "--refresh-prometheus-metrics-interval=1s",
+        "--refresh-metrics-interval=200ms",
     )
 
 
@@ -101,19 +106,26 @@ def proxy_part(binary: Path, folder: Path) -> Component:
 
 def _write(layout: Layout, folder: Path, config: str) -> None:
     pki.copy(layout.dir / "pki", PICKER, folder)
-    write_atomically(folder / "picker.yaml", config or (DATA / "gateway" / "picker.yaml").read_text())
-    text = Template((DATA / "gateway" / "envoy.yaml").read_text()).substitute(
-        PORT=REQUESTS,
-        READY_PORT=READY,
-        PICKER_PORT=PICKER_PORT,
-        CA_FILE=layout.pki("ca.crt"),
-        LOG=folder / "access.log",
-    )
+    write_atomically(folder / "picker.yaml", config or usual_config())
+    text = proxy_config(authority=layout.pki("ca.crt"), log=folder / "access.log")
     write_atomically(folder / "envoy.yaml", text)
     optional.scrape(layout, "gateway", {PICKER: METRICS})
 
 
-def _objects(pool: Pool) -> str:
+def usual_config() -> str:
+    """The EndpointPickerConfig of a gateway that is given no other."""
+    return (DATA / "gateway" / "picker.yaml").read_text()
+
+
+def proxy_config(*, authority: Path, log: Path) -> str:
+    """Envoy's configuration: who signed the picker's certificate, and where the access log goes."""
+    return Template((DATA / "gateway" / "envoy.yaml").read_text()).substitute(
+        PORT=REQUESTS, READY_PORT=READY, PICKER_PORT=PICKER_PORT, CA_FILE=authority, LOG=log
+    )
+
+
+def objects_of(pool: Pool, address: str) -> str:
+    """What it needs in the namespace of the model servers; `address` is where Envoy listens."""
     return Template((DATA / "gateway" / "objects.yaml").read_text()).substitute(
-        NAMESPACE=pool.namespace, APP=pool.app, SERVERS_PORT=pool.port, ADDRESS=plan.GATEWAY, PORT=REQUESTS
+        NAMESPACE=pool.namespace, APP=pool.app, SERVERS_PORT=pool.port, ADDRESS=address, PORT=REQUESTS
     )

@@ -48,12 +48,20 @@ class Made:
 def component(engine: Engine, program: str) -> Made:
     """One program of the toolchain as an image."""
     binary = ladder.ensure([program])[program]
-    made = Made(
-        program, f"{versions.pins().programs[program].version}-{digest([binary, COMPONENT / 'Dockerfile'])}"
-    )
+    return _alone(engine, program, versions.pins().programs[program].version, binary, COMPONENT)
+
+
+def dynamic(engine: Engine, name: str, binary: Path) -> Made:
+    """A program that needs a C library as an image."""
+    return _alone(engine, name, "own", binary, DATA / "images" / "dynamic")
+
+
+def _alone(engine: Engine, name: str, version: str, binary: Path, like: Path) -> Made:
+    """One program as an image, by the Dockerfile in the folder `like`."""
+    made = Made(name, f"{version}-{digest([binary, like / 'Dockerfile'])}")
     if not engine.images(made.local):
         with tempfile.TemporaryDirectory(prefix="labkit-") as folder:
-            shutil.copy(COMPONENT / "Dockerfile", folder)
+            shutil.copy(like / "Dockerfile", folder)
             shutil.copy(binary, Path(folder) / "program")
             engine.run("build", "--quiet", "--tag", made.local, folder)
     return made

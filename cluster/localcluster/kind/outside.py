@@ -35,6 +35,8 @@ def service_port(api: Api, service: KubeObject, port: int) -> int:
     ]
     body = _beside(service, {"selector": spec.get("selector"), "ports": ports})
     made = _ensure(api, body)
+    if not service.at("spec.selector"):  # somebody wrote down where it leads
+        _copy_slices(api, service, made)
     return int(made.at("spec.ports.0.nodePort"))
 
 
@@ -115,23 +117,30 @@ def _ensure(api: Api, body: Json) -> KubeObject:
 def _point(api: Api, service: KubeObject, pod: KubeObject, port: int) -> None:
     """The EndpointSlice of a Service without a selector: one pod, which need not be ready."""
     folder = f"/apis/discovery.k8s.io/v1/namespaces/{service.namespace}/endpointslices"
-    if _found(api, f"{folder}/{service.name}"):
+    if not _found(api, f"{folder}/{service.name}"):
+        endpoints = [{"addresses": [pod.at("status.podIP")], "conditions": {"ready": True}}]
+        body = _slice(service, {"endpoints": endpoints, "ports": [{"name": "pod", "port": port}]})
+        api.send(Request(folder, "POST", body=body))
+
+
+def _copy_slices(api: Api, service: KubeObject, beside: KubeObject) -> None:
+    """The endpoints of a Service without a selector, for the Service beside it."""
+    folder = f"/apis/discovery.k8s.io/v1/namespaces/{service.namespace}/endpointslices"
+    if _found(api, f"{folder}/{beside.name}"):
         return
+    own = api.get(folder, labelSelector=f"kubernetes.io/service-name={service.name}")["items"]
+    for one in own[:1]:
+        body = _slice(beside, {"endpoints": one["endpoints"], "ports": one["ports"]})
+        api.send(Request(folder, "POST", body=body))
+
+
+def _slice(service: KubeObject, leads: Json) -> Json:
+    """An EndpointSlice that is deleted with its Service."""
     owner = {"apiVersion": "v1", "kind": "Service", "name": service.name, "uid": service.at("metadata.uid")}
-    meta = {
-        "name": service.name,
-        "labels": {"kubernetes.io/service-name": service.name, LABEL: "pod"},
-        "ownerReferences": [owner],
-    }
-    body = {
-        "apiVersion": "discovery.k8s.io/v1",
-        "kind": "EndpointSlice",
-        "metadata": meta,
-        "addressType": "IPv4",
-        "endpoints": [{"addresses": [pod.at("status.podIP")], "conditions": {"ready": True}}],
-        "ports": [{"name": "pod", "port": port}],
-    }
-    api.send(Request(folder, "POST", body=body))
+    labels = {"kubernetes.io/service-name": service.name, LABEL: "written"}
+    meta = {"name": service.name, "labels": labels, "ownerReferences": [owner]}
+    kind = {"apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "addressType": "IPv4"}
+    return {**kind, "metadata": meta, **leads}
 
 
 def _found(api: Api, path: str) -> KubeObject | None:

@@ -18,7 +18,7 @@ from localcluster.api.objects import KubeObject
 from localcluster.embedded.files import REGISTRY_HOST, REGISTRY_USER
 from localcluster.embedded.teardown import delete_files, with_children
 from localcluster.errors import LabError, NotOurs, ProviderError
-from localcluster.kind import files, keda, kwok, outside, parts
+from localcluster.kind import files, gateway, keda, kwok, outside, parts
 from localcluster.kind.added_nodes import AddedNodes
 from localcluster.kind.engine import Engine
 from localcluster.kind.machines import CLUSTER, Machines
@@ -27,7 +27,7 @@ from localcluster.kind.settings import Settings, layout_of, name_of
 from localcluster.kind.startup import Startup, delete_cluster
 from localcluster.kind.transcript import transcript
 from localcluster.layout import default_name, prepare
-from localcluster.provider import Endpoint, NewNode, Part, RegistryAccess, Report, Spec, silent
+from localcluster.provider import Endpoint, NewNode, Part, Pool, RegistryAccess, Report, Spec, silent
 
 DISK_MIB = 6000
 """Five nodes of 1 GB, and their images."""
@@ -203,6 +203,15 @@ class Kind:
         """Remove it with its objects."""
         self.kubeconfig()
         keda.stop(self.layout)
+
+    def start_gateway(self, pool: Pool, config: str = "") -> None:
+        """Run an inference gateway in a pod."""
+        gateway.start(self.engine, self.registry(), self.layout, pool, config)
+
+    def stop_gateway(self) -> None:
+        """Remove it with its objects."""
+        self.kubeconfig()
+        gateway.stop(self.layout)
 
     def _machines(self) -> Machines:
         return Machines(self.engine, Settings.load(self.layout), Api(self.layout.kubeconfig))
