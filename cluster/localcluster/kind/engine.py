@@ -116,6 +116,11 @@ class Engine:
             raise self._failure(("info",), complaint)
         return found
 
+    def cpus(self) -> int:
+        """The CPUs of the machine on which its containers run."""
+        info = self.info()
+        return int(info.get("NCPU") or info.get("host", {}).get("cpus") or 0)
+
     def run(self, *words: str, stdin: str | None = None, seconds: float = 300) -> str:
         """Run one command and return what it printed; raises `ProviderError`."""
         try:

@@ -21,6 +21,7 @@ from localcluster.clock import Flags, flags
 from localcluster.data import DATA
 from localcluster.embedded import pki
 from localcluster.embedded.files import REGISTRY_HOST, REGISTRY_USER
+from localcluster.embedded.files import nodes as simulated_nodes
 from localcluster.embedded.pki import LOOPBACK, Identity
 from localcluster.errors import BadInput
 from localcluster.images.distribution import config as registry_config
@@ -40,6 +41,9 @@ POD_SYNC = 60.0
 
 CPU_SCALE = "0.025"
 """The share of a CPU request that data/kind/laptop.yaml keeps; the simulated CPU is scaled with it."""
+
+OWN_PODS = 0.025
+"""CPUs that pods of the node's own ask for: network, GPU plugin."""
 
 CADVISOR_WINDOW = 30.0
 """Real seconds: three of the kubelet's own measurements, which CLOCK does not speed up."""
@@ -90,6 +94,8 @@ def write_first(layout: Layout, settings: Settings) -> None:
     login = {"auths": {REGISTRY_HOST: {"username": REGISTRY_USER, "password": password}}}
     write_atomically(layout.dir / "registry-login.json", json.dumps(login))
     _audit(layout.dir / "audit")
+    scheduler = _filled("scheduler.yaml", {"KUBECONFIG": "/etc/kubernetes/scheduler.conf"})
+    write_atomically(layout.dir / "scheduler" / "scheduler.yaml", scheduler, mode=0o644)
     certs = layout.dir / "certs.d" / REGISTRY_HOST
     write_atomically(certs / "ca.crt", layout.pki("ca.crt").read_text(), mode=0o644)
     hosts = _filled("kind/registry-hosts.toml", {"REGISTRY": settings.registry})
@@ -167,8 +173,11 @@ def _monitoring(clock: Flags) -> dict[str, str]:
     }
 
 
-def cluster_config(layout: Layout, settings: Settings, *, real: Plan | None = None) -> str:
-    """What `kind create cluster --config` takes: data/kind.yaml, filled in, its workers repeated."""
+def cluster_config(layout: Layout, settings: Settings, *, cpus: int = 0, real: Plan | None = None) -> str:
+    """What `kind create cluster --config` takes: data/kind.yaml, filled in, its workers repeated.
+
+    `cpus` are those of the engine's machine, which every node takes for its own; 0: not known.
+    """
     spec, clock = settings.spec, flags(settings.spec.clock)
     last = FIRST_NODE_PORT + len(settings.host_ports) - 1
     text = _filled(
@@ -181,6 +190,7 @@ def cluster_config(layout: Layout, settings: Settings, *, real: Plan | None = No
             "POD_SYNC": f"{max(1, round(POD_SYNC / spec.clock))}s",
             "CERTS": str(layout.dir / "certs.d"),
             "AUDIT": str(layout.dir / "audit"),
+            "SCHEDULER": str(layout.dir / "scheduler"),
         },
     )
     config = yaml.safe_load(text)
@@ -191,6 +201,9 @@ def cluster_config(layout: Layout, settings: Settings, *, real: Plan | None = No
     ]
     patterns = [head, *[gpu] * spec.gpu_nodes, *[cpu] * spec.cpu_nodes]
     config["nodes"] = [copy.deepcopy(node) for node in patterns]  # one object twice would be an alias in YAML
+    if not real:
+        for node, like in zip(config["nodes"][1:], simulated_nodes(spec), strict=True):
+            node["kubeadmConfigPatches"] = [_reserved(cpus, like.cpu)]
     config["kubeadmConfigPatches"] += _patches(spec)
     if spec.node_image:
         for node in config["nodes"]:
@@ -221,6 +234,15 @@ def _patches(spec: Spec) -> list[str]:
             fix="For example: `kind: KubeletConfiguration`, followed by the fields to set.",
         )
     return [yaml.safe_dump(doc) for doc in found]
+
+
+def _reserved(cpus: int, cores: int) -> str:
+    """A kubeadm patch that leaves to pods what an embedded node of so many cores has, scaled."""
+    left = cores * float(CPU_SCALE) + OWN_PODS
+    value = f"cpu={max(0, round(1000 * (cpus - left)))}m"
+    arguments = [{"name": "system-reserved", "value": value}]
+    patch = {"kind": "JoinConfiguration", "nodeRegistration": {"kubeletExtraArgs": arguments}}
+    return yaml.safe_dump(patch)
 
 
 def _kubeadm(arguments: tuple[str, ...], *, indent: int) -> str:

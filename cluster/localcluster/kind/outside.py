@@ -48,7 +48,7 @@ def pod_port(api: Api, pod: KubeObject, port: int) -> int:
     return int(made.at("spec.ports.0.nodePort"))
 
 
-def reachable(url: str, *, path: str = "/") -> None:
+def reachable(url: str, *, path: str = "/", seconds: float = REACHED) -> None:
     """Wait until a server behind a new node port answers, whatever it says."""
 
     def answers() -> bool:
@@ -59,7 +59,7 @@ def reachable(url: str, *, path: str = "/") -> None:
         return True
 
     try:
-        polling.until(answers, f"an answer from {url}", seconds=REACHED, every=0.1)
+        polling.until(answers, f"an answer from {url}", seconds=seconds, every=0.1)
     except WaitTimeout as error:
         raise ProviderError(
             f"Nothing answers at {url}.",

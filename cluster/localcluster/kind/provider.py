@@ -7,6 +7,7 @@ to take over a cluster of the same name that it did not make.
 from __future__ import annotations
 
 import shutil
+from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -31,6 +32,9 @@ from localcluster.provider import Endpoint, NewNode, Part, Pool, RegistryAccess,
 
 DISK_MIB = 6000
 """Five nodes of 1 GB, and their images."""
+
+NOTICED = 5.0
+"""Real seconds in which a pod that is Ready has to answer at a new address."""
 
 LATE = 6
 """Checks, half a second apart, that must find no late node after an interrupted start."""
@@ -144,7 +148,8 @@ class Kind:
         found = KubeObject({"kind": "Pod", **pod.raw})
         address = f"127.0.0.1:{self._host_port(outside.pod_port(api, found, int(port)))}"
         if pod.is_true("Ready"):
-            outside.reachable(f"http://{address}")
+            with suppress(ProviderError):  # it may be on a node without power, which nobody has noticed yet
+                outside.reachable(f"http://{address}", seconds=NOTICED)
         return address
 
     def kill(self, pod: KubeObject) -> int:

@@ -79,7 +79,8 @@ class Startup:
         """Let kind boot the nodes, in a process of its own."""
         kind = ladder.ensure(["kind"])["kind"]
         config = self.layout.dir / "cluster.yaml"
-        write_atomically(config, files.cluster_config(self.layout, self.settings, real=self.real))
+        made = files.cluster_config(self.layout, self.settings, cpus=self.engine.cpus(), real=self.real)
+        write_atomically(config, made)
         argv = (kind, "create", "cluster", "--name", self.settings.cluster, "--config", config)
         retain = ("--retain",) if self.settings.spec.keep else ()
         options: tuple[str | Path, ...] = ("--kubeconfig", self.layout.kubeconfig, *retain)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from localcluster.kind import files
 from localcluster.kind.nvidia import Plan, by_node
 from localcluster.kind.settings import NODE_PORTS, Settings
@@ -42,7 +44,9 @@ GPU_STEP = """
 def transcript(layout: Layout, spec: Spec, engine: str, *, real: Plan | None = None) -> str:
     """The start-up of `spec` as text; host ports, which are chosen at the start, are numbered from 0."""
     settings = Settings(spec, 0, tuple(range(NODE_PORTS)), complete=False)
-    config = files.cluster_config(layout, settings, real=real).replace(str(layout.dir), "$LAB")
+    config = files.cluster_config(layout, settings, cpus=os.cpu_count() or 0, real=real).replace(
+        str(layout.dir), "$LAB"
+    )
     text = TRANSCRIPT.format(
         settings=settings,
         engine=engine,

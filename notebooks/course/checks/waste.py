@@ -22,6 +22,7 @@ PACKER = "bin-packing"
 SERVER = "spec.template.spec.containers.0"
 SMALL, BIG = 9, 1  # pods of each kind
 NODES = 4
+CONTROL_PLANE = "node-role.kubernetes.io/control-plane"
 FULL_NODE = 4  # GPUs of one
 USED, FREE = (f'DCGM_FI_DEV_FB_{kind}{{namespace="llm-lab"}}' for kind in ("USED", "FREE"))
 CARD = "NVIDIA-L4"
@@ -147,12 +148,13 @@ def placed(nodes: Pods, pods: Pods) -> Finding:
     """The two-GPU pod runs, and so do all others, on the same four nodes, all schedulable."""
     running = Counter(str(dig(p, "metadata.labels.app")) for p in pods or () if is_ready(p))
     closed = [str(dig(n, "metadata.name")) for n in nodes or () if dig(n, "spec.unschedulable")]
+    workers = sum(CONTROL_PLANE not in (dig(n, "metadata.labels") or {}) for n in nodes or ())
     observed = (
         f"{running['big-model']} of {BIG} big and {running['small-model']} of {SMALL} small models ready, "
-        f"{len(nodes or ())} nodes"
+        f"{workers} nodes"
     )
     hint = ""
-    if len(nodes or ()) > NODES:
+    if workers > NODES:
         hint = "There is an extra node. Solve this on the four nodes only."
     elif running["big-model"] < BIG:
         hint = "It needs two free GPUs on one node. Which single pod is in the way, and how do you keep its "

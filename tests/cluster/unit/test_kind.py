@@ -40,6 +40,26 @@ def test_the_cluster_has_the_nodes_that_were_asked_for_each_labelled_for_what_it
     assert [w["labels"]["labkit.dev/gpus"] for w in workers] == ["simulated", "simulated", "none"]
 
 
+def test_pods_have_as_many_cpus_as_on_the_embedded_cluster_on_the_laptops_scale() -> None:
+    made = yaml.safe_load(files.cluster_config(layout_of("class"), Settings.new(SPEC), cpus=2))
+    head, *workers = made["nodes"]
+    assert "kubeadmConfigPatches" not in head
+    patches = [yaml.safe_load(patch) for worker in workers for patch in worker["kubeadmConfigPatches"]]
+    reserved = [patch["nodeRegistration"]["kubeletExtraArgs"][0]["value"] for patch in patches]
+    assert reserved == ["cpu=375m", "cpu=375m", "cpu=1175m"]  # 64 cores are 1600m, and 25m for what is there
+    few = yaml.safe_load(files.cluster_config(layout_of("class"), Settings.new(SPEC), cpus=1))
+    assert "cpu=0m" in few["nodes"][1]["kubeadmConfigPatches"][0], "a small machine gives all that it has"
+
+
+def test_the_scheduler_can_pack_here_too() -> None:
+    files.write_first(layout_of("class"), Settings.new(SPEC))
+    text = (layout_of("class").dir / "scheduler" / "scheduler.yaml").read_text()
+    assert "kubeconfig: /etc/kubernetes/scheduler.conf" in text
+    (patch,) = kubeadm(config(), "ClusterConfiguration")
+    assert {"name": "config", "value": "/labkit/scheduler/scheduler.yaml"} in patch["scheduler"]["extraArgs"]
+    assert any(m["containerPath"] == "/labkit/scheduler" for m in config()["nodes"][0]["extraMounts"])
+
+
 def test_only_the_loopback_leads_in_and_each_node_port_to_a_port_of_its_own() -> None:
     head, *_ = config()["nodes"]
     ports = head["extraPortMappings"]
