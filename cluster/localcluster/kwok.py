@@ -66,7 +66,7 @@ def add(api: Api, provider: Provider, *, nodes: int, report: Report) -> None:
     polling.until(
         lambda: sum(node.is_true("Ready") for node in found(api)) >= nodes,
         f"{nodes} nodes to be Ready",
-        seconds=120,
+        seconds=300,
         every=0.5,
         last_seen=lambda: f"{len(found(api))} nodes",
     )

@@ -9,7 +9,8 @@ from typing import Any
 import yaml
 
 from localcluster import polling
-from localcluster.api.client import Api
+from localcluster.api import MERGE
+from localcluster.api.client import Api, Request
 from localcluster.api.objects import KubeObject
 from localcluster.data import DATA
 from localcluster.embedded import admin
@@ -19,6 +20,15 @@ from localcluster.kind.engine import Engine
 from localcluster.provider import RegistryAccess
 
 SECONDS = 120.0
+DAEMONSETS = "/apis/apps/v1/namespaces/kube-system/daemonsets"
+_REAL = {
+    "requiredDuringSchedulingIgnoredDuringExecution": {
+        "nodeSelectorTerms": [
+            {"matchExpressions": [{"key": "type", "operator": "NotIn", "values": ["kwok"]}]}
+        ]
+    }
+}
+"""The node affinity of what runs on real nodes only."""
 DEPLOYMENT = f"/apis/apps/v1/namespaces/monitoring/deployments/{NAME}"
 
 
@@ -27,6 +37,7 @@ def start(engine: Engine, access: RegistryAccess, api: Api) -> None:
     made = images.component(engine, NAME)
     images.publish(engine, [made], access)
     admin.apply(api, [(DATA / "kwok" / "rbac.yaml").read_text()])
+    keep_away(api)
     admin.apply_objects(api, objects(made.at(access.host)))
     polling.until(lambda: _available(api), "kwok to run", seconds=SECONDS)
 
@@ -36,6 +47,20 @@ def stop(api: Api) -> None:
     if api.find(DEPLOYMENT):
         admin.delete_objects(api, reversed(objects("none")))
         polling.until(lambda: not _pods(api), "kwok to be gone", seconds=SECONDS)
+
+
+def keep_away(api: Api) -> None:
+    """Let no DaemonSet of the system run on nodes that don't exist: one that would is told their label.
+
+    Most choose nodes by their operating system, which KWOK's don't say; a pod network may choose none.
+    """
+    for found in api.get(DAEMONSETS)["items"]:
+        spec = found["spec"]["template"]["spec"]
+        if not spec.get("nodeSelector") and not spec.get("affinity"):
+            body = {"spec": {"template": {"spec": {"affinity": {"nodeAffinity": _REAL}}}}}
+            api.send(
+                Request(f"{DAEMONSETS}/{found['metadata']['name']}", "PATCH", body=body, content_type=MERGE)
+            )
 
 
 def objects(image: str) -> list[dict[str, Any]]:
