@@ -25,6 +25,7 @@ from localcluster.toolchain import ladder, objects
 PROGRAMS = {"keda-operator": keda.OPERATOR, "keda-metrics-apiserver": keda.ADAPTER}
 """Its Deployments, by name, and the programs that they run."""
 LEFT_OUT = {"keda-admission", "keda-admission-webhooks"}
+SCRAPED = {"prometheus.io/scrape": "true", "prometheus.io/port": "8080"}
 USER = 1000
 SECONDS = 180.0
 
@@ -69,6 +70,7 @@ def objects_for(published: list[dict[str, Any]], at: dict[str, str]) -> list[dic
     ]
     for obj in kept:
         if obj["kind"] == "Deployment":
+            obj["spec"]["template"]["metadata"]["annotations"] = SCRAPED
             _run(obj["spec"]["template"]["spec"], at[obj["metadata"]["name"]])
     return kept
 

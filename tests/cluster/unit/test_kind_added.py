@@ -121,7 +121,11 @@ def test_kedas_published_objects_stay_as_they_are_but_for_the_image_and_the_webh
         {"kind": "ValidatingWebhookConfiguration", "metadata": {"name": "keda-admission"}},
         {"kind": "Deployment", "metadata": {"name": "keda-admission"}},
         {"kind": "Service", "metadata": {"name": "keda-operator"}, "spec": {"ports": []}},
-        {"kind": "Deployment", "metadata": {"name": "keda-operator"}, "spec": {"template": {"spec": pod}}},
+        {
+            "kind": "Deployment",
+            "metadata": {"name": "keda-operator"},
+            "spec": {"template": {"metadata": {}, "spec": pod}},
+        },
     ]
     service, deployment = keda.objects_for(published, {"keda-operator": "registry.lab:5000/labkit/keda:1"})
     assert service == published[2]
