@@ -1,17 +1,23 @@
 """papermill runs the notebooks on kind, with simulated GPUs: the same cells, the same checks."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from localcluster.kind.provider import Kind
 from tests.notebooks.test_notebooks import NOTEBOOKS, run
 
-CORE = [path for path in NOTEBOOKS if path.stem < "06"]
-"""What needs the control plane and kubelets alone; the others use what only the embedded node has."""
+CORE = "06"
+"""Those before it run in CI, too; from here on they take five minutes each."""
 
 
-@pytest.mark.parametrize("path", CORE, ids=lambda path: path.stem)
+def chosen(path: Path) -> Any:
+    marks = [pytest.mark.long] if path.stem >= CORE else []
+    return pytest.param(path, id=path.stem, marks=marks)
+
+
+@pytest.mark.parametrize("path", map(chosen, NOTEBOOKS))
 def test_green_on_kind_too(cluster: Kind, path: Path, tmp_path: Path) -> None:
     record = run(path, "solutions", tmp_path, provider=cluster.name)
     assert not record.error
