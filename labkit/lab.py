@@ -123,7 +123,7 @@ class Lab:
         on a cluster of others. The first time, the endpoint picker is built, which takes minutes.
         """
         place, pool = notebook.Place(), Pool(self.kube.namespace)
-        text = Path(config).read_text() if config else ""
+        text = course.path(config).read_text() if config else ""
         gateway.start(self.session.provider, pool, config=text, report=lambda line: place.show(Note(line)))
         return self.url(f"service/{gateway.SERVICE}")
 
@@ -183,14 +183,17 @@ class Lab:
         return self.kube.objects(what, which=Which(selector))
 
     def show(self, what: str, *, selector: str | None = None) -> None:
-        """`kubectl get` for a kind, `kubectl describe` for one object; `nodes` and `gpus` include GPU use."""
+        """`kubectl get` for a kind, `kubectl describe` for one object.
+
+        `nodes` and `gpus` include GPU use; `queues` are those of the gateway and of the servers.
+        """
         if "/" in what:
             notebook.show(Note(self.kube.kubectl("describe", what).rstrip(), mono=True))
         else:
             notebook.show(self._source.table(what, selector=selector))
 
     def watch(self, *kinds: str, until: str | Running, seconds: float = 120) -> None:
-        """`kubectl get -w` (also for `gpus`), updated in place until a condition holds or a load ends.
+        """`kubectl get -w` (also `gpus`, `queues`), updated in place until a condition holds or a load ends.
 
         Raises `WaitTimeout` if that takes longer than `seconds`, which are real seconds.
         """
@@ -248,15 +251,17 @@ class Lab:
         timeout: float = Load.timeout,
         drain: float = Load.drain,
         keepalive: bool = False,
+        headers: Mapping[str, str] | None = None,
     ) -> Running:
         """Start a load test in the background and return at once; `lab.watch(…, until=running)` follows it.
 
         The target is the lab's own Service, where a load that still runs is ended first, or another server
         of the lab at `url`. `timeout` is the longest a request may take, and `drain` how long to wait for
-        answers after the last request, both in lab seconds. With `keepalive` each user keeps one connection.
+        answers after the last request, both in lab seconds. With `keepalive` each user keeps one connection;
+        `headers` go along with each request.
         """
         seed = self.session.seed if seed is None else seed
-        load = Load(url, shape, workload, self.clock, seed, timeout, drain, keepalive)
+        load = Load(url, shape, workload, self.clock, seed, timeout, drain, keepalive, headers=headers or {})
         if url:
             return self._start_load(load)
         self._end_load()  # on a cluster that labkit did not make, the Service may be on another machine

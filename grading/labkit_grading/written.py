@@ -23,6 +23,9 @@ from localcluster.background import Background
 
 AT_A_TIME = 20.0  # real seconds of one watch: no thread outlives its student by more
 
+SCALERS = frozenset({audit.CONTROLLER, "system:serviceaccount:keda:keda-operator"})
+"""KEDA's operator scales between 0 and 1, the HPA's controller above that."""
+
 Writes = Callable[[], tuple[Write, ...]]
 
 
@@ -44,7 +47,7 @@ def by_the_hpa(lab: Lab, since: float) -> Iterator[Writes]:
 def logged(diary: Path, since: float) -> Iterator[Write]:
     """The writes in the API server's audit log."""
     for one in audit.read(diary):
-        own = one.user == audit.CONTROLLER and one.subresource == "scale" and one.verb in {"update", "patch"}
+        own = one.user in SCALERS and one.subresource == "scale" and one.verb in {"update", "patch"}
         if own and one.succeeded and one.done >= since and one.sent.get("spec") is not None:
             yield Write(one.done, one.name, one.replicas)
 

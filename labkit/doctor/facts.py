@@ -233,6 +233,33 @@ class MetricsApi:
 
 
 @dataclass(frozen=True)
+class Pool:
+    """An InferencePool: which pods it selects, and the ports on which it expects servers."""
+
+    name: str
+    selector: Labels
+    ports: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Gateway:
+    """An inference gateway: its pools, and its endpoint picker's figures; `ready` is None if there are none.
+
+    `queries` are those of ScaledObjects. `away` counts the requests that were sent to no server, by outcome;
+    `waiting` is each pod's queue.
+    """
+
+    pools: tuple[Pool, ...]
+    queries: tuple[str, ...] = ()
+    ready: float | None = None
+    held: float = 0.0
+    saturation: float | None = None
+    away: Mapping[str, float] = field(default_factory=dict)
+    waiting: Mapping[str, float] = field(default_factory=dict)
+    error: str = ""
+
+
+@dataclass(frozen=True)
 class Measured:
     """What the metrics API and Prometheus know of one more metric of the HPA."""
 
@@ -263,3 +290,4 @@ class Observation:
     index: int = 0
     more: tuple[Measured, ...] = ()
     """The HPA's other metrics, in its order."""
+    gateway: Gateway | None = None

@@ -14,7 +14,7 @@ from typing import Any
 
 import httpx
 
-from labkit.doctor import extract, keda_look, subject
+from labkit.doctor import extract, gateway, keda_look, subject
 from labkit.doctor.facts import (
     ApiService,
     Measured,
@@ -61,6 +61,7 @@ def look(kube: Kube, prometheus: Callable[[], Metrics], *, hpa: str = "") -> Obs
     every = api_services(kube)
     views = [replace(found, index=index) for index in range(_metrics(found))]
     apis = [_api(kube, view, *every) for view in views]
+    found = replace(found, gateway=gateway.look(kube, prometheus))
     found = replace(found, api=apis[0])  # from here on it is known which metric is meant
     known = {
         pod.name: pod.annotations.get(ADDRESS, "") for pod in pods if pod.at("status.hostIP") == LOOPBACK

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from labkit.doctor import deciding, finding, keda, scraping, serving, subject, workload
+from labkit.doctor import deciding, finding, gateway, keda, scraping, serving, subject, workload
 from labkit.doctor.facts import Observation
 from labkit.doctor.finding import Diagnosis, Hop
 
@@ -25,10 +25,17 @@ KEDA: tuple[Hop, ...] = (
 
 KEDA_HOPS = tuple(new for hop in HOPS for new in (KEDA if hop.name == "adapter" else (hop,)))
 
+GATEWAY = Hop(
+    "gateway", "the pool is the servers, the valve is open, and nobody is turned away", gateway.gateway
+)
+"""In front of the others, where there is one: requests come through it."""
+
 
 def diagnose(seen: Observation) -> Diagnosis:
     """Find the first broken hop; each hop is judged for each metric of the HPA."""
     hops = KEDA_HOPS if subject.scaled(seen) else HOPS
+    if seen.gateway is not None:
+        hops = (GATEWAY, *hops)
     views = [(str(subject.metric(view)), view) for view in subject.each(seen)]
     found = [finding.merged([(name, hop.judge(view)) for name, view in views]) for hop in hops]
     return finding.diagnose(seen.namespace, hops, found)

@@ -22,6 +22,7 @@ from localcluster import polling
 NOTHING: Mapping[float, str] = MappingProxyType({})
 STEP = "3s"  # finer than a scrape, so the moment of a step is known to within one scrape, not two
 QUEUE = "vllm:num_requests_waiting"
+HELD = "sum(inference_extension_flow_control_queue_size)"  # there only while a gateway runs
 GPU = "DCGM_FI_DEV_GPU_UTIL"
 
 
@@ -62,7 +63,8 @@ class Recording:
         the recording began. Safe to repeat.
         """
         self._recorder.stop()
-        found = self._recorder.timeline().with_series((*self._queues(), *self._gpus()))
+        series = (*self._queues(), *self._held(), *self._gpus())
+        found = self._recorder.timeline().with_series(series)
         if load is None:
             return found
         began = (load.started - self._recorder.started) * load.clock
@@ -72,6 +74,10 @@ class Recording:
 
     def _queues(self) -> Iterable[Series]:
         return self._asked(f'{QUEUE}{{namespace="{self._namespace}"}}', name="queue")
+
+    def _held(self) -> Iterable[Series]:
+        found = self._asked(HELD, name="gateway queue")
+        return (replace(one, unit="requests", label="held at the gateway") for one in found)
 
     def _gpus(self) -> Iterable[Series]:
         found = self._asked(f'avg({GPU}{{namespace="{self._namespace}"}})', name="gpu")

@@ -22,6 +22,7 @@ NAMES = (
     "gpu",
     "queue",
     "queue average",
+    "gateway queue",
     "offered",
     "answered",
     "latency",

@@ -43,7 +43,11 @@ class Generator:
         self._tell = tell
         self._finished = finished
         self._target = Target(
-            plan["url"], ca=plan["ca"], keepalive=plan["keepalive"], allow_remote=plan["allow_remote"]
+            plan["url"],
+            ca=plan["ca"],
+            keepalive=plan["keepalive"],
+            allow_remote=plan["allow_remote"],
+            headers=plan["headers"],
         )
         self._prompts = Prompts(plan["model"], seed=plan["seed"])
         self._started = Event()

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import json
 import random
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,8 @@ from labkit.load.workload import Workload
 from localcluster.stored import write_atomically
 
 UserSteps = tuple[tuple[float, int], ...]
+_HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_|~-]+: [\x20-\x7e]*")
+_OWN = frozenset({"accept", "connection", "content-length", "content-type", "host", "transfer-encoding"})
 
 
 @dataclass(frozen=True)
@@ -86,7 +90,8 @@ class Load:
 
     `clock` is the number of lab seconds in a real one. `timeout` is the longest a request may take, `drain`
     how long to wait for answers after the last request, both in lab seconds. Each request opens a connection
-    of its own; with `keepalive`, a user of a closed load keeps one, and with it the same pod.
+    of its own; with `keepalive`, a user of a closed load keeps one, and with it the same pod. `headers` go
+    along with each request.
     """
 
     url: str
@@ -100,13 +105,24 @@ class Load:
     ca: Path | None = None
     model: str = ""
     allow_remote: bool = False
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name, value in self.headers.items():
+            if not _HEADER.fullmatch(f"{name}: {value}") or name.lower() in _OWN:
+                raise BadInput(
+                    f"A request can't have the header {name}: {value}.",
+                    cause="A name has no spaces, a value one line; the load sets some headers itself.",
+                    fix='headers={"x-gateway-inference-objective": "chat"}',
+                )
 
     def as_json(self, *, model: str) -> dict[str, Any]:
         """Everything that the generator needs; the sizes of an open load are drawn here, once."""
         names = ("url", "clock", "seed", "timeout", "drain", "keepalive", "allow_remote")
         plain = {key: getattr(self, key) for key in names}
         ca = str(self.ca) if self.ca else ""
-        return plain | {"model": model, "ca": ca, "shape": self._shape(), "workload": self.workload.as_json()}
+        more = {"shape": self._shape(), "workload": self.workload.as_json(), "headers": dict(self.headers)}
+        return plain | {"model": model, "ca": ca} | more
 
     def save(self, path: Path, *, model: str) -> None:
         """Write the plan for the generator."""

@@ -11,7 +11,9 @@ import json
 import socket
 import ssl
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import gevent
@@ -21,6 +23,7 @@ from labkit.load import address
 from labkit.load.event_stream import EventStream
 
 DONE = b"[DONE]"
+NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 _BLOCK = 65_536
 _POD, _VERSION = "X-Served-By", "X-Model-Version"
 """Headers in which the lab's model server names its pod and its model; vLLM sends neither."""
@@ -109,7 +112,13 @@ class Target:
     """A model server's address, resolved once, and how to connect to it."""
 
     def __init__(
-        self, url: str, *, ca: str = "", keepalive: bool = False, allow_remote: bool = False
+        self,
+        url: str,
+        *,
+        ca: str = "",
+        keepalive: bool = False,
+        allow_remote: bool = False,
+        headers: Mapping[str, str] = NO_HEADERS,
     ) -> None:
         parts = address.split(url)
         self.host = parts.hostname or ""
@@ -123,6 +132,7 @@ class Target:
             "Content-Type: application/json",
             "Accept: text/event-stream",
             f"Connection: {'keep-alive' if keepalive else 'close'}",
+            *(f"{name}: {value}" for name, value in headers.items()),
             "Content-Length: ",
         )
         self._head = "\r\n".join(lines).encode()

@@ -63,9 +63,11 @@ def _model(url: str, answer: httpx.Response) -> str:
         answer.raise_for_status()
         return str(answer.json()["data"][0]["id"])
     except (httpx.HTTPStatusError, ValueError, KeyError, IndexError, TypeError) as error:
-        busy = answer.status_code in {502, 503, 504}
+        busy = answer.status_code in {500, 502, 503, 504}
         raise LoadError(
             f"{url}/v1/models answered {answer.status_code}, not a list of models.",
-            cause="The model is still loading." if busy else "This is not an OpenAI-compatible model server.",
+            cause="The model is still loading, or a gateway knows no server."
+            if busy
+            else "This is not an OpenAI-compatible model server.",
             fix="Wait until the pod is ready." if busy else "Check the port and that the URL has no path.",
         ) from error

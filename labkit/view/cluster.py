@@ -18,6 +18,8 @@ from localcluster.quantities import amount
 GPU = "nvidia.com/gpu"
 HIDDEN = frozenset({"IP", "Nominated Node", "Readiness Gates", "Selector", "Images", "Containers"})
 DCGM = {"busy": "DCGM_FI_DEV_GPU_UTIL", "used": "DCGM_FI_DEV_FB_USED"}
+QUEUES = {"waiting": "vllm:num_requests_waiting", "running": "vllm:num_requests_running"}
+HELD = "sum(inference_extension_flow_control_queue_size)"
 ENDED = ("Succeeded", "Failed")
 _GREEN, _ORANGE, _RED = "#009E73", "#E69F00", "#D55E00"
 _WAITING = ("Pending", "ContainerCreating", "PodInitializing", "Terminating")
@@ -125,6 +127,21 @@ def _gpu(figures: Mapping[str, float] | None, pod: str) -> str:
         return "free"
     busy, used = (figures.get(DCGM[name], 0.0) for name in ("busy", "used"))
     return f"{pod[-5:]} {busy:3.0f} % {used / 1024:4.1f} GiB"
+
+
+def queues(samples: Iterable[Sample], *, stamp: str) -> Table:
+    """Where requests wait, as last scraped: at the gateway (the sample without a name), and in pods."""
+    found: dict[str, dict[str, float]] = {}
+    for sample in samples:
+        where = sample.labels.get("pod", "the gateway")
+        found.setdefault(where, {})[sample.labels.get("__name__", QUEUES["waiting"])] = sample.value
+    rows = [
+        [where, *(text(figures.get(QUEUES[name], "")) for name in ("waiting", "running"))]
+        for where, figures in sorted(found.items(), key=lambda one: (one[0] != "the gateway", one[0]))
+    ]
+    return Table(
+        "queues", ["WHERE", "WAITING", "AT WORK"], rows, stamp=stamp, empty="no server was scraped yet"
+    )
 
 
 def frame(rows: Sequence[Mapping[str, Any]], *, title: str, stamp: str, wraps: str = "") -> Table:

@@ -38,7 +38,10 @@ class Source:
     stamp: str
 
     def table(self, kind: str, *, selector: str | None = None) -> Table:
-        """`kubectl get KIND`; `nodes` shows GPUs as the scheduler counts them, `gpus` their use."""
+        """`kubectl get KIND`; `nodes` shows GPUs as the scheduler counts them, `gpus` their use.
+
+        `queues` shows where requests wait: at the gateway, if one runs, and in each server.
+        """
         if kind in {"node", "nodes", "no"}:
             pods = self.kube.objects("pods", which=Which(namespace=""))
             nodes = [n.raw for n in self.kube.objects("nodes")]
@@ -46,6 +49,10 @@ class Source:
         if kind in {"gpu", "gpus"}:
             figures = f'{{__name__=~"{"|".join(cluster.DCGM.values())}"}}'
             return cluster.gpus(self.metrics().query(figures, may_be_empty=True), stamp=self.stamp)
+        if kind == "queues":
+            names, namespace = "|".join(cluster.QUEUES.values()), self.kube.namespace
+            asked = f'{cluster.HELD} or {{__name__=~"{names}",namespace="{namespace}"}}'
+            return cluster.queues(self.metrics().query(asked, may_be_empty=True), stamp=self.stamp)
         return cluster.printed(self.kube.get(kind, which=Which(selector)), title=kind, stamp=self.stamp)
 
 

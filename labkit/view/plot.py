@@ -54,6 +54,8 @@ def _words(timeline: Timeline, title: str) -> str:
         told += [f"{name} {steps}"] if steps else []
     peak = timeline.total("queue").peak()
     told += [f"at most {peak:g} requests waiting"] if peak is not None else []
+    held = timeline.one("gateway queue").peak()
+    told += [f"at most {held:g} held at the gateway"] if held is not None else []
     return f"{title}, in lab seconds: {'; '.join(told) or 'nothing recorded'}."
 
 
@@ -65,13 +67,13 @@ def scale_out(timeline: Timeline, *, title: str = "", target: float | None = Non
 
     `target` is the HPA's queue target, drawn as a line in the queue panel.
     """
-    panels = [draw for name, draw in _PANELS.items() if any(s.points for s in timeline.of(name))]
+    panels = [draw for names, draw in _PANELS.items() if any(s.points for n in names for s in timeline.of(n))]
     figure = empty(0.9 + 2.05 * max(1, len(panels)))
     axes = list(figure.subplots(max(1, len(panels)), 1, sharex=True, squeeze=False)[:, 0])
     for axis, draw in zip(axes, panels, strict=False):
         draw(axis, timeline)
         _dress(axis)
-    if target is not None and any(s.points for s in timeline.of("queue")):
+    if target is not None and _queue in panels:
         _target(axes[panels.index(_queue)], target)
     _time(axes, timeline)
     _events(axes, timeline)
@@ -127,6 +129,8 @@ def _queue(axis: Axes, timeline: Timeline) -> None:
     average = timeline.one("queue average")
     if average.points:
         axis.plot(*_xy(average), color=BLACK, lw=2, label="average, as the HPA saw it")
+    for held in timeline.of("gateway queue"):
+        axis.plot(*_xy(held), color=PURPLE, linestyle=(0, (1, 1)), lw=2.4, label=held.label)
     axis.set_ylabel("waiting requests\nper pod")
 
 
@@ -154,7 +158,12 @@ def _latency(axis: Axes, timeline: Timeline) -> None:
     axis.set_ylabel("time to first\ntoken (lab s)")
 
 
-_PANELS: dict[str, Panel] = {"offered": _load, "queue": _queue, "desired": _replicas, "latency": _latency}
+_PANELS: dict[tuple[str, ...], Panel] = {
+    ("offered",): _load,
+    ("queue", "gateway queue"): _queue,
+    ("desired",): _replicas,
+    ("latency",): _latency,
+}
 
 
 def _xy(series: Series) -> tuple[list[float], list[float]]:

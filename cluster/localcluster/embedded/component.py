@@ -23,6 +23,8 @@ class Ready:
     """Authority, client certificate and key for `url`."""
     through: Path | None = None
     """The Unix socket of the lab's edge, by which `url` is reached; None: on this machine's loopback."""
+    says: str = ""
+    """A regular expression, found in what the URL answers."""
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ import contextlib
 import http.client
 import json
 import os
+import re
 import select
 import signal
 import socket
@@ -53,7 +54,7 @@ def load_components(layout: Layout) -> list[Component]:
 
 
 def is_ready(ready: Ready | None, *, seconds: float = 1.0) -> bool:
-    """Check once whether the file exists, or the URL answers 200."""
+    """Check once whether the file exists, or the URL answers 200 and says what it should."""
     if ready is None:
         return True
     if ready.file is not None:
@@ -66,7 +67,10 @@ def is_ready(ready: Ready | None, *, seconds: float = 1.0) -> bool:
         with contextlib.closing(connection):
             connection.sock = _connected(ready, (url.hostname, url.port), seconds)
             connection.request("GET", url.path)
-            return connection.getresponse().status == http.HTTPStatus.OK
+            answer = connection.getresponse()
+            if answer.status != http.HTTPStatus.OK:
+                return False
+            return not ready.says or bool(re.search(ready.says, answer.read().decode(errors="replace")))
     except (OSError, http.client.HTTPException):
         return False
 

@@ -249,7 +249,7 @@ class Broker:
 
     def _kept(self, name: str, value: Any) -> Any:
         """Note what a verb returned, if anything later depends on it."""
-        if name == "url":
+        if name in {"url", "gateway"}:
             self._confined.addresses.add(value)
         return self._handles.keep(value)
 

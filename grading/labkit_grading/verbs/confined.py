@@ -123,6 +123,7 @@ class Confined:
     def load(self, args: list[Any], words: Words) -> CallArgs:
         """Only on the lab's own addresses, and no larger than one machine can handle."""
         permits.refuse_words(words, permits.LOAD)
+        permits.refuse_headers(words.get("headers") or {})
         if "url" in words:
             permits.refuse_address(words["url"], self.addresses)
         [shape] = args
@@ -132,6 +133,17 @@ class Confined:
                 fix="Use the form that the course uses.",
             )
         return args, words
+
+    def gateway(self, args: list[Any], words: Words) -> CallArgs:
+        """A picker's configuration: one of the course's, or a student's with other numbers."""
+        permits.refuse_words(words, ())
+        if not args:
+            return args, words
+        path = permits.own_path(self.seat, args[0])
+        if not path.is_file():
+            raise Slip(f"{args[0]!s:.100} is not a file.", fix="Name one file below manifests/.")
+        permits.refuse_picker(path, self.edition / path.relative_to(self.seat))
+        return [path], words
 
     def plant(self, args: list[Any], words: Words) -> CallArgs:
         """One of the course's own faults."""

@@ -34,8 +34,10 @@ NAMESPACED = frozenset(
     }
 )
 LOCAL_FILES = frozenset({"Component", "Kustomization"})
-LOAD = frozenset({"drain", "keepalive", "seed", "timeout", "url", "workload"})
-MODELLED = LOAD - {"url"} | {"play", "target"}
+LOAD = frozenset({"drain", "headers", "keepalive", "seed", "timeout", "url", "workload"})
+MODELLED = LOAD - {"headers", "url"} | {"play", "target"}
+HEADER = re.compile(r"x-gateway-inference-(objective|fairness-id): [a-z0-9-]{1,40}")
+AMOUNT = re.compile(r"[0-9]{1,6}(\.[0-9]{1,4})?(ms|s|m|k)?")
 FREE = frozenset({"metadata", "metricType"})
 ASKED = frozenset({"activationThreshold", "ignoreNullValues", "query", "threshold"})
 """What an exercise may say of a trigger, and in its metadata."""
@@ -143,6 +145,47 @@ def refuse_address(url: Any, known: Collection[str]) -> None:
         str(url).startswith(one) and urlsplit(str(url)).netloc == urlsplit(one).netloc for one in known
     ):
         raise BadInput(f"{url!s:.100} is not an address of the lab.", fix="Use lab.url(…).")
+
+
+def refuse_headers(headers: Any) -> None:
+    """Raise for headers of a load other than those that name an objective, or whose share it is."""
+    known = isinstance(headers, Mapping) and all(
+        HEADER.fullmatch(f"{name}: {text}") for name, text in headers.items()
+    )
+    if not known:
+        raise BadInput(
+            f"A graded run does not send the headers {headers!s:.100}.",
+            fix='headers={"x-gateway-inference-objective": "chat"}',
+        )
+
+
+def refuse_picker(path: Path, released: Path) -> None:
+    """Raise if a student's picker differs from the released one in more than numbers and durations.
+
+    It runs as a part of the lab, with the lab's rights: so it has the course's plugins, and nothing in it
+    names a file or an address.
+    """
+    try:
+        mine, theirs = (yaml.safe_load(one.read_text()) for one in (path, released))
+    except (yaml.YAMLError, RecursionError, ValueError) as error:
+        raise Slip(f"{path.name} is not YAML: {line_of(error)}", fix="Fix the line named here.") from error
+    if not _alike(mine, theirs):
+        raise Slip(
+            f"{path.name} differs from the released file in more than its numbers.",
+            fix="Take the file as it was, and change numbers and durations only.",
+        )
+
+
+def _alike(mine: Any, theirs: Any) -> bool:
+    if isinstance(theirs, dict):
+        return (
+            isinstance(mine, dict)
+            and mine.keys() == theirs.keys()
+            and all(_alike(mine[k], theirs[k]) for k in theirs)
+        )
+    if isinstance(theirs, list):
+        return isinstance(mine, list) and len(mine) == len(theirs) and all(map(_alike, mine, theirs))
+    return mine == theirs or bool(AMOUNT.fullmatch(str(mine)) and AMOUNT.fullmatch(str(theirs)))
 
 
 def refuse_words(words: Mapping[str, Any], known: Collection[str]) -> None:

@@ -61,7 +61,7 @@ VERBS: Mapping[str, Verb] = {
     "follow": Verb(Confined.plain, graders=True),
     "follow.stop": SHOWN,
     "get": Verb(Confined.get),
-    "gateway": Verb(refused=True),
+    "gateway": Verb(Confined.gateway, changes=True, spreads=True),
     "images": Verb(value=True),
     "images.build": Verb(Confined.build, needs=REGISTRY),
     "images.digest": Verb(Confined.digest, needs=REGISTRY, counted=True),

@@ -20,7 +20,7 @@ from tests.grading.unit.grading_class import ROOT
 from tests.grading.unit.grading_jailed import NOWHERE
 
 RUN = Timeline(15, "test", (Series("desired", "replicas", ((0, 2), (60, 6))), Series("mine", "")))
-FROM_PROMETHEUS = {"queue", "gpu"}
+FROM_PROMETHEUS = {"gateway queue", "queue", "gpu"}
 ASKS = {"one", "of", "total"}
 
 
