@@ -97,6 +97,19 @@ def _points(random: Random) -> Given:
     return (random.sample(sorted(points), len(points)),)
 
 
+def full(queues: Sequence[int], threshold: int) -> float:
+    """The saturation of a pool of servers, as in notebook 12."""
+    return sum(queues) / threshold / len(queues)
+
+
+def _pool(random: Random) -> Given:
+    """Servers with and without a queue."""
+    queues = [
+        random.choice((0, random.randint(1, 4), random.randint(5, 40))) for _ in range(random.randint(1, 8))
+    ]
+    return queues, random.randint(1, 12)
+
+
 def _alone(*lists: list[Any]) -> Iterator[Given]:
     yield from ((one,) for one in lists)
 
@@ -124,9 +137,20 @@ FRONTIERS = tuple(
     )
 )
 """One point, the same cost, the same share, one that beats all, none that is beaten."""
+POOLS = (
+    ([0], 5),
+    ([0, 0, 0], 1),
+    ([5, 5], 5),
+    ([15, 0, 0, 0], 1),
+    ([40, 0, 0, 0], 8),
+    ([3], 12),
+    ([1, 2, 3], 2),
+)
+"""Nobody waits, all just full, one long queue among empty ones, one server."""
 RULES: Mapping[str, Mapping[str, _Rule]] = {
     "03.target": {"allowed": (PROMISES, _promise, waiting)},
     "04.desired-by-hand": {"desired": (UTILIZATIONS, _utilization, by_cpu)},
     "05.desired-by-hand": {"desired": (QUEUES, _queues, by_queue)},
     "06.frontier": {"frontier": (FRONTIERS, _points, unbeaten)},
+    "12.valve": {"saturation": (POOLS, _pool, full)},
 }

@@ -12,6 +12,7 @@ from tests.course.examples import (
     cold_starts,
     containerize,
     deploy,
+    gateway,
     hpa_cpu,
     hpa_queue,
     keda,
@@ -37,6 +38,7 @@ _ALL = (
     placement,
     production,
     keda,
+    gateway,
 )
 
 

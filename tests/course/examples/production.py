@@ -20,7 +20,7 @@ PARTS = {
     "installs": "GPU operator",
 }
 
-GATEWAY = 'sum(gateway_queued_requests{namespace="llm-lab"})'
+GATEWAY = 'sum(inference_extension_flow_control_queue_size{inference_pool="llm-pool"})'
 WAITING = 'sum(vllm:num_requests_waiting{namespace="llm-lab"})'
 
 
@@ -77,6 +77,10 @@ PASSING: list[tuple[str, dict[str, Any]]] = [
     ("10.same-sum", {"answer": 5}),
     ("10.keda", {"manifest": keda()}),
     ("10.keda", {"manifest": changed(query=GATEWAY)}),
+    (
+        "10.keda",
+        {"manifest": changed(query="sum(gateway_queued_requests)")},
+    ),  # as this notebook once called it
     ("10.keda", {"manifest": changed(query=f"{GATEWAY} + ({WAITING} or vector(0))")}),  # always exported
     ("10.keda", {"manifest": changed(query=f"({WAITING} or vector(0))\n+ ({GATEWAY} or vector( 0 ))")}),
     ("10.to-zero", {"timeline": desired(1, 0)}),

@@ -23,6 +23,8 @@ PLAIN = sorted(
     for f in MANIFESTS.glob("[0-9]*/**/*.yaml")
     if not any((f.parent / name).exists() for name in KUSTOMIZATION)
 )
+CONFIGS = [f for f in PLAIN if "kind: EndpointPickerConfig" in f.read_text()]
+"""No objects: lab.gateway takes them."""
 FOLDERS = sorted(f.parent for f in MANIFESTS.rglob("kustomization.yaml") if f.parent.name != "lab")
 
 
@@ -163,13 +165,17 @@ def test_every_exercise_has_a_solution_that_differs(topic: Path) -> None:
     assert exercises
     for exercise in exercises:
         solution = topic / "solutions" / exercise.name
-        assert [d.obj for d in load(exercise)] != [d.obj for d in load(solution)]
+        assert told(exercise) != told(solution)
+
+
+def told(file: Path) -> list[Any]:
+    return list(yaml.safe_load_all(file.read_text())) if file in CONFIGS else [d.obj for d in load(file)]
 
 
 @pytest.mark.parametrize("file", PLAIN, ids=lambda p: str(p.relative_to(MANIFESTS)))
 def test_every_file_says_first_what_it_is_about(file: Path) -> None:
     assert file.read_text().startswith("# ")
-    assert load(file)
+    assert told(file)
 
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda p: str(p.relative_to(MANIFESTS)))

@@ -7,6 +7,7 @@ import pytest
 from labkit import checks
 from labkit.checks.words import one_of
 from tests.course.examples import right, wrong
+from tests.course.hints import NOTEBOOKS
 
 PARTS = {"adapter": ("adapter", "prometheus-adapter"), "Prometheus": ("prometheus",), "API": ("api server",)}
 
@@ -37,8 +38,8 @@ def is_text(value: Any) -> bool:
 WORDED = sorted(
     {
         name
-        for number in range(11)
-        for name, evidence in right(f"{number:02}")
+        for notebook in NOTEBOOKS
+        for name, evidence in right(notebook)
         if any(is_text(evidence.get(key)) for key in checks.get(name).answers)
     }
 )
