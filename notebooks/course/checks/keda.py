@@ -63,9 +63,9 @@ def same_hpa(hpa: JsonLike | None, scaled: JsonLike | None) -> Finding:
     hint = first_that_holds(
         (not wrong, ""),
         ("maxReplicas" in str(wrong), "The file still allows two replicas only: which file was applied?"),
-        ("averageValue" in str(wrong), "threshold becomes the HPA's target: about five for each pod."),
         (not queue, "Which series is the queue (notebook 05)? And all pods together are one number."),
         ("target.type" in str(wrong), "metricType: the HPA is to divide the sum by the pods."),
+        ("averageValue" in str(wrong), "threshold becomes the HPA's target: about five for each pod."),
         (True, "Compare the file with manifests/base/hpa.yaml: the bounds and the target are the same."),
     )
     return Finding(passed=not wrong, observed="; ".join(wrong) or f"{MADE} has all these settings", hint=hint)

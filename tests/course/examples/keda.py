@@ -199,6 +199,7 @@ MUTANTS: list[Case] = [
     ("11.twice-mended", ONCE | {"hpa": hpa(external("Value", "10"))}),
     ("11.initial-cooldown", {"timeline": replicas((0, 2), (5, 0))}),
     ("11.initial-cooldown", {"timeline": replicas((0, 2), (100, 0))}),
+    ("11.initial-cooldown", {"timeline": replicas((0, 2), (20, 1), (230, 0))}),
     ("11.two-loops", LOOPS | {"wakes": "HPA"}),
     ("11.two-loops", LOOPS | {"grows": "KEDA"}),
     ("11.two-loops", LOOPS | {"waited": 9.0}),  # real seconds

@@ -20,6 +20,14 @@ def said(obj: Json, status: str, message: str = "ScaledObject is defined correct
     return {**obj, "status": {"conditions": [{"type": "Ready", "status": status, "message": message}]}}
 
 
+def down(service: Json) -> Json:
+    """The APIService, as it is while what is behind it does not answer."""
+    [condition] = service["status"]["conditions"]
+    message = "failing or missing response from https://localhost:16443"
+    gone = {**condition, "status": "False", "reason": "FailedDiscoveryCheck", "message": message}
+    return {**service, "status": {"conditions": [gone]}}
+
+
 def asks(obj: Json, query: str) -> Json:
     obj["spec"]["triggers"][0]["metadata"]["query"] = query
     return obj
@@ -58,6 +66,7 @@ def mutants(served: list[Json], wrong: list[Json], scaled: Callable[[str], Json]
         ("11.api-hop", {"answer": "adapter"}),
         ("11.api-mended", {"services": wrong}),
         ("11.api-mended", {"services": served[:1]}),
+        ("11.api-mended", {"services": [served[0], down(served[1])]}),
         ("11.login-hop", {"answer": "query"}),
         ("11.login-hop", {"answer": "HPA"}),
         ("11.login-hop", {"answer": "Secret"}),
@@ -66,6 +75,7 @@ def mutants(served: list[Json], wrong: list[Json], scaled: Callable[[str], Json]
             "11.login-mended",
             {"scaled": said(scaled("scaledobject.yaml"), "False", "Triggers are not working")},
         ),
+        ("11.login-mended", {"scaled": said(scaled("faults/no-secret.yaml"), "Unknown", "no such Secret")}),
         ("11.empty-hop", {"answer": "series"}),
         ("11.empty-hop", {"answer": "HPA"}),
         ("11.empty-hop", {"answer": 0}),
