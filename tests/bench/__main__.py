@@ -1,10 +1,11 @@
 """`make bench`: what we hold ourselves to, as a table on the screen and as JSON in out/.
 
-    python -m tests.bench [--cold] [--only cluster|pods|idle|network|load|grading|kind] [--students 100]
+    python -m tests.bench [--cold] [--only cluster|pods|idle|network|keda|load|grading|kind] [--students 100]
 
 kwokctl, which we compare ourselves with, is fetched or built first where it is missing. `--cold` also builds
 the control plane's programs from nothing, which takes about ten minutes on two cores. A class of a hundred
-students takes half an hour. Two parts are no part of the whole: `--only kind` needs Docker or Podman, and
+students takes half an hour. KEDA is measured where it is built, or asked for.
+Two parts are no part of the whole: `--only kind` needs Docker or Podman, and
 `--only load` fetches the load generators of others, some gigabytes.
 """
 
@@ -17,12 +18,12 @@ import time
 from pathlib import Path
 
 from localcluster import spawn
-from localcluster.toolchain import ladder
-from tests.bench import cluster, grading, kind, load, network, pods, services
+from localcluster.toolchain import ladder, parts
+from tests.bench import cluster, grading, keda, kind, load, network, pods, services
 from tests.bench.figures import Figure, write
 
 OUT = Path("out")
-PARTS = ("cluster", "idle", "pods", "network", "load", "grading", "kind")
+PARTS = ("cluster", "idle", "pods", "network", "keda", "load", "grading", "kind")
 
 
 def main() -> None:
@@ -45,6 +46,8 @@ def main() -> None:
             figures += pods.run(OUT)
         if asked.only in {None, "network"}:
             figures += [*network.figures(), *services.figures()]
+        if asked.only == "keda" or (asked.only is None and not parts.lacking("keda")):
+            figures += keda.figures()
         if asked.only == "load":
             figures += load.figures(Path(home) / "load")
         if asked.only in {None, "grading"}:
