@@ -47,7 +47,7 @@ def main() -> None:
         if asked.only in {None, "network"}:
             figures += [*network.figures(), *services.figures()]
         if asked.only == "keda" or (asked.only is None and not parts.lacking("keda")):
-            figures += keda.figures()
+            figures += keda.figures(Path(home) / "keda")
         if asked.only == "load":
             figures += load.figures(Path(home) / "load")
         if asked.only in {None, "grading"}:

@@ -92,7 +92,7 @@ def reaction(lab: Provider, kube: Kube, folder: Path, *, targets: tuple[float, f
     kube.until("deployment/llm-inference-service available", seconds=120)
     kube.apply(hpa)
     kube.until("hpa/llm-hpa ScalingActive", seconds=60)
-    took = [_burst(lab, kube, _service(lab)) for _ in range(BURSTS)]
+    took = [burst(lab, kube, service(lab)) for _ in range(BURSTS)]
     note = f"CLOCK=15, median {median(took):.2f} s, max {max(took):.2f} s"
     what = f"{lab.name}: queue over target to HPA's new count"
     return [
@@ -101,7 +101,8 @@ def reaction(lab: Provider, kube: Kube, folder: Path, *, targets: tuple[float, f
     ]
 
 
-def _burst(lab: Provider, kube: Kube, url: str) -> float:
+def burst(lab: Provider, kube: Kube, url: str) -> float:
+    """Real seconds from a queue over the target, as the servers say, to the new number of replicas."""
     kube.until("deployment/llm-inference-service replicas=2", seconds=120)
     kube.until("deployment/llm-inference-service available", seconds=120)
     pods = [p for p in kube.objects("pods", which=Which("app=llm-model")) if p.is_true("Ready")]
@@ -145,7 +146,8 @@ def _replicas(kube: Kube) -> int:
     return int(kube.object("deployment/llm-inference-service").at("spec.replicas"))
 
 
-def _service(lab: Provider) -> str:
+def service(lab: Provider) -> str:
+    """The URL of the model servers."""
     return polling.until(
         lambda: lab.address(NAMESPACE, "llm-inference-service", 80), "the Service", seconds=10
     )
