@@ -202,6 +202,50 @@ def test_a_part_that_is_killed_comes_back_and_scaling_goes_on(
     with_keda.until("deployment/sleeper replicas=4", seconds=60)
 
 
+def test_both_are_killed_in_a_scale_out_and_it_ends_where_it_was_to(
+    cluster: Embedded, with_keda: Kube
+) -> None:
+    deployment(with_keda, replicas=0)
+    apply(with_keda, scaled("vector(20)"))
+    with_keda.until("deployment/sleeper desired>=1", seconds=60)
+    for name in NAMES:
+        part = spawn.Proc.load(cluster.layout.record(name))
+        assert part
+        os.kill(part.pid, signal.SIGKILL)
+    with_keda.until("deployment/sleeper replicas=4", seconds=90)
+    assert [hpa.name for hpa in with_keda.objects("hpa")] == ["keda-hpa-sleeper"]
+    states = {part.name: state for part, _, state in cluster.states()}
+    polling.until(
+        lambda: {state for part, _, state in cluster.states() if part.name in NAMES} == {"ready"},
+        "both to be back",
+        seconds=60,
+        last_seen=lambda: str(states),
+    )
+
+
+def test_a_reset_in_the_middle_of_a_scale_out_leaves_nothing(cluster: Embedded, namespace: Kube) -> None:
+    """Also where its operator was killed a moment before."""
+    keda.start(cluster, report=print)
+    deployment(namespace, replicas=0)
+    apply(namespace, scaled("vector(20)"))
+    namespace.until("deployment/sleeper desired>=1", seconds=60)
+    part = spawn.Proc.load(cluster.layout.record("keda-operator"))
+    assert part
+    os.kill(part.pid, signal.SIGKILL)
+    keda.remove(namespace.api, cluster, report=print)
+    namespace.kubectl("delete", "hpa,deployments,pods", "--all", "--grace-period=1")
+    polling.until(
+        lambda: not namespace.objects("hpa") and not namespace.objects("pods"), "all to end", seconds=60
+    )
+    assert not keda.found(namespace.api, keda.SCALED)
+    polling.until(
+        lambda: namespace.api.find("/api/v1/namespaces/keda") is None, "its namespace to go", seconds=60
+    )
+    assert not (cluster.layout.dir / "keda").exists()
+    assert not (cluster.layout.dir / "prometheus" / "targets" / "keda.json").exists()
+    assert cluster.running()
+
+
 def test_it_leaves_nothing_even_if_its_operator_does_nothing(cluster: Embedded, namespace: Kube) -> None:
     """A ScaledObject has a finalizer that only the operator removes."""
     keda.start(cluster, report=print)
