@@ -14,7 +14,7 @@ from typing import Any
 from labkit_grading.verbs.provenance import UNKNOWN, Made
 from labkit_grading.verbs.unknown import Unknown
 
-PLAIN = frozenset({"clock", "pods", "url"})
+PLAIN = frozenset({"clock", "gateway", "pods", "url"})
 """Verbs whose result is plain data, which a student's process hands back as its own."""
 
 

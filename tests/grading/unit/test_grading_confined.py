@@ -166,6 +166,13 @@ WRONG: list[tuple[str, list[Any], dict[str, Any]]] = [
     ("load", [Closed(users=((0, 1), (5, 10**6)), seconds=60)], {}),
     ("load", [Open(Arrivals(tuple(float(n) for n in range(20_001)), 60, "a flood"))], {}),
     ("load", ["anything"], {}),
+    ("load", [Closed(users=1, seconds=60)], {"headers": {"x-gateway-destination-endpoint": "10.0.0.1:80"}}),
+    ("load", [Closed(users=1, seconds=60)], {"headers": {"x-gateway-inference-objective": "a\r\nHost: b"}}),
+    ("load", [Closed(users=1, seconds=60)], {"headers": "anything"}),
+    ("gateway", ["/etc/passwd"], {}),
+    ("gateway", ["manifests/../../picker.yaml"], {}),
+    ("gateway", ["manifests/12-gateway/exercises"], {}),
+    ("gateway", [], {"policy": "random"}),
     ("curl", ["http://169.254.169.254/"], {}),
 ]
 
@@ -179,6 +186,8 @@ def test_hostile_arguments_are_refused(
 
 
 RIGHT: list[tuple[str, list[Any], dict[str, Any], bool]] = [
+    ("load", [Closed(users=1, seconds=9)], {"headers": {"x-gateway-inference-objective": "chat"}}, False),
+    ("gateway", [], {}, True),
     ("images.push", [MINE], {}, True),
     ("images.tag", [THE_COURSES, MINE], {}, False),
     ("images.digest", [MINE], {}, False),
@@ -394,3 +403,36 @@ def test_what_the_notebooks_name_goes_through(confined: Confined, verb: str) -> 
 def test_what_kubectl_is_asked_for_is_what_was_looked_at(confined: Confined) -> None:
     line = "get   pods -l 'app in (a, b)'"
     assert allowed("kubectl", confined, [line], {}) == (["get pods -l 'app in (a, b)'"], {})
+
+
+VALVE = "manifests/12-gateway/exercises/valve.yaml"
+NUMBERS = (
+    ("queueDepthThreshold: 1 ", "queueDepthThreshold: 12 "),
+    ("defaultRequestTTL: 120s", "defaultRequestTTL: 9m"),
+)
+OTHERS = (
+    ("type: queue-scorer", "type: random-picker"),
+    ("- type: passthrough-parser", "- type: passthrough-parser\n  - type: predicted-latency-producer"),
+    ("metricsStalenessThreshold: 2s", "metricsStalenessThreshold: 2s\n      path: /etc/passwd"),
+    ('maxRequests: "1k"', "maxRequests: http://example.com"),
+    ("featureGates: [flowControl]", "featureGates: [flowControl, dataLayer]"),
+    ("plugins:", "plugins: ["),
+)
+
+
+@pytest.mark.parametrize(("old", "new"), [*NUMBERS, *OTHERS])
+def test_a_students_picker_has_other_numbers_and_nothing_else(
+    tmp_path: Path, edition: Path, old: str, new: str
+) -> None:
+    mine = tmp_path / VALVE
+    mine.parent.mkdir(parents=True)
+    text = (edition / VALVE).read_text()
+    assert old in text
+    mine.write_text(text.replace(old, new, 1))
+    confined = Confined(tmp_path, edition)
+    if (old, new) in NUMBERS:
+        assert allowed("gateway", confined, [VALVE], {}) == ([mine], {})
+        assert confined.spread
+        return
+    with pytest.raises(BadInput):
+        allowed("gateway", confined, [VALVE], {})

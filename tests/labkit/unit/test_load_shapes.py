@@ -107,3 +107,18 @@ def test_a_workload_comes_back_from_json() -> None:
     workload = Workload(input=Tokens.lognormal(median=100, p95=300), output=7)
     again = Workload.of_json(workload.as_json())
     assert again.draw(random.Random(1)) == workload.draw(random.Random(1))
+
+
+def test_the_headers_of_a_load_are_in_its_plan() -> None:
+    load = Load(
+        "http://127.0.0.1:1", Closed(users=1, seconds=1), headers={"x-gateway-inference-objective": "chat"}
+    )
+    assert load.as_json(model="m")["headers"] == {"x-gateway-inference-objective": "chat"}
+
+
+@pytest.mark.parametrize(
+    "headers", [{"x y": "1"}, {"x": "1\r\nhost: b"}, {"Host": "b"}, {"content-length": "0"}]
+)
+def test_headers_that_would_be_others_are_refused(headers: dict[str, str]) -> None:
+    with pytest.raises(BadInput, match="can't have the header"):
+        Load("http://127.0.0.1:1", Closed(users=1, seconds=1), headers=headers)
