@@ -13,6 +13,8 @@ from typing import Any
 import psutil
 import pytest
 
+from course.hpa import audit
+from course.hpa.audit import AuditEvent
 from labkit.kube import Kube
 from localcluster import keda, polling, spawn
 from localcluster.embedded import admin
@@ -99,6 +101,14 @@ def scaled(query: str, **more: Any) -> dict[str, Any]:
     }
 
 
+def audited(cluster: Embedded, kube: Kube) -> list[AuditEvent]:
+    """Who set the number of replicas of what, by the API server's audit log."""
+    logs = cluster.audit_logs()
+    assert logs
+    asked = (one for one in audit.read(logs) if one.namespace == kube.namespace and one.succeeded)
+    return [one for one in asked if one.subresource == "scale" and one.verb in {"update", "patch"}]
+
+
 def replicas(kube: Kube) -> int:
     return int(kube.object("deployment/sleeper").at("spec.replicas"))
 
@@ -117,11 +127,15 @@ def test_it_serves_an_api_of_its_own_beside_the_adapters(cluster: Embedded, with
     assert cluster.running()
 
 
-def test_a_metric_of_prometheus_wakes_it_scales_it_and_lets_it_sleep(with_keda: Kube) -> None:
+def test_a_metric_of_prometheus_wakes_it_scales_it_and_lets_it_sleep(
+    cluster: Embedded, with_keda: Kube
+) -> None:
     """12 over a threshold of 5 are 3 pods. Between 0 and 1 KEDA decides; above it, the HPA that it made."""
     deployment(with_keda, replicas=0)
     apply(with_keda, scaled("vector(12)"))
     with_keda.until("deployment/sleeper replicas=3", seconds=60)
+    scalings = [(one.user.rpartition(":")[2], one.replicas) for one in audited(cluster, with_keda)]
+    assert scalings == [("keda-operator", 1), ("horizontal-pod-autoscaler", 3)]
     hpa = with_keda.object("hpa/keda-hpa-sleeper")
     assert hpa.at("spec.metrics")[0]["type"] == "External"
     behavior = {"scaleDown": {"stabilizationWindowSeconds": 0}}
