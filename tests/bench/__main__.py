@@ -1,12 +1,12 @@
 """`make bench`: what we hold ourselves to, as a table on the screen and as JSON in out/.
 
-    python -m tests.bench [--cold] [--only cluster|pods|idle|network|keda|load|grading|kind] [--students 100]
+    python -m tests.bench [--cold] [--only PART] [--students 100]
 
 kwokctl, which we compare ourselves with, is fetched or built first where it is missing. `--cold` also builds
 the control plane's programs from nothing, which takes about ten minutes on two cores. A class of a hundred
-students takes half an hour. KEDA is measured where it is built, or asked for.
-Two parts are no part of the whole: `--only kind` needs Docker or Podman, and
-`--only load` fetches the load generators of others, some gigabytes.
+students takes half an hour. KEDA and the gateway are measured where they are built, or asked for. Two parts
+are no part of the whole: `--only kind` needs Docker or Podman, and `--only load` fetches the load generators
+of others, some gigabytes.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from pathlib import Path
 
 from localcluster import spawn
 from localcluster.toolchain import ladder, parts
-from tests.bench import cluster, grading, keda, kind, load, network, pods, services
+from tests.bench import cluster, gateway, grading, keda, kind, load, network, pods, services
 from tests.bench.figures import Figure, write
 
 OUT = Path("out")
-PARTS = ("cluster", "idle", "pods", "network", "keda", "load", "grading", "kind")
+PARTS = ("cluster", "idle", "pods", "network", "keda", "gateway", "load", "grading", "kind")
 
 
 def main() -> None:
@@ -46,8 +46,7 @@ def main() -> None:
             figures += pods.run(OUT)
         if asked.only in {None, "network"}:
             figures += [*network.figures(), *services.figures()]
-        if asked.only == "keda" or (asked.only is None and not parts.lacking("keda")):
-            figures += keda.figures(Path(home) / "keda")
+        figures += optional(asked.only, Path(home))
         if asked.only == "load":
             figures += load.figures(Path(home) / "load")
         if asked.only in {None, "grading"}:
@@ -57,6 +56,13 @@ def main() -> None:
         if asked.cold:
             figures.append(cold_build(Path(home) / "cold"))
     write(figures, OUT)
+
+
+def optional(only: str | None, home: Path) -> list[Figure]:
+    """The optional parts of a lab: those that were asked for, or are here."""
+    known = {"keda": keda.figures, "gateway": gateway.figures}
+    wanted = [name for name in known if only == name or (only is None and not parts.lacking(name))]
+    return [figure for name in wanted for figure in known[name](home / name)]
 
 
 def binaries(into: Path) -> Path:

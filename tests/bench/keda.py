@@ -67,10 +67,10 @@ def _measured(lab: Embedded, files: dict[str, Path]) -> list[Figure]:
     kube.apply("manifests/overlays/embedded/server")
     kube.until(f"{DEPLOYMENT} available", seconds=120)
     polling.pause(10.0)  # what a start leaves to do is not idleness
-    before = _pss(lab)
+    before = pss(lab)
     started = _to_ready(lab, kube, files["KEDA"])
     polling.pause(10.0)
-    memory = _pss(lab) - before
+    memory = pss(lab) - before
     took: dict[str, list[float]] = {who: [] for who in files}
     for _ in range(ROUNDS):
         for who, file in files.items():
@@ -104,7 +104,7 @@ def _reaction(lab: Embedded, kube: Kube, file: Path) -> float:
     return burst(lab, kube, service(lab))
 
 
-def _pss(lab: Embedded) -> float:
+def pss(lab: Embedded) -> float:
     """MiB of the lab's own programs; its pods come and go."""
     found = (spawn.Proc.load(lab.layout.record(part.name)) for part, _, _ in lab.states())
     tops = [psutil.Process(proc.pid) for proc in found if proc and proc.alive()]

@@ -16,12 +16,13 @@ from typing import Any
 import httpx
 import pytest
 
-from labkit import pull_secret, reset
+from labkit import clients, pull_secret, reset
 from labkit.kube import Kube
+from labkit.load import Load, Open, Workload, arrivals, start
 from localcluster import gateway, keda, polling, spawn
 from localcluster.embedded import admin
 from localcluster.embedded.provider import Embedded
-from localcluster.errors import ToolchainError
+from localcluster.errors import BadInput, ToolchainError
 from localcluster.provider import Pool
 from localcluster.toolchain import ladder, locate
 from tests.cluster.live.test_keda import NAMES as KEDA
@@ -155,6 +156,43 @@ def test_a_part_that_is_killed_comes_back_and_requests_are_answered(
             return False
 
     polling.until(answered, f"an answer after {name} was killed", seconds=60)
+
+
+def test_a_picker_that_dies_fails_closed(cluster: Embedded, servers: Kube, url: str) -> None:
+    """Nobody is sent anywhere by chance: what it held is answered with an error."""
+    servers.kubectl("scale", DEPLOYMENT, "--replicas=0")
+    servers.until("pods total=0", seconds=60)
+    request = Asking(url, seconds=60)
+    polling.until(lambda: held(cluster) >= 1, "the request to be held", seconds=20)
+    part = spawn.Proc.load(cluster.layout.record("epp"))
+    assert part
+    os.kill(part.pid, signal.SIGKILL)
+    assert request.waited().status_code in {500, 503}
+    servers.kubectl("scale", DEPLOYMENT, "--replicas=1")
+    polling.until(lambda: asked(url).status_code == 200, "an answer of the next picker", seconds=60)
+
+
+def held(cluster: Embedded) -> float:
+    rows = clients.prometheus(cluster).query(f"sum({QUEUE}) or vector(0)")
+    return rows[0].value
+
+
+def test_a_load_is_answered_through_it_and_its_requests_carry_a_header(
+    cluster: Embedded, servers: Kube, url: str, tmp_path: Path
+) -> None:
+    """The lab's load sends token ids, which the picker's usual parser refuses."""
+    headers = {"x-gateway-inference-objective": "none-such"}
+    shape = Open(arrivals.even(rate=1, seconds=10))
+    load = Load(url, shape, Workload(input=10, output=5), clock=servers.clock, headers=headers)
+    result = start(load, tmp_path, cluster.inside(url)).wait()
+    assert [row.outcome for row in result.rows] == ["ok"] * 10
+
+
+@pytest.mark.parametrize("config", ["kind: [", "kind: InferencePool", "nothing"])
+def test_a_configuration_that_is_none_is_refused_at_once(cluster: Embedded, config: str) -> None:
+    with pytest.raises(BadInput):
+        gateway.start(cluster, Pool("llm-lab"), config=config, report=print)
+    assert "epp" not in {part.name for part, _, _ in cluster.states()}
 
 
 def test_it_leaves_nothing(cluster: Embedded, servers: Kube) -> None:
