@@ -81,8 +81,7 @@ def up(
     began = time.monotonic()
     kubeconfig = where.up(spec, report)
     err.print(f"[bold green]up[/] in {time.monotonic() - began:.1f} s", end=" ")
-    simulated = "nothing simulated" if spec.gpus == "real" else "simulated: nodes, GPUs and their timing"
-    err.print(f"({simulated}; CLOCK={clock:g})", markup=False)
+    err.print(f"({where.simulates}; CLOCK={clock:g})", markup=False)
     if spec.isolation == "none":
         err.print(f"[yellow]warning:[/] {NO_ISOLATION}")
     lab = (f" --provider {provider}" if provider != "embedded" else "") + (f" --name {name}" if name else "")
