@@ -10,7 +10,7 @@ import pytest
 from course.why.explain import Explanation
 from course.why.reader import Reader
 from course.why.session import Session
-from labkit import clients, faults
+from labkit import clients, faults, pull_secret, reset
 from labkit.doctor.finding import Step
 from labkit.doctor.look import look
 from labkit.doctor.pipeline import diagnose
@@ -43,6 +43,18 @@ HPA: dict[str, Any] = {
         "metrics": [{"type": "Resource", "resource": CPU}],
     },
 }
+
+
+@pytest.fixture
+def with_image(cluster: Embedded, with_keda: Kube) -> Kube:
+    """With the image that pods of these tests run, so that they become ready."""
+    access = cluster.registry()
+    assert access
+    reset.model_image(access, print)
+    pull_secret.make(with_keda, access, name=pull_secret.NAME)
+    pull_secret.give(with_keda, pull_secret.NAME)
+    with_keda.clock = cluster.spec().clock  # by which the doctor knows when pods have settled
+    return with_keda
 
 
 @dataclass(frozen=True)
@@ -133,18 +145,18 @@ def until_blamed(cluster: Embedded, kube: Kube, hop: str, fault: str) -> Step:
 
 
 @pytest.mark.parametrize("name", FAULTS)
-def test_doctor_and_why_name_the_fault_and_its_cure(cluster: Embedded, with_keda: Kube, name: str) -> None:
+def test_doctor_and_why_name_the_fault_and_its_cure(cluster: Embedded, with_image: Kube, name: str) -> None:
     fault = FAULTS[name]
     if fault.target:
-        deployment(with_keda)
-        with_keda.until("deployment/sleeper available", seconds=60)
+        deployment(with_image)
+        with_image.until("deployment/sleeper available", seconds=60)
     for obj in fault.objects:
-        apply(with_keda, obj)
-    step = until_blamed(cluster, with_keda, fault.hop, fault.fault)
+        apply(with_image, obj)
+    step = until_blamed(cluster, with_image, fault.hop, fault.fault)
     assert step.finding.cause
     assert step.finding.fix
     if fault.why:
-        until_told(with_keda, fault.why, fault.cure)
+        until_told(with_image, fault.why, fault.cure)
 
 
 def test_an_empty_query_that_keeps_it_asleep_is_named(with_keda: Kube) -> None:
@@ -155,9 +167,11 @@ def test_an_empty_query_that_keeps_it_asleep_is_named(with_keda: Kube) -> None:
 
 
 def test_an_api_that_leads_elsewhere_is_named_although_the_scaled_object_is_ready(
-    cluster: Embedded, with_keda: Kube
+    cluster: Embedded, with_image: Kube
 ) -> None:
+    with_keda = with_image
     deployment(with_keda)
+    with_keda.until("deployment/sleeper available", seconds=60)
     apply(with_keda, scaled("vector(3)", minReplicaCount=1))
     with_keda.until("hpa/keda-hpa-sleeper ScalingActive", seconds=60)
     faults.plant(with_keda, API_FAULT, owned=True)
