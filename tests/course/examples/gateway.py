@@ -50,6 +50,7 @@ def replicas(*steps: tuple[float, float]) -> Timeline:
 WOKEN = replicas((0, 4), (60, 0), (310, 1))
 FIRST = load([(300, 440, 446, "a"), (310, 441, 447, "a")])
 LOST = load([(300, 300, 330, "")], outcome="http_503")
+NEVER = load([(300, 300, 760, "")], outcome="abandoned")
 NIGHT = {"load": FIRST, "run": WOKEN}
 
 
@@ -138,6 +139,7 @@ MUTANTS: list[tuple[str, dict[str, Any]]] = [
     ("12.priority", MEDIANS | {"objectives": [objective("chat", 10)]}),
     ("12.priority", MEDIANS | {"chat": 75.0}),
     ("12.held", NIGHT | {"run": replicas((0, 4), (60, 0))}),
+    ("12.held", {"load": NEVER, "run": replicas((0, 4), (60, 0))}),
     ("12.held", NIGHT | {"load": LOST}),
     ("12.held", NIGHT | {"load": load([(300, 301, 306, "a")])}),
     ("12.late", {"answer": 3, "bound": KEPT, "free": MOVED}),
