@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 
 from labkit import reset
-from labkit.kube.client import Kube
+from labkit.kube.client import Kube, Which
 from localcluster import keda, polling, spawn
 from localcluster.embedded.provider import Embedded
 from localcluster.provider import Spec
@@ -96,12 +96,18 @@ def _to_ready(lab: Embedded, kube: Kube, scaled: Path) -> float:
 def _reaction(lab: Embedded, kube: Kube, file: Path) -> float:
     for name in (SCALED, HPA):
         kube.kubectl("delete", name, "--ignore-not-found", "--wait=true")
-    kube.until(f"{HPA} gone", seconds=30)
-    kube.kubectl("scale", DEPLOYMENT, "--replicas=2")
-    kube.until("pods app=llm-model total=2", f"{DEPLOYMENT} available", seconds=120)
+    kube.until(f"{HPA} gone", seconds=90)
+    polling.until(lambda: _two(kube), "two pods", seconds=120, every=1.0)
+    kube.until(f"{DEPLOYMENT} available", seconds=120)
     kube.apply(file)
     kube.until(f"{HPA} exists", f"{HPA} ScalingActive", seconds=60)
     return burst(lab, kube, service(lab))
+
+
+def _two(kube: Kube) -> bool:
+    """Whether there are two; scales again, since a sync that was under way may write its own number."""
+    kube.kubectl("scale", DEPLOYMENT, "--replicas=2")
+    return len(kube.objects("pods", which=Which("app=llm-model"))) == 2
 
 
 def pss(lab: Embedded) -> float:
