@@ -120,7 +120,7 @@ def two_loops(wakes: Any, grows: Any, waited: Any, slow: Timeline, quick: Timeli
             "waited: from slow.events[0].at to the first moment with one replica.",
         ),
     )
-    observed = f"0 → 1 by {wakes}, 1 → 3 by {grows}, after {plainly(waited)} s (recorded: {first:.0f} s)"
+    observed = f"0 → 1 by {wakes}, 1 → 3 by {grows}, after {plainly(waited)} s"
     return Finding(passed=not hint, observed=observed, hint=hint)
 
 

@@ -30,7 +30,7 @@ def waited(*seconds: float) -> LoadResult:
 
 
 # Two places a server. The third waits for 8 s while b is idle, the fourth finds a place at b.
-VAIN = load([(0, 0.2, 10, "a"), (0, 0.2, 10, "a"), (2, 10, 16, "a"), (3, 3.2, 9, "b"), (40, 40.2, 46, "b")])
+VAIN = load([(0, 0.1, 10, "a"), (0, 0.1, 10, "a"), (2, 10, 16, "a"), (3, 3.1, 9, "b"), (40, 40.1, 46, "b")])
 RANDOM, PICKED = waited(1, 1, 40, 1), waited(1, 1, 10, 1)
 HIDDEN = load([(i, i + 1, i + 6, "a" if i % 4 else "b") for i in range(20)])
 SPREAD = load([(i, i + 1, i + 6, "abcd"[i % 4]) for i in range(20)])
@@ -113,6 +113,7 @@ PASSING: list[tuple[str, dict[str, Any]]] = [
 ]
 
 MUTANTS: list[tuple[str, dict[str, Any]]] = [
+    ("12.random", {"answer": 0.8, "vain": 0.4}),
     ("12.random", {"answer": 0.4, "load": VAIN}),
     ("12.random", {"answer": 20, "load": VAIN}),  # per cent
     ("12.random", {"answer": 1, "load": VAIN}),  # how many

@@ -31,7 +31,7 @@ from localcluster.images.manifest import Descriptor, Manifest
 from localcluster.images.reference import parse
 from localcluster.images.store import Image
 from localcluster.images.workshop import Built, Push
-from tests.course.examples import right
+from tests.course.examples import gateway, right
 from tests.course.examples.load import LEVEL, OVERLOADED
 from tests.course.examples.production import requests
 from tests.course.examples.tuning import PICKED, modelled
@@ -90,6 +90,12 @@ RECORDED: Mapping[str, Mapping[str, Any]] = {
     },
     "08.waste": {"in_use": rows(USED, 6000, 6000), "unused": rows(FREE, 18000, 18000)},
     "08.price": {"gpus": 2, "in_use": rows(USED, 6000, 6000), "unused": rows(FREE, 18000, 18000)},
+    "12.random": {"load": gateway.VAIN},
+    "12.contract": {"load": gateway.HIDDEN},
+    "12.moved": {"run": gateway.held(0, 36, 3), "without": gateway.RANDOM, "behind": gateway.RANDOM},
+    "12.mended": {"run": gateway.held(0, 36, 3), "without": gateway.RANDOM, "load": gateway.PICKED},
+    "12.priority": {"chats": gateway.PICKED, "others": gateway.RANDOM, "objectives": gateway.CHAT_FIRST},
+    "12.late": {"bound": gateway.KEPT, "free": gateway.MOVED},
 }
 """What the notebooks' cells hand over, but for the answers."""
 

@@ -219,6 +219,7 @@ def test_the_placeholder_and_the_real_hpa_are_one_object() -> None:
                 "POD_SYNC",
                 "CERTS",
                 "AUDIT",
+                "SCHEDULER",
             },
         ),
         ("kind/prometheus.yml", {"SCRAPE"}),

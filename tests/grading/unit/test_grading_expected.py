@@ -33,6 +33,31 @@ LOADS = {
     "05-hpa-queue": ["05-08", "05-12", "05-38", "05-46", "05-54", "05-54", "05-64o"],
     "07-cold-starts": ["07-22", "07-22", "07-52", "07-52", "07-58b"],
     "10-production": ["10-24", "10-44"],
+    "11-keda": [
+        "11-still-apply",
+        "11-move-begin",
+        "11-twice-apply",
+        "11-react",
+        "11-react",
+        "11-empty-plant",
+    ],
+    "12-gateway": [
+        "12-random-predict",
+        "12-epp-load",
+        "12-contract-load",
+        "12-valve-without",
+        "12-valve-behind",
+        "12-tight-run",
+        "12-mended-run",
+        "12-priority-load",
+        "12-priority-load",
+        "12-held-apply",
+        "12-late-bound",
+        "12-late-free",
+        "12-pool",
+        "12-away-load",
+        "12-away-small",
+    ],
 }
 
 

@@ -116,7 +116,7 @@ def test_what_a_fault_says_leads_to_its_cure() -> None:
     taken = told["hpa-exists"]
     assert taken
     assert "scaledobject.keda.sh/transfer-hpa-ownership" in taken.finding.fix
-    [typo] = [one for _, fault, one in FAULTS if fault == "empty-query" and "gateway" not in repr(one)]
+    [typo] = [one for _, fault, one in FAULTS if fault == "empty-query" and "sum(gateway)" not in repr(one)]
     found = diagnose(typo).broken
     assert found
     assert "did you mean vllm:num_requests_waiting?" in found.finding.cause
