@@ -17,7 +17,7 @@ def chosen(path: Path) -> Any:
     return pytest.param(path, id=path.stem, marks=marks)
 
 
-@pytest.mark.parametrize("path", map(chosen, NOTEBOOKS))
+@pytest.mark.parametrize("path", [chosen(path) for path in NOTEBOOKS])
 def test_green_on_kind_too(cluster: Kind, path: Path, tmp_path: Path) -> None:
     record = run(path, "solutions", tmp_path, provider=cluster.name)
     assert not record.error
