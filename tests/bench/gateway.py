@@ -10,6 +10,8 @@ import time
 from functools import partial
 from pathlib import Path
 
+import httpx
+
 from course.study.interval import Interval
 from labkit import course, reset
 from labkit.kube.client import Kube
@@ -24,6 +26,7 @@ from tests.bench.pods import NAMESPACE
 NAME, SEEDS, CLOCK = "bench-gateway", 5, 15
 RATE, SECONDS = 0.4, 600.0
 MIXED = Workload(input=128, output=Tokens.of([100] * 80 + [800] * 20))
+MODEL = "meta-llama/Llama-3.1-8B-Instruct"
 FILES = "manifests/12-gateway"
 
 
@@ -45,9 +48,10 @@ def _measured(lab: Embedded, kube: Kube) -> list[Figure]:
     before, began = pss(lab), time.monotonic()
     config = course.path(f"{FILES}/choose.yaml").read_text()
     gateway.start(lab, Pool(NAMESPACE), config=config, report=lambda _line: None)
-    ask = partial(_load, lab)
-    ask(gateway.SERVICE, seed=0, seconds=5.0)
-    started = time.monotonic() - began
+    body = {"model": MODEL, "prompt": "hello", "max_tokens": 1}
+    url = lab.address(NAMESPACE, gateway.SERVICE, 80)
+    httpx.post(f"{url}/v1/completions", json=body, trust_env=False).raise_for_status()
+    started, ask = time.monotonic() - began, partial(_load, lab)
     polling.pause(10.0)
     memory = pss(lab) - before
     runs = []
