@@ -42,7 +42,7 @@ def start(layout: Layout) -> None:
     api = Api(layout.kubeconfig)
     folder = _folder(layout)
     published = _published(found[OPERATOR])
-    polling.until(lambda: not _ending(api), "the namespace keda of before to be gone", seconds=60)
+    polling.until(lambda: not ending(api), "the namespace keda of before to be gone", seconds=60)
     definitions = admin.kinds(published)
     admin.take_up(api, definitions)
     admin.apply_objects(api, (obj for obj in published if obj not in definitions))
@@ -174,6 +174,7 @@ def _encoded(layout: Layout, name: str) -> str:
     return base64.b64encode(layout.pki(name).read_bytes()).decode()
 
 
-def _ending(api: Api) -> bool:
+def ending(api: Api) -> bool:
+    """Whether its namespace of before is still on its way out."""
     found = admin.get(api, f"/api/v1/namespaces/{NAMESPACE}")
     return bool(found and found["metadata"].get("deletionTimestamp"))

@@ -39,7 +39,7 @@ def start(engine: Engine, access: RegistryAccess, layout: Layout) -> None:
     published = objects.beside(binaries[keda.OPERATOR])
     wanted = objects_for(published, {name: image.at(access.host) for name, image in made.items()})
     api = Api(layout.kubeconfig)
-    polling.until(lambda: not _ending(api), "the namespace keda of before to be gone", seconds=SECONDS)
+    polling.until(lambda: not keda.ending(api), "the namespace keda of before to be gone", seconds=SECONDS)
     definitions = admin.kinds(wanted)
     admin.take_up(api, definitions)
     admin.apply_objects(api, (obj for obj in wanted if obj not in definitions))
@@ -93,8 +93,3 @@ def _login(login: dict[str, Any]) -> dict[str, Any]:
         "type": "kubernetes.io/dockerconfigjson",
         "stringData": {".dockerconfigjson": json.dumps(login)},
     }
-
-
-def _ending(api: Api) -> bool:
-    found = admin.get(api, f"/api/v1/namespaces/{keda.NAMESPACE}")
-    return bool(found and found["metadata"].get("deletionTimestamp"))
