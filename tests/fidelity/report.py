@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 from localcluster.stored import plain
 from tests.fidelity.difference import TOLERANCE, Row
@@ -22,21 +23,20 @@ def bad(rows: Iterable[Row]) -> list[Row]:
 
 def write(runs: tuple[Run, Run], rows: Sequence[Row], into: Path) -> Path:
     """Both files; the Markdown's path."""
-    into.mkdir(parents=True, exist_ok=True)
-    document = {"runs": plain(runs), "rows": plain(rows)}
-    (into / "fidelity.json").write_text(json.dumps(document, indent=1) + "\n")
-    path = into / "fidelity.md"
-    path.write_text(markdown(runs, rows))
-    return path
+    return _written(into / "fidelity.md", {"runs": plain(runs), "rows": plain(rows)}, markdown(runs, rows))
 
 
 def write_notebooks(runs: tuple[Played, Played], rows: Sequence[Row], into: Path) -> Path:
     """Both files of the comparison of all notebooks; the Markdown's path."""
-    into.mkdir(parents=True, exist_ok=True)
     document = {"runs": plain(runs), "rows": plain(rows)}
-    (into / "fidelity-notebooks.json").write_text(json.dumps(document, indent=1) + "\n")
-    path = into / "fidelity-notebooks.md"
-    path.write_text(markdown_of_notebooks(runs, rows))
+    return _written(into / "fidelity-notebooks.md", document, markdown_of_notebooks(runs, rows))
+
+
+def _written(path: Path, document: dict[str, Any], text: str) -> Path:
+    """The text at a path, and the document beside it as JSON."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.with_suffix(".json").write_text(json.dumps(document, indent=1) + "\n")
+    path.write_text(text)
     return path
 
 
