@@ -100,7 +100,7 @@ def apiserver(
         # connection.
         needs=("etcd",),
         cwd=layout.dir / "etcd",
-        env=soft_limit(200),
+        env=soft_limit(180),
         ready=answers(layout, ports.api, "/readyz"),
         why="the only entry to the cluster: checks who you are, what you may do, and what is valid",
     )
@@ -132,7 +132,7 @@ def controller_manager(layout: Layout, ports: Ports, binaries: Binaries, flags: 
         ),
         # If started earlier, it would only check once a second for the API server.
         needs=("kube-apiserver",),
-        env=soft_limit(80),
+        env=soft_limit(64),
         ready=answers(layout, ports.controller_manager, "/healthz"),
         why="Deployments, ReplicaSets, endpoints and the HorizontalPodAutoscaler: loops that compare and act",
     )
