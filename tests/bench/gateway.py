@@ -1,7 +1,8 @@
 """What an endpoint picker saves against a Service's random choice, over five seeds; its start, its memory.
 
 Four servers of notebook 12, 70 % busy, one long request in five. The ratio is what it is: whether it has a
-target is asked of the mean only. Needs the picker (`labkit toolchain fetch epp`) and Envoy's package.
+target is asked of the mean only. With KEDA: how much longer than a server's start a request takes that wakes
+the service from none. Needs the picker (`labkit toolchain fetch epp`) and Envoy's package.
 """
 
 from __future__ import annotations
@@ -16,18 +17,19 @@ from course.study.interval import Interval
 from labkit import course, reset
 from labkit.kube.client import Kube
 from labkit.load import Load, Open, Tokens, Workload, arrivals, start
-from localcluster import gateway, polling
+from localcluster import gateway, keda, polling
 from localcluster.embedded.provider import Embedded
 from localcluster.provider import Pool, Spec
-from tests.bench.figures import Figure
+from localcluster.toolchain import parts
+from tests.bench.figures import Figure, median
 from tests.bench.keda import pss
 from tests.bench.pods import NAMESPACE
 
 NAME, SEEDS, CLOCK = "bench-gateway", 5, 15
 RATE, SECONDS = 0.4, 600.0
 MIXED = Workload(input=128, output=Tokens.of([100] * 80 + [800] * 20))
-MODEL = "meta-llama/Llama-3.1-8B-Instruct"
-FILES = "manifests/12-gateway"
+BODY = {"model": "meta-llama/Llama-3.1-8B-Instruct", "prompt": "hello", "max_tokens": 1}
+FILES, DEPLOYMENT, WAKES = "manifests/12-gateway", "deployment/llm-inference-service", 3
 
 
 def figures(_folder: Path) -> list[Figure]:
@@ -48,9 +50,8 @@ def _measured(lab: Embedded, kube: Kube) -> list[Figure]:
     before, began = pss(lab), time.monotonic()
     config = course.path(f"{FILES}/choose.yaml").read_text()
     gateway.start(lab, Pool(NAMESPACE), config=config, report=lambda _line: None)
-    body = {"model": MODEL, "prompt": "hello", "max_tokens": 1}
     url = lab.address(NAMESPACE, gateway.SERVICE, 80)
-    httpx.post(f"{url}/v1/completions", json=body, trust_env=False).raise_for_status()
+    httpx.post(f"{url}/v1/completions", json=BODY, trust_env=False).raise_for_status()
     started, ask = time.monotonic() - began, partial(_load, lab)
     polling.pause(10.0)
     memory = pss(lab) - before
@@ -59,13 +60,39 @@ def _measured(lab: Embedded, kube: Kube) -> list[Figure]:
         names = ["llm-inference-service", gateway.SERVICE][:: 1 if seed % 2 else -1]
         p95 = {name: ask(name, seed=seed, seconds=SECONDS) for name in names}
         runs.append((p95["llm-inference-service"], p95[gateway.SERVICE]))
+    woken = [] if parts.lacking("keda") else [_woken(lab, kube)]
     ratio = Interval.of([picked / random for random, picked in runs])
     note = f"95 % interval ± {ratio.half:.2f}; " + ", ".join(f"{a:.0f} → {b:.0f} lab s" for a, b in runs)
     return [
         Figure("p95 TTFT, the picker over random", ratio.mean, "×", 1.0, SEEDS, note),
         Figure("lab.gateway() to the first answered request", started, "s", 5.0),
         Figure("memory that a gateway adds", memory, "MiB", 150.0, note="PSS, idle"),
+        *woken,
     ]
+
+
+def _woken(lab: Embedded, kube: Kube) -> Figure:
+    """A request is held, its queue wakes the service, the first server answers: beside a server's start."""
+    gateway.start(lab, Pool(NAMESPACE), report=lambda _line: None)  # which holds requests
+    url, none = lab.address(NAMESPACE, gateway.SERVICE, 80), (f"{DEPLOYMENT} replicas=0", "pods total=0")
+    starts, held = [], []
+    for _ in range(WAKES):
+        kube.kubectl("scale", DEPLOYMENT, "--replicas=0")
+        kube.until(*none, seconds=120)
+        began = time.monotonic()
+        kube.kubectl("scale", DEPLOYMENT, "--replicas=1")
+        kube.until(f"{DEPLOYMENT} available", seconds=120)
+        starts.append(time.monotonic() - began)
+    keda.start(lab, report=lambda _line: None)
+    kube.apply(f"{FILES}/solutions/scaledobject.yaml")
+    for _ in range(WAKES):
+        kube.until(*none, seconds=180)
+        began = time.monotonic()
+        httpx.post(f"{url}/v1/completions", json=BODY, timeout=120, trust_env=False).raise_for_status()
+        held.append(time.monotonic() - began)
+    more = median(held) - median(starts)
+    note = f"{median(held):.1f} against {median(starts):.1f} s, CLOCK={CLOCK}"
+    return Figure("wake from none, over a server's start", more, "s", 2.0, WAKES, note)
 
 
 def _load(lab: Embedded, service: str, *, seed: int, seconds: float) -> float:

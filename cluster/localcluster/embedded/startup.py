@@ -32,7 +32,7 @@ FIRST = ("etcd", "kube-apiserver")
 """On slow machines the others may be restarted until the API server and their permissions are there."""
 
 PERMITTED = ("coredns", "prometheus-adapter")
-"""They start once the lab's own permissions are written: refused, one backs off for a second, the other ends."""
+"""They start once their permissions are written: refused, one backs off for a second, the other ends."""
 
 METRICS_APIS = {
     "v1beta2.custom.metrics.k8s.io": "/apis/custom.metrics.k8s.io/v1beta2",

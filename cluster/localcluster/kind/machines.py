@@ -23,25 +23,25 @@ LEASES = "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases"
 SECONDS = 180.0
 
 
+def containers(engine: Engine, cluster: str, status: str = "") -> dict[str, str]:
+    """Node → its container: all of a kind cluster, or those of one `status`, such as running."""
+    wanted = [f"label={CLUSTER}={cluster}", *([f"status={status}"] if status else [])]
+    filters = [word for one in wanted for word in ("--filter", one)]
+    said = engine.run("ps", "--all", *filters, "--format", f'{{{{.Names}}}} {{{{.Label "{NODE}"}}}}')
+    lines = [line.split() for line in said.splitlines()]
+    return {line[-1]: line[0] for line in sorted(lines)}
+
+
 class Machines:
     """The machines of one lab."""
 
     def __init__(self, engine: Engine, settings: Settings, api: Api) -> None:
         self._engine, self._api = engine, api
-        self._of_cluster = f"label={CLUSTER}={settings.cluster}"
+        self._cluster = settings.cluster
 
     def containers(self) -> dict[str, str]:
         """Node → its container, whether it runs or not."""
-        words = (
-            "ps",
-            "--all",
-            "--filter",
-            self._of_cluster,
-            "--format",
-            f'{{{{.Names}}}} {{{{.Label "{NODE}"}}}}',
-        )
-        lines = [line.split() for line in self._engine.run(*words).splitlines()]
-        return {line[-1]: line[0] for line in sorted(lines)}
+        return containers(self._engine, self._cluster)
 
     def container(self, node: str) -> str:
         """The container that is a node; raises `BadInput` if there is none."""
@@ -66,7 +66,7 @@ class Machines:
 
     def restore(self) -> list[str]:
         """Turn on all that are off; returns their names."""
-        off = [node for node, at in self.containers().items() if not self._engine.running(at)]
+        off = sorted(self.containers().keys() - containers(self._engine, self._cluster, "running"))
         for node in off:
             self.start(node)
         return off

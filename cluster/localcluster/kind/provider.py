@@ -22,7 +22,7 @@ from localcluster.errors import LabError, NotOurs, ProviderError
 from localcluster.kind import files, gateway, keda, kwok, outside, parts
 from localcluster.kind.added_nodes import AddedNodes
 from localcluster.kind.engine import Engine
-from localcluster.kind.machines import CLUSTER, Machines
+from localcluster.kind.machines import Machines, containers
 from localcluster.kind.nvidia import Plan, real_gpus
 from localcluster.kind.settings import Settings, layout_of, name_of
 from localcluster.kind.startup import Startup, delete_cluster
@@ -247,9 +247,9 @@ class Kind:
         if not self.layout.config.exists():
             return False
         settings = Settings.load(self.layout)
-        containers = [*self._nodes(settings), settings.registry]
-        if settings.complete and len(containers) > 1:
-            stopped = [name for name in containers if not self.engine.running(name)]
+        every = [*self._nodes(settings), settings.registry]
+        if settings.complete and len(every) > 1:
+            stopped = [name for name in every if not self.engine.running(name)]
             if stopped:
                 report(f"restarting {', '.join(stopped)}")
                 self.engine.run("start", *stopped)
@@ -285,15 +285,7 @@ class Kind:
         delete_files(self.layout)
 
     def _nodes(self, settings: Settings) -> list[str]:
-        words = (
-            "ps",
-            "--all",
-            "--filter",
-            f"label={CLUSTER}={settings.cluster}",
-            "--format",
-            "{{.Names}}",
-        )
-        return sorted(self.engine.run(*words).split())
+        return sorted(containers(self.engine, settings.cluster).values())
 
     def _access(self, settings: Settings) -> RegistryAccess:
         password = self.layout.dir / "registry" / "password"

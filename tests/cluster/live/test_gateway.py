@@ -188,6 +188,24 @@ def test_a_load_is_answered_through_it_and_its_requests_carry_a_header(
     assert [row.outcome for row in result.rows] == ["ok"] * 10
 
 
+def test_a_proxy_that_is_killed_under_load_costs_only_what_it_carried_and_every_loss_is_told(
+    cluster: Embedded, servers: Kube, url: str, tmp_path: Path
+) -> None:
+    count, rate = 60, 6
+    shape = Open(arrivals.even(rate=rate, seconds=count / rate))
+    load = start(Load(url, shape, Workload(input=10, output=20)), tmp_path, cluster.inside(url))
+    polling.until(lambda: len(sent_to(cluster)) >= count // 4, "a quarter to be answered", seconds=60)
+    part = spawn.Proc.load(cluster.layout.record("envoy"))
+    assert part
+    os.kill(part.pid, signal.SIGKILL)
+    outcomes = [row.outcome for row in load.wait().rows]
+    assert len(outcomes) == count
+    lost = [number for number, outcome in enumerate(outcomes) if outcome != "ok"]
+    assert lost, "it was killed when nothing was under way"
+    assert lost[-1] - lost[0] < count // 2
+    assert outcomes[-1] == "ok"
+
+
 @pytest.mark.parametrize("config", ["kind: [", "kind: InferencePool", "nothing"])
 def test_a_configuration_that_is_none_is_refused_at_once(cluster: Embedded, config: str) -> None:
     with pytest.raises(BadInput):

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import platform
 import shutil
+import socket
+import struct
 import sys
 from pathlib import Path
 
@@ -20,6 +25,14 @@ NFT = shutil.which("nft")
 BWRAP = str(bwrap())
 namespaces = pytest.mark.skipif(not usable(), reason=REFUSED)
 tables = pytest.mark.skipif(NFT is None, reason="there is no nft on PATH")
+
+
+ARM = platform.machine() == "aarch64"
+FILTERS = {
+    "no netlink": (198 if ARM else 41, socket.AF_NETLINK, "Operation not permitted"),
+    "no setns": (268 if ARM else 308, None, "Operation not permitted"),
+}
+"""The number of a system call, its first argument if only that is refused, and what is said then."""
 
 
 def program(folder: Path, text: str) -> Path:
@@ -112,6 +125,37 @@ def test_a_pod_that_gets_no_network_says_which_limit_is_reached() -> None:
     make = "from localcluster.netns.pods import PodNetworks; PodNetworks().make('uid', '10.244.1.2')"
     said = limited(0, make).stderr
     assert "the kernel allows no more namespaces here (user.max_net_namespaces is 0)" in said
+
+
+@namespaces
+@pytest.mark.parametrize(("call", "first", "error"), FILTERS.values(), ids=FILTERS)
+def test_where_a_container_refuses_half_way_there_is_an_error_with_the_fix(
+    tmp_path: Path, call: int, first: int | None, error: str
+) -> None:
+    script = "from pathlib import Path; from localcluster.embedded.network import choose; "
+    script += "choose('bubblewrap', Path('/no/nft'))"
+    filters, write = os.pipe()
+    os.write(write, refusing(call, first))
+    os.close(write)
+    inside = [str(bwrap()), "--dev-bind", "/", "/", "--seccomp", str(filters), "--"]
+    log = tmp_path / "log"
+    spawn.popen([*inside, sys.executable, "-c", script], pass_fds=[filters], log=log).wait(60)
+    os.close(filters)
+    said = log.read_text()
+    assert "ProviderError: A lab can't have a network of its own on this machine: " in said
+    assert error in said
+    assert "cause: The kernel lacks it, or this container may not use it." in said
+    assert "Fix: Load the module (sudo modprobe veth), or" in said
+
+
+def refusing(call: int, first: int | None) -> bytes:
+    """A seccomp filter that refuses a system call, if its first argument is this one."""
+    load, equal, give = 0x20, 0x15, 0x06  # BPF_LD | BPF_W | BPF_ABS, BPF_JMP | BPF_JEQ, BPF_RET
+    allow, refuse = 0x7FFF0000, 0x00050000 | errno.EPERM
+    asked = [] if first is None else [(load, 0, 0, 16), (equal, 0, 1, first)]
+    number = [(load, 0, 0, 0), (equal, 0, len(asked) + 1, call)]
+    answers = [(give, 0, 0, refuse), (give, 0, 0, allow)]
+    return b"".join(struct.pack("=HBBI", *step) for step in (*number, *asked, *answers))
 
 
 def limited(limit: int, script: str) -> spawn.Finished:

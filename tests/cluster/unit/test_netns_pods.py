@@ -20,6 +20,7 @@ from localcluster import polling, spawn
 from localcluster.netns import furnish
 from localcluster.netns.plan import GATEWAY
 from localcluster.netns.pods import PodNetworks
+from localcluster.toolchain.locate import bwrap
 from tests.cluster.unit.netns_world import REFUSED, Fresh, descriptors, lab, network, network_of, usable
 
 pytestmark = pytest.mark.skipif(not usable(), reason=REFUSED)
@@ -88,6 +89,17 @@ def _apart() -> list[str]:
                 except OSError as error:
                     said.append(str(error.strerror or error))
     return said
+
+
+def test_they_reach_each_other_where_proc_sys_is_read_only_and_nothing_is_forwarded() -> None:
+    own = [str(bwrap()), "--dev-bind", "/", "/", "--unshare-user", "--unshare-net", "--uid", "0"]
+    shut = f"{bwrap()} --dev-bind / / --ro-bind /proc/sys /proc/sys"
+    shell = f'echo 0 > /proc/sys/net/ipv4/ip_forward && exec {shut} -- "$@"'
+    script = "from pathlib import Path; from tests.cluster.unit.test_netns_pods import _paths; "
+    script += "print(Path('/proc/sys/net/ipv4/ip_forward').read_text().strip(), _paths()[0])"
+    python = [sys.executable, "-c", script]
+    done = spawn.run([*own, "--cap-add", "ALL", "--", "/bin/sh", "-c", shell, "-", *python])
+    assert done.stdout.split("\n")[0] == f"0 {(OTHER, ONE)}", done.stderr
 
 
 def test_a_pods_loopback_is_its_own_and_nothing_leads_out(fresh: Fresh) -> None:

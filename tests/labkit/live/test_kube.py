@@ -144,8 +144,8 @@ def test_every_solution_and_overlay_is_accepted(namespace: Kube) -> None:
             "apply", "--server-side", "--dry-run=server", "-k", MANIFESTS / "overlays" / overlay
         )
     every = sorted(MANIFESTS.glob("[0-9]*/solutions/*.yaml"))
-    # KEDA and the gateway are optional parts, whose kinds this lab does not have: their own tests and notebooks
-    # apply these files, and 10's check reads its one.
+    # KEDA and the gateway are optional parts, whose kinds this lab lacks: their own tests and notebooks apply
+    # these files, and 10's check reads its one.
     kinds = ("apiVersion: keda.sh/", "apiVersion: inference.networking.")
     optional = [file for file in every if any(kind in file.read_text() for kind in kinds)]
     assert {file.parts[-3] for file in optional} == {"10-production", "11-keda", "12-gateway"}
