@@ -13,6 +13,7 @@ from pathlib import Path
 
 import httpx
 
+from course.hpa.model import WhatIf
 from course.study.interval import Interval
 from labkit import course, reset
 from labkit.kube.client import Kube
@@ -65,10 +66,24 @@ def _measured(lab: Embedded, kube: Kube) -> list[Figure]:
     note = f"95 % interval ± {ratio.half:.2f}; " + ", ".join(f"{a:.0f} → {b:.0f} lab s" for a, b in runs)
     return [
         Figure("p95 TTFT, the picker over random", ratio.mean, "×", 1.0, SEEDS, note),
+        _modelled(kube),
         Figure("lab.gateway() to the first answered request", started, "s", 5.0),
         Figure("memory that a gateway adds", memory, "MiB", 150.0, note="PSS, idle"),
         *woken,
     ]
+
+
+def _modelled(kube: Kube) -> Figure:
+    """The what-if model's answer to the same question."""
+    ask = WhatIf(kube, 1, "").ask
+    ratios = []
+    for seed in range(1, SEEDS + 1):
+        shape = Open(arrivals.poisson(rate=RATE, seconds=SECONDS, seed=seed))
+        files = None, f"{FILES}/choose.yaml"
+        random, picked = (ask(shape, 4, play=seed, workload=MIXED, gateway=file) for file in files)
+        ratios.append(picked.ttft(0.95) / random.ttft(0.95))
+    ratio = Interval.of(ratios)
+    return Figure("the same by the what-if model", ratio.mean, "×", 1.0, SEEDS, f"± {ratio.half:.2f}")
 
 
 def _woken(lab: Embedded, kube: Kube) -> Figure:

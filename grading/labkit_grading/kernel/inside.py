@@ -19,6 +19,7 @@ from typing import Any
 
 import labkit
 from labkit import course
+from labkit.load import Workload
 from labkit.view.prediction import Prediction, predict
 from labkit.view.refusal import Attempt, Refusal
 from labkit_grading.judging.codec import KIND, Codec
@@ -191,15 +192,18 @@ class RemoteLab(Remote):
         """As `course.study.trial`, but done by the grader, since only its own bill can be trusted."""
         return self._grader.call(0, "trial", (choice, day), {})
 
-    def what_if(self, shape: Any, policy: Any, *, seconds: float, play: int, target: float | None) -> Any:
-        """As `course.hpa.what_if`; for a file or a number, the grader asks, so that a check can use it."""
-        if isinstance(policy, int | str | Path):
-            words = {"play": play} if target is None else {"play": play, "target": target}
-            return self._grader.call(0, "what_if", (shape, policy, seconds), words)
+    def what_if(self, shape: Any, policy: Any, **options: Any) -> Any:
+        """As `course.hpa.what_if`; for a file or a number, the grader asks, so that a check can use it.
+
+        What no check uses, other requests or a gateway, is asked here.
+        """
+        usual = options["gateway"] is None and options["workload"] == Workload()
+        if usual and isinstance(policy, int | str | Path):
+            words = {name: options[name] for name in ("play", "target") if options[name] is not None}
+            return self._grader.call(0, "what_if", (shape, policy, options["seconds"]), words)
         from course.hpa.model import WhatIf  # noqa: PLC0415 - half a second, for those who ask
 
-        model = WhatIf(self.kube, self.session.seed, STAMP)
-        return model.ask(shape, policy, seconds=seconds, play=play, target=target)
+        return WhatIf(self.kube, self.session.seed, STAMP).ask(shape, policy, **options)
 
     def why(self, run: Any, *, title: str, hpa: str) -> None:
         """As `course.hpa.why`, but done by the grader, since audit logs show what others did, too."""

@@ -35,7 +35,7 @@ NAMESPACED = frozenset(
 )
 LOCAL_FILES = frozenset({"Component", "Kustomization"})
 LOAD = frozenset({"drain", "headers", "keepalive", "seed", "timeout", "url", "workload"})
-MODELLED = LOAD - {"headers", "url"} | {"play", "target"}
+MODELLED = frozenset({"play", "target"})
 HEADER = re.compile(r"x-gateway-inference-(objective|fairness-id): [a-z0-9-]{1,40}")
 AMOUNT = re.compile(r"[0-9]{1,6}(\.[0-9]{1,4})?(ms|s|m|k)?")
 FREE = frozenset({"metadata", "metricType"})

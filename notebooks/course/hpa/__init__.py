@@ -4,7 +4,7 @@
     proposal, limits     one metric's proposal; stabilization, rates and bounds after it
     arithmetic           `decide`: one sync, every stage of it, and why
     audit, hpa_v1, memory, rounds, answers, syncs → ledger     a real controller's syncs, recomputed
-    scenario, replica, fleet → simulator → comparison        what if, and how far it is off
+    scenario, replica, fleet, gateway, picker → simulator → comparison      what if, and how far it is off
     setting, candidates → search                the server as deployed; a thousand policies and their frontier
     demand, cheapest → lower_bound              the floor: no autoscaler keeps a promise for less
 

@@ -52,13 +52,17 @@ class Fleet:
 
     def take(self, request: Request, at: float) -> SimPod | None:
         """Give a request to a random ready pod, as kube-proxy does; None if there is none."""
-        goodbye = self._scenario.delays.goodbye
-        ready = [p for p in self.alive if p.ready <= at < p.leaving + min(goodbye, 1.0)]
+        ready = self.ready(at)
         if not ready:
             return None
         pod = self._rng.choice(ready)
         pod.replica.submit(request, at)
         return pod
+
+    def ready(self, at: float) -> list[SimPod]:
+        """The pods that requests are sent to."""
+        late = min(self._scenario.delays.goodbye, 1.0)
+        return [pod for pod in self.alive if pod.ready <= at < pod.leaving + late]
 
     def finish(self, pod: SimPod) -> None:
         """End a pod's current steps."""

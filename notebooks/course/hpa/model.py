@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from types import MappingProxyType
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 from course.hpa import frontier, search
 from course.hpa.candidates import candidates
@@ -20,12 +21,13 @@ from course.hpa.simulator import Outcome
 from labkit.evidence import Bill
 from labkit.kube.client import Kube
 from labkit.lab import Lab
-from labkit.load import Load, Open
+from labkit.load import Load, Open, Workload
 from labkit.view import live, notebook
 from labkit.view.picture import Picture
 
 SERVER = "deployment/llm-inference-service"
 NONE: Mapping[str, Bill] = MappingProxyType({})
+USUAL = Workload()
 PLAY = 1000  # distance between the seeds of two plays
 
 
@@ -42,7 +44,7 @@ class WhatIf:
         nodes = [node.raw for node in self.kube.objects("nodes")]
         return Setting.of(self.kube.object(SERVER).raw, nodes, clock=self.kube.clock)
 
-    def ask(
+    def ask(  # noqa: PLR0913 - as `what_if`
         self,
         shape: Open,
         policy: Choice,
@@ -50,12 +52,15 @@ class WhatIf:
         seconds: float = 0.0,
         play: int = 0,
         target: float | None = None,
+        workload: Workload = USUAL,
+        gateway: str | Path | None = None,
     ) -> Outcome:
         """As `what_if`."""
         seed, asked = self.seed + PLAY * play, policy_of(policy)
         if target is not None and isinstance(asked, Policy):
             asked = asked.with_target(target)
-        return self.setting().ask(self._load(shape), asked, seconds=seconds, seed=seed)
+        load = self._load(shape, workload)
+        return self.setting().ask(load, asked, seconds=seconds, seed=seed, gateway=gateway)
 
     def sweep(self, shape: Open, *, ttft: float, seconds: float = 0.0) -> Sweep:
         """Try all candidates, showing the time left in place."""
@@ -75,18 +80,16 @@ class WhatIf:
         cloud = frontier.Cloud(found.families(), line, dots)
         return frontier.picture(cloud, title=title, promise=found.ttft, stamp=stamp)
 
-    def _load(self, shape: Open) -> Load:
-        return Load("http://127.0.0.1", shape, seed=self.seed)
+    def _load(self, shape: Open, workload: Workload = USUAL) -> Load:
+        return Load("http://127.0.0.1", shape, workload, seed=self.seed)
 
 
 @runtime_checkable
 class WhatIfLab(Protocol):
     """A lab that asks the model itself: a grader's, which trusts no one else's answer."""
 
-    def what_if(
-        self, shape: Open, policy: Choice, *, seconds: float, play: int, target: float | None
-    ) -> Outcome:
-        """As `what_if`."""
+    def what_if(self, shape: Open, policy: Choice, **options: Any) -> Outcome:
+        """As `what_if`, with all its options."""
         ...
 
 
@@ -98,15 +101,18 @@ def what_if(  # noqa: PLR0913 - each is an option of a question
     seconds: float = 0.0,
     play: int = 0,
     target: float | None = None,
+    workload: Workload = USUAL,
+    gateway: str | Path | None = None,
 ) -> Outcome:
     """Ask the model how a load would fare under a policy: an HPA's file, or a number of replicas.
 
     It follows the load for `seconds` of lab time, or to its end. `target` replaces that of the HPA's (only)
     metric. Another `play` draws other times for scrapes and syncs, and other servers for requests; the load
-    stays the same.
+    stays the same. `workload` says how large the requests are, as for `lab.load`. With `gateway`, the
+    configuration of an endpoint picker, an inference gateway stands before the servers: see `picker`.
     """
     asks = lab.what_if if isinstance(lab, WhatIfLab) else _of(lab).ask
-    return asks(shape, policy, seconds=seconds, play=play, target=target)
+    return asks(shape, policy, seconds=seconds, play=play, target=target, workload=workload, gateway=gateway)
 
 
 def sweep(lab: Lab, shape: Open, *, ttft: float, seconds: float = 0.0) -> Sweep:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from course.hpa.gateway import Gateway
 from course.hpa.policy import Controller, Policy, Target
 from course.hpa.replica import Server
 from labkit.errors import BadInput
@@ -103,6 +104,8 @@ class Scenario:
     host_cpu: tuple[float, float, float, float] = (1.0, 1.1, 0.01, 4.0)
     """Cores while idle, while busy, for each running sequence; and the pod's request for CPU."""
     seed: int = 0
+    gateway: Gateway | None = None
+    """An inference gateway in front of the servers; None: requests are spread at random, as by kube-proxy."""
 
     def __post_init__(self) -> None:
         unknown = [t.name for t in self.targets if t.name not in {QUEUE, RUNNING, "cpu"}]

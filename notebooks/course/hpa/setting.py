@@ -13,6 +13,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from course.hpa.gateway import Gateway
 from course.hpa.policy import Policy
 from course.hpa.replica import Server
 from course.hpa.scenario import Delays, Requests, Scenario
@@ -39,6 +40,7 @@ class Setting:
     delays: Delays
     gpus: int
     host_cpu: tuple[float, float, float, float]
+    clock: float = 1.0
 
     @classmethod
     def of(cls, deployment: JsonLike, nodes: Iterable[JsonLike], *, clock: float) -> Setting:
@@ -60,10 +62,22 @@ class Setting:
             delays=delays,
             gpus=sum(int(node["status"]["allocatable"][GPU]) for node in cards),
             host_cpu=_host_cpu(profile, container),
+            clock=clock,
         )
 
-    def scenario(self, load: Load, choice: Choice, *, seconds: float = 0.0, seed: int = 0) -> Scenario:
-        """The scenario: a load under a policy, for `seconds` (0: ten minutes past the last request)."""
+    def scenario(
+        self,
+        load: Load,
+        choice: Choice,
+        *,
+        seconds: float = 0.0,
+        seed: int = 0,
+        gateway: str | Path | None = None,
+    ) -> Scenario:
+        """The scenario: a load under a policy, for `seconds` (0: ten minutes past the last request).
+
+        `gateway` is the configuration of an inference gateway's picker, which stands before the servers then.
+        """
         requests = Requests.of(load)
         drain = max(0.0, seconds - requests.seconds) if seconds else Scenario.drain
         return Scenario(
@@ -75,11 +89,20 @@ class Setting:
             host_cpu=self.host_cpu,
             drain=drain,
             seed=seed,
+            gateway=None if gateway is None else Gateway.of(gateway, clock=self.clock),
         )
 
-    def ask(self, load: Load, choice: Choice, *, seconds: float = 0.0, seed: int = 0) -> Outcome:
-        """Ask the model what would happen."""
-        return simulate(self.scenario(load, choice, seconds=seconds, seed=seed))
+    def ask(
+        self,
+        load: Load,
+        choice: Choice,
+        *,
+        seconds: float = 0.0,
+        seed: int = 0,
+        gateway: str | Path | None = None,
+    ) -> Outcome:
+        """Ask the model what would happen; the options are those of `scenario`."""
+        return simulate(self.scenario(load, choice, seconds=seconds, seed=seed, gateway=gateway))
 
 
 def policy_of(choice: Choice) -> Policy | int:

@@ -20,6 +20,7 @@ from course.hpa.arithmetic import decide
 from course.hpa.decision import Decision
 from course.hpa.fleet import Fleet, SimPod
 from course.hpa.limits import History
+from course.hpa.picker import Picker
 from course.hpa.policy import Policy
 from course.hpa.readings import Look
 from course.hpa.replica import Request
@@ -27,7 +28,7 @@ from course.hpa.scenario import Scenario
 from labkit.evidence.timeline import Timeline
 from labkit.metrics.series import Series, area
 
-ARRIVAL, STEP, SCRAPE, SYNC, RETRY = range(5)
+ARRIVAL, STEP, SCRAPE, SYNC, RETRY, SEND = range(6)
 LOOK = 3.0  # lab seconds between two points of the queue's series
 
 
@@ -43,6 +44,8 @@ class Outcome:
     queue: tuple[tuple[float, float], ...]
     gpu_seconds: float
     seconds: float
+    held: tuple[tuple[float, float], ...] = ()
+    """How many requests the gateway held, at each change."""
 
     def __repr__(self) -> str:
         peak = max(n for _, n in self.desired)
@@ -76,6 +79,7 @@ class Outcome:
             Series("desired", "replicas", self.desired, "what if"),
             Series("ready", "replicas", self.ready, "what if"),
             Series("queue average", "requests per pod", self.queue, "what if"),
+            *([Series("gateway queue", "requests", self.held, "what if")] if self.held else []),
         )
         return Timeline(1.0, stamp, series)
 
@@ -97,9 +101,12 @@ class _Run:
         self.decisions: list[Decision] = []
         self.desired = [(0.0, float(scenario.start))]
         self.queue: list[tuple[float, float]] = []
+        self.picker = Picker(scenario.gateway, self.fleet, self.rng) if scenario.gateway else None
+        self.held = [(0.0, 0.0)] if self.picker else []
         self.end = scenario.requests.seconds + scenario.drain
         self._events: list[tuple[float, int, int, object]] = []
         self._order = 0
+        self.looks_at = 0.0
 
     def play(self) -> Outcome:
         delays = self.scenario.delays
@@ -118,6 +125,8 @@ class _Run:
         return self._outcome()
 
     def _happen(self, at: float, kind: int, what: object) -> None:
+        if self.picker:
+            self.picker.look(at)
         if kind == STEP:
             assert isinstance(what, SimPod)
             if what.replica.until == at:  # otherwise the run of steps was cut short, and this is its old end
@@ -126,6 +135,8 @@ class _Run:
         elif kind in {ARRIVAL, RETRY}:
             assert isinstance(what, int)
             self._arrive(at, what, again=kind == RETRY)
+        elif kind == SEND:
+            self._send(at)
         elif kind == SCRAPE:
             assert isinstance(what, SimPod)
             if what.gone == math.inf:
@@ -136,13 +147,26 @@ class _Run:
 
     def _arrive(self, at: float, number: int, *, again: bool) -> None:
         request = self.requests[number]
-        pod = self.fleet.take(request, at)
-        if pod is None:
-            self._at(at + 1.0, RETRY, number)  # no pod is ready: the client tries again
-        else:
+        if self.picker and (self.picker.holds or self.picker.sees(at)):
+            self.picker.held.append(request)
+            self._send(at)
+        elif pod := None if self.picker else self.fleet.take(request, at):
             self._follow(pod)
+        else:
+            self._at(at + 1.0, RETRY, number)  # no pod is ready: the client tries again
         if not again and number + 1 < len(self.requests):
             self._at(self.requests[number + 1].arrival, ARRIVAL, number + 1)
+
+    def _send(self, at: float) -> None:
+        """Let the picker send what it may; what it holds on to it tries again with its next look."""
+        assert self.picker
+        for pod in self.picker.send(at):
+            self._follow(pod)
+        if self.picker.held and self.picker.next > self.looks_at:
+            self.looks_at = self.picker.next
+            self._at(self.looks_at, SEND, None)
+        if len(self.picker.held) != self.held[-1][1]:
+            self.held.append((at, float(len(self.picker.held))))
 
     def _sync(self, at: float) -> None:
         scenario, policy = self.scenario, self.scenario.policy
@@ -185,6 +209,7 @@ class _Run:
             queue=tuple(self.queue),
             gpu_seconds=self.fleet.gpu_seconds(self.end),
             seconds=self.end,
+            held=tuple(self.held),
         )
 
 
