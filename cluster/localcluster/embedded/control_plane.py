@@ -30,6 +30,10 @@ UNUSED_CONTROLLERS = (
     "volumeattributesclass-protection-controller",
 )
 
+FRUGAL = {"GOGC": "60"}
+"""Collect garbage sooner than Go would. No GOMEMLIMIT: a lab that runs for hours outgrows it; its API server
+then does little but collect (https://go.dev/doc/gc-guide#Memory_limit)."""
+
 
 def etcd(layout: Layout, binaries: Binaries) -> Component:
     """The store. Its sockets are in a 0700 folder, so no other user of the machine can open them."""
@@ -100,7 +104,7 @@ def apiserver(
         # connection.
         needs=("etcd",),
         cwd=layout.dir / "etcd",
-        env=soft_limit(180),
+        env=FRUGAL,
         ready=answers(layout, ports.api, "/readyz"),
         why="the only entry to the cluster: checks who you are, what you may do, and what is valid",
     )
@@ -132,7 +136,7 @@ def controller_manager(layout: Layout, ports: Ports, binaries: Binaries, flags: 
         ),
         # If started earlier, it would only check once a second for the API server.
         needs=("kube-apiserver",),
-        env=soft_limit(64),
+        env=FRUGAL,
         ready=answers(layout, ports.controller_manager, "/healthz"),
         why="Deployments, ReplicaSets, endpoints and the HorizontalPodAutoscaler: loops that compare and act",
     )
@@ -155,7 +159,7 @@ def scheduler(layout: Layout, ports: Ports, binaries: Binaries) -> Component:
         # yet), and
         # it would back off for seconds.
         needs=("kube-apiserver",),
-        env={"GOGC": "60"},
+        env=FRUGAL,
         ready=answers(layout, ports.scheduler, "/healthz"),
         why="finds a node for each pod; counts GPUs as whole numbers",
     )
@@ -175,14 +179,6 @@ def audit(layout: Layout, server: str) -> tuple[str, ...]:
         "--audit-log-maxsize=64",
         "--audit-log-maxbackup=1",
     )
-
-
-def soft_limit(mib: int) -> dict[str, str]:
-    """Few garbage collections while a Go program starts (they cost time), many once its heap nears `mib`.
-
-    https://go.dev/doc/gc-guide#Memory_limit
-    """
-    return {"GOGC": "400", "GOMEMLIMIT": f"{mib}MiB"}
 
 
 def answers(layout: Layout, port: int, path: str, host: str = "127.0.0.1") -> Ready:

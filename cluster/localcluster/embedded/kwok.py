@@ -7,7 +7,6 @@ https://kwok.sigs.k8s.io
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 from localcluster.api.client import Api
@@ -18,8 +17,6 @@ from localcluster.layout import Layout
 from localcluster.toolchain import ladder
 
 NAME = "kwok"
-CROWDED = ("kube-apiserver", "kube-controller-manager")
-ROOM = {"GOGC": "100", "GOMEMLIMIT": "off"}
 LEASE_SECONDS = 120
 """Renewed four times in that time: 33 requests a second for 1,000 nodes, and sooner than any grace ends."""
 
@@ -44,18 +41,10 @@ def component(layout: Layout, binary: Path) -> Component:
 
 
 def start(layout: Layout) -> None:
-    """Add it to what the supervisor runs, and raise the control plane's memory limits; safe to repeat."""
+    """Add it to what the supervisor runs; safe to repeat."""
     binary = ladder.ensure([NAME])[NAME]
     admin.apply(Api(layout.kubeconfig), [(DATA / "kwok" / "rbac.yaml").read_text()])
-    optional.add(layout, [component(layout, binary)], with_room)
-
-
-def with_room(part: Component) -> Component:
-    """The same part without its soft limit of memory: a thousand nodes and pods don't fit under it.
-
-    A Go program near its limit does little else but collect: placing 1,000 pods took 6 CPU minutes.
-    """
-    return replace(part, env={**part.env, **ROOM}) if part.name in CROWDED else part
+    optional.add(layout, [component(layout, binary)])
 
 
 def stop(layout: Layout) -> None:

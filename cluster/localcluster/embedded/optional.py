@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
 
 from localcluster import polling, spawn
 from localcluster.embedded import platform
@@ -17,24 +16,18 @@ from localcluster.stored import write_atomically
 NAMES = ("kwok", "keda-operator", "keda-adapter", "epp", "envoy")
 
 
-def add(
-    layout: Layout, parts: Sequence[Component], change: Callable[[Component], Component] = replace
-) -> None:
-    """Add these to what the supervisor runs, with a `change` of what runs already; safe to repeat."""
+def add(layout: Layout, parts: Sequence[Component]) -> None:
+    """Add these to what the supervisor runs; safe to repeat."""
     names = {part.name for part in parts}
     known = [each for each in load_components(layout) if each.name not in names]
     if layout.load()[0].isolated:
         parts = [platform.inside(layout, part) for part in parts]
-    wanted = [*map(change, known), *parts]
-    changed = [each for each in wanted if each not in known and each.name not in names]
-    before = {each.name: spawn.Proc.load(layout.record(each.name)) for each in changed}
-    save_components(layout, wanted)
+    save_components(layout, [*known, *parts])
 
     def run() -> bool:
-        begun = all(spawn.Proc.load(layout.record(name)) not in {None, old} for name, old in before.items())
-        return begun and all(is_ready(each.ready) for each in (*changed, *parts)) and lives(layout, names)
+        return all(is_ready(part.ready) for part in parts) and lives(layout, names)
 
-    what = f"{', '.join(sorted(names))} to run, and {', '.join(before) or 'nothing else'} to be back"
+    what = f"{', '.join(sorted(names))} to run"
     polling.until(run, what, seconds=60, last_seen=lambda: _said(layout, parts))
 
 

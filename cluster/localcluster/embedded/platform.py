@@ -9,7 +9,7 @@ from pathlib import Path
 
 from localcluster.clock import Flags
 from localcluster.embedded.component import Component, Ready
-from localcluster.embedded.control_plane import Binaries, answers, audit, serving
+from localcluster.embedded.control_plane import FRUGAL, Binaries, answers, audit, serving
 from localcluster.embedded.network import Network
 from localcluster.layout import Layout, Ports
 from localcluster.netns import doors, furnish, holder
@@ -83,7 +83,7 @@ def kube_proxy(layout: Layout, binaries: Binaries, net: Network) -> Component:
         argv=(str(binaries["labnet"]), "kube-proxy", f"--config={layout.dir / 'kube-proxy.yaml'}"),
         # It would come up with the API server; but what gives pods a node comes first.
         needs=("kube-apiserver", "kube-controller-manager", "kube-scheduler"),
-        env={"GOGC": "60", "PATH": f"{Path(net.nft).parent}{os.pathsep}{os.defpath}"},
+        env=FRUGAL | {"PATH": f"{Path(net.nft).parent}{os.pathsep}{os.defpath}"},
         # Not /healthz: that is 503 while the node whose name it bears is missing or leaves.
         ready=Ready(url="http://127.0.0.1:10256/livez"),
         why="writes the kernel's rules that spread connections to a Service over its ready pods",
@@ -97,7 +97,7 @@ def dns(layout: Layout, binaries: Binaries) -> Component:
         argv=(str(binaries["labnet"]), "coredns", "-conf", str(layout.dir / "Corefile")),
         # Its first list would be refused before its permissions are there, and it would back off for seconds.
         needs=("kube-apiserver", "kube-controller-manager", "kube-scheduler"),
-        env={"GOGC": "60"},
+        env=FRUGAL,
         cwd=layout.dir,
         ready=Ready(url="http://127.0.0.1:10154/ready"),
         why="answers for the names of Services, such as llm-inference-service.llm-lab",
@@ -136,7 +136,7 @@ def prometheus(layout: Layout, ports: Ports, binaries: Binaries, flags: Flags, n
         ),
         # Its discovery backs off for seconds if the API server does not answer yet; besides, pods come first.
         needs=("kube-apiserver", "kube-controller-manager", "kube-scheduler"),
-        env={"GOGC": "60"},
+        env=FRUGAL,
         cwd=folder,
         ready=answers(layout, ports.prometheus, "/-/ready", host),
         why="collects the metrics of every pod from /metrics",
@@ -166,7 +166,7 @@ def adapter(layout: Layout, ports: Ports, binaries: Binaries, flags: Flags, net:
         ),
         # It exits if it can't read the API server's authentication configuration; besides, pods come first.
         needs=("kube-apiserver", "kube-controller-manager", "kube-scheduler"),
-        env={"GOGC": "60"},
+        env=FRUGAL,
         ready=answers(layout, ports.adapter, "/healthz"),
         why="turns series into Kubernetes metrics: here vllm_request_queue_size gets its name",
     )
