@@ -36,6 +36,7 @@ LOADS = {
     "11-keda": [
         "11-still-apply",
         "11-move-begin",
+        "11-rolled-back",
         "11-twice-apply",
         "11-react",
         "11-react",
