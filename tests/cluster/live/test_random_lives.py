@@ -94,19 +94,23 @@ class Lives(RuleBasedStateMachine):
     def come(self, data: st.DataObject) -> Any:
         names = [f"p{n}" for n in range(TOGETHER)]
         for name in names:
-            self._create(name, data)
+            self._create(name, *self._drawn(name, data))
         return multiple(*names)
 
-    def _create(self, name: str, data: st.DataObject) -> None:
-        wild = data.draw(self.any_pod, label=name)
+    def _drawn(self, name: str, data: st.DataObject) -> tuple[tame.Spec, tame.Spec]:
+        """Two specs, the second for where the first is refused: no draw may depend on a cluster."""
+        return data.draw(self.any_pod, label=name), data.draw(tame.pods(), label=name)
+
+    def _create(self, name: str, wild: tame.Spec, instead: tame.Spec) -> None:
         if not self.world.create(name, wild):
-            self.world.create(name, data.draw(tame.pods(), label=name))
+            self.world.create(name, instead)
 
     @rule(name=pods, data=st.data())
     def come_again(self, name: str, data: st.DataObject) -> None:
         """A namesake, if the first one is gone."""
+        drawn = self._drawn(name, data)
         if not self.world.object(name):
-            self._create(name, data)
+            self._create(name, *drawn)
 
     @rule(name=pods)
     def begin(self, name: str) -> None:
