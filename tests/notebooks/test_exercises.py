@@ -9,7 +9,7 @@ from tests.notebooks.test_notebooks import NOTEBOOKS, run
 
 pytestmark = pytest.mark.notebooks
 
-LONG = {"06-tuning", "07-cold-starts", "09-placement", "10-production"}
+LONG = {"06-tuning", "07-cold-starts", "09-placement", "10-production", "11-keda", "12-gateway"}
 """Notebooks that take a cluster for three minutes and more: CI runs them once, with solutions."""
 
 LONG_LAST = [pytest.param(path, marks=pytest.mark.long if path.stem in LONG else ()) for path in NOTEBOOKS]
