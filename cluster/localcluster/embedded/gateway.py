@@ -16,6 +16,7 @@ from localcluster.api.client import Api
 from localcluster.data import DATA
 from localcluster.embedded import admin, optional, pki
 from localcluster.embedded.component import Component, Ready
+from localcluster.embedded.control_plane import FRUGAL
 from localcluster.layout import Layout
 from localcluster.netns import plan
 from localcluster.provider import Pool
@@ -76,7 +77,7 @@ def picker_part(layout: Layout, binary: Path, folder: Path, pool: Pool) -> Compo
         name=PICKER,
         argv=(str(binary), *picker_words(pool, folder / "picker.yaml", folder)),
         needs=("kube-apiserver",),
-        env={"KUBECONFIG": str(layout.kubeconfig_of(PICKER)), "GOGC": "60"},
+        env={"KUBECONFIG": str(layout.kubeconfig_of(PICKER)), **FRUGAL},
         ready=Ready(url=f"http://127.0.0.1:{METRICS}/metrics", says=KNOWS_ITS_POOL),
         why="the gateway's endpoint picker: sends each request to the server where it waits least",
     )

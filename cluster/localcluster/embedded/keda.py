@@ -21,7 +21,7 @@ from localcluster.api.client import Api
 from localcluster.data import DATA
 from localcluster.embedded import admin, optional, pki
 from localcluster.embedded.component import Component, Ready
-from localcluster.embedded.control_plane import answers
+from localcluster.embedded.control_plane import FRUGAL, answers
 from localcluster.layout import Layout
 from localcluster.netns import plan
 from localcluster.toolchain import ladder, locate, objects
@@ -90,7 +90,7 @@ def operator(layout: Layout, binary: Path, folder: Path) -> Component:
             "POD_NAMESPACE": NAMESPACE,
             "KEDA_CLUSTER_OBJECT_NAMESPACE": NAMESPACE,
             "WATCH_NAMESPACE": "",
-            "GOGC": "60",
+            **FRUGAL,
         },
         ready=Ready(url=f"http://127.0.0.1:{HEALTH}/readyz"),
         why="KEDA: makes an HPA of each ScaledObject, and moves its workload between 0 and 1",
@@ -120,7 +120,7 @@ def adapter(layout: Layout, binary: Path, folder: Path) -> Component:
             "--zap-log-level=info",
         ),
         needs=("kube-apiserver", OPERATOR),
-        env={"POD_NAMESPACE": NAMESPACE, "WATCH_NAMESPACE": "", "GOGC": "60"},
+        env={"POD_NAMESPACE": NAMESPACE, "WATCH_NAMESPACE": "", **FRUGAL},
         ready=answers(layout, SECURE, "/readyz"),
         why="KEDA: serves external.metrics.k8s.io out of what its operator reads",
     )

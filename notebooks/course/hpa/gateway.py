@@ -9,10 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from labkit import course
 from labkit.errors import BadInput
+from localcluster.gateway import read
 
 LOOK = 0.05
 """Real seconds between two looks of the picker at all servers."""
@@ -34,10 +33,7 @@ class Gateway:
     @classmethod
     def of(cls, file: str | Path, *, clock: float = 1.0) -> Gateway:
         """Read an EndpointPickerConfig; raises `BadInput` for what the model has no notion of."""
-        config: dict[str, Any] = yaml.safe_load(course.path(file).read_text())
-        if not isinstance(config, dict) or config.get("kind") != "EndpointPickerConfig":
-            what = f"{file} is no EndpointPickerConfig."
-            raise BadInput(what, fix="manifests/12-gateway/valve.yaml is one.")
+        config = read(course.path(file).read_text())
         plugins = {one.get("name", one["type"]): one for one in config.get("plugins", [])}
         profiles = config.get("schedulingProfiles", [])
         given = [one for profile in profiles for one in profile.get("plugins", [])]

@@ -47,7 +47,10 @@ class Picker:
 
     def send(self, at: float) -> Iterator[SimPod]:
         """Send what is held, in order, until the servers count as full; yields each server that got one."""
-        while self.held and (among := self._known(at)) and not self._full(among):
+        among = self._known(at)
+        if not among or self._full(among):
+            return
+        while self.held:
             pod = self._best(among)
             pod.replica.submit(self.held.popleft(), at)
             yield pod

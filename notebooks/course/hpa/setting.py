@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from course.hpa.gateway import Gateway
 from course.hpa.policy import Policy
@@ -92,17 +93,9 @@ class Setting:
             gateway=None if gateway is None else Gateway.of(gateway, clock=self.clock),
         )
 
-    def ask(
-        self,
-        load: Load,
-        choice: Choice,
-        *,
-        seconds: float = 0.0,
-        seed: int = 0,
-        gateway: str | Path | None = None,
-    ) -> Outcome:
+    def ask(self, load: Load, choice: Choice, **options: Any) -> Outcome:
         """Ask the model what would happen; the options are those of `scenario`."""
-        return simulate(self.scenario(load, choice, seconds=seconds, seed=seed, gateway=gateway))
+        return simulate(self.scenario(load, choice, **options))
 
 
 def policy_of(choice: Choice) -> Policy | int:

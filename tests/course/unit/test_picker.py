@@ -104,7 +104,7 @@ def test_a_file_is_read_as_the_picker_reads_it() -> None:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"kind": "InferencePool"}, "no EndpointPickerConfig"),
+        ({"kind": "InferencePool"}, "takes an EndpointPickerConfig, not InferencePool"),
         ({"plugins": [{"type": "prefix-scorer", "name": "queue-scorer"}, RUNNING]}, "no prefix-scorer"),
         ({"plugins": [{"type": "queue-scorer"}]}, "no plugin called"),
         ({"saturationDetector": {"pluginRef": "queue-scorer"}}, "no queue-scorer"),
